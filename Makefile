@@ -1,0 +1,47 @@
+# make demo   predict the ELF of a real structure, compare it with DFT, draw a picture
+# make test   run the tests
+# make lint   style and types
+# make wheel  build the wheel and run it alone in a clean environment
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test lint wheel clean
+
+demo: .venv/installed
+	$(BIN)/elfzoo demo --out demo
+
+test: .venv/test-extra
+	$(BIN)/python -m pytest -q
+
+lint: .venv/lint-extra
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+wheel: .venv/lint-extra
+	rm -rf build dist && $(BIN)/python -m build --wheel --no-isolation
+	PYTHON=$(PYTHON) bash .ci/wheel
+
+# torch comes first and pinned: left to itself, pip would fetch gigabytes of GPU libraries
+.venv/torch: constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) "setuptools>=77" wheel
+	$(PIP) torch
+	touch $@
+
+.venv/installed: .venv/torch pyproject.toml setup.py $(wildcard elfzoo/transforms/native/*)
+	$(PIP) --no-build-isolation -e .
+	touch $@
+
+.venv/test-extra: .venv/installed
+	$(PIP) --no-build-isolation -e ".[test]"
+	touch $@
+
+.venv/lint-extra: .venv/installed
+	$(PIP) --no-build-isolation -e ".[lint]"
+	touch $@
+
+clean:
+	rm -rf .venv build dist demo *.egg-info

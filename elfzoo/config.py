@@ -1,0 +1,82 @@
+"""Typed configurations: frozen dataclasses of JSON values, checked when they are made, unknown keys refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, dataclass_transform
+
+import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as pydantic_dataclass
+
+from elfzoo.errors import ConfigError
+
+__all__ = ["config_class", "parse", "read_yaml", "to_dict"]
+
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True)
+def config_class(cls: type[T]) -> type[T]:
+    """Class decorator: a frozen dataclass that validates its values and refuses unknown keys."""
+    make: Callable[[type[T]], type[T]] = pydantic_dataclass(
+        frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False)
+    )
+    return make(cls)
+
+
+def parse(cls: type[T], values: Mapping[str, Any] | T, where: str = "config") -> T:
+    """Make a configuration from plain values.
+
+    Raises:
+        ConfigError: naming the key, what came and what was expected, and for an unknown key the nearest valid one.
+    """
+    if isinstance(values, cls):
+        return values
+    try:
+        return TypeAdapter(cls).validate_python(values)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: " + "; ".join(_explain(cls, e) for e in error.errors())) from None
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Plain JSON values of a configuration."""
+    return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def read_yaml(cls: type[T], path: str | Path) -> T:
+    """Read a configuration from a YAML (or JSON) file."""
+    path = Path(path)
+    try:
+        values = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise ConfigError(f"no such configuration file: {path}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected a mapping of keys to values; got {type(values).__name__}")
+    return parse(cls, values, where=str(path))
+
+
+def _explain(cls: type, error: Mapping[str, Any]) -> str:
+    place = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "unexpected_keyword_argument":
+        near = difflib.get_close_matches(place.split(".")[-1], _known_keys(cls), n=1)
+        return f"unknown key {place!r}" + (f"; did you mean {near[0]!r}?" if near else f"; known: {_known_keys(cls)}")
+    return f"{place or cls.__name__}: {error['msg']} (got {error['input']!r})"
+
+
+def _known_keys(cls: type) -> list[str]:
+    """Keys of a configuration and of those nested in it."""
+    keys = []
+    for item in dataclasses.fields(cls):
+        keys.append(item.name)
+        nested = cls.__annotations__.get(item.name)
+        nested = getattr(item, "type", None) if not isinstance(nested, type) else nested
+        if isinstance(nested, type) and dataclasses.is_dataclass(nested):
+            keys += _known_keys(nested)
+    return keys

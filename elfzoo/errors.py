@@ -1,0 +1,44 @@
+"""Errors that a user can act on. Each message says what came, what was expected and, where there is one, the remedy."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ElfzooError(ValueError):
+    """Base of every error that elfzoo raises on purpose."""
+
+
+class StructureError(ElfzooError):
+    """A structure that no model can work on: no atoms, no volume, NaN, overlapping atoms, unknown species."""
+
+
+class FieldFileError(ElfzooError):
+    """A field file that is damaged, truncated, non-finite or out of range: names file, place and cause."""
+
+
+class RecipeError(ElfzooError):
+    """Two fields made by different engines, functionals or pseudopotentials were about to be mixed."""
+
+
+class ConfigError(ElfzooError):
+    """A configuration with an unknown key or a value of the wrong type."""
+
+
+class WeightsError(ElfzooError):
+    """Weights that are missing, truncated, changed, or do not fit their model."""
+
+
+class UnknownNameError(ElfzooError, KeyError):
+    """A name that no registry knows; the message gives the nearest valid ones."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]):
+        known = sorted(known)
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known) or 'none'}"
+        self.message = f"no {kind} is called {name!r}; {hint}"
+        super().__init__(self.message)
+
+    def __str__(self) -> str:  # KeyError would show the repr
+        return self.message

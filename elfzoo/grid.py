@@ -1,0 +1,140 @@
+"""Regular periodic grids on a cell: the one place that knows flat order, positions and symmetry of grid points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.fft import next_fast_len
+
+from elfzoo.errors import ElfzooError
+
+__all__ = ["Grid"]
+
+TILE = 4  # points along each edge of the compact tiles in which grids are visited
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """A regular periodic grid: point (i, j, k) sits at fractional (i/nx, j/ny, k/nz), flat index in C order.
+
+    Args:
+        shape: (nx, ny, nz), each at least 1.
+        lattice: (3, 3) lattice vectors as rows, Å.
+    """
+
+    shape: tuple[int, int, int]
+    lattice: Float[np.ndarray, "3 3"]
+
+    def __post_init__(self) -> None:
+        shape = tuple(int(n) for n in self.shape)
+        if len(shape) != 3 or min(shape) < 1:
+            raise ElfzooError(f"a grid needs three positive numbers of points; got {self.shape}")
+        lattice = np.array(self.lattice, dtype=np.float64)
+        if lattice.shape != (3, 3) or not abs(np.linalg.det(lattice)) > 1e-12:
+            raise ElfzooError(f"a grid needs three lattice vectors that span a volume; got {lattice.tolist()}")
+        lattice.setflags(write=False)
+        object.__setattr__(self, "shape", shape)
+        object.__setattr__(self, "lattice", lattice)
+
+    @classmethod
+    def from_spacing(
+        cls, lattice: Float[np.ndarray, "3 3"], spacing: float, translations: Float[np.ndarray, "ops 3"] | None = None
+    ) -> Grid:
+        """The coarsest FFT-friendly grid whose points are at most ``spacing`` Å apart along each lattice vector.
+
+        Args:
+            lattice: (3, 3) rows, Å.
+            spacing: largest distance between neighbouring points along an edge, Å.
+            translations: fractional translations of a space group; the grid is then exact under its screw axes and
+                glide planes (every n·t is an integer), as far as the translations are multiples of 1/12 or 1/8.
+        """
+        if not (np.isfinite(spacing) and spacing > 0):
+            raise ElfzooError(f"the grid spacing must be a positive number of Å; got {spacing}")
+        shape = []
+        for axis, length in enumerate(np.linalg.norm(lattice, axis=1)):
+            step = 1 if translations is None else _common_denominator(np.asarray(translations)[:, axis])
+            shape.append(step * int(next_fast_len(int(np.ceil(length / spacing / step - 1e-9)), real=True)))
+        return cls((shape[0], shape[1], shape[2]), lattice)
+
+    @property
+    def size(self) -> int:
+        """Number of points."""
+        return int(np.prod(self.shape))
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Distance of neighbouring points along each lattice vector, Å."""
+        a, b, c = np.linalg.norm(self.lattice, axis=1) / self.shape
+        return float(a), float(b), float(c)
+
+    def frac_coords(self, indices: Int[np.ndarray, " points"] | None = None) -> Float[np.ndarray, "points 3"]:
+        """Fractional coordinates of the points with these flat indices (all of them by default)."""
+        flat = np.arange(self.size) if indices is None else indices
+        return np.stack(np.unravel_index(flat, self.shape), axis=-1) / np.array(self.shape, dtype=np.float64)
+
+    def positions(self, indices: Int[np.ndarray, " points"] | None = None) -> Float[np.ndarray, "points 3"]:
+        """Cartesian positions, Å, of the points with these flat indices (all of them by default)."""
+        return self.frac_coords(indices) @ self.lattice
+
+    def blocks(self, max_points: int) -> Iterator[Int[np.ndarray, " points"]]:
+        """Yield every flat index once, in blocks of about ``max_points`` made of compact 4×4×4 tiles.
+
+        Neighbouring points see the same atoms, so whoever visits them together searches once for all of them.
+        """
+        nx, ny, nz = self.shape
+        slab = max(TILE, max_points // (ny * nz) // TILE * TILE)
+        row = ny if slab > TILE else max(TILE, max_points // (TILE * nz) // TILE * TILE)
+        for x0 in range(0, nx, slab):
+            for y0 in range(0, ny, row):
+                box = (np.arange(x0, min(x0 + slab, nx)), np.arange(y0, min(y0 + row, ny)), np.arange(nz))
+                yield _tile_order(box, self.shape)
+
+    def orbits(
+        self, rotations: Int[np.ndarray, "ops 3 3"], translations: Float[np.ndarray, "ops 3"]
+    ) -> tuple[Int[np.ndarray, " representatives"], Int[np.ndarray, " points"]]:
+        """Which points a space group maps onto each other.
+
+        Args:
+            rotations: rotation parts in fractional coordinates (spglib's, x' = R x + t), integers.
+            translations: translation parts, fractional.
+
+        Returns:
+            ``(representatives, inverse)``: flat indices of one point per orbit, and for every point the place of
+            its orbit's representative, so that ``values_of_representatives[inverse]`` unfolds a field.
+
+        Raises:
+            ElfzooError: when an operation does not map the grid onto itself.
+        """
+        shape = np.array(self.shape)
+        points = np.stack(np.unravel_index(np.arange(self.size), self.shape), axis=-1)
+        smallest = np.arange(self.size)
+        for rotation, translation in zip(np.asarray(rotations), np.asarray(translations), strict=True):
+            matrix, shift = rotation * shape[:, None] / shape[None, :], translation * shape
+            if np.abs(matrix - np.round(matrix)).max() > 1e-6 or np.abs(shift - np.round(shift)).max() > 1e-3:
+                raise ElfzooError(f"the grid {self.shape} is not mapped onto itself by {rotation.tolist()}, {translation}")
+            image = (points @ np.round(matrix).astype(int).T + np.round(shift).astype(int)) % shape
+            np.minimum(smallest, np.ravel_multi_index(tuple(image.T), self.shape), out=smallest)
+        representatives, inverse = np.unique(smallest, return_inverse=True)
+        return representatives, inverse.reshape(-1)
+
+
+def _tile_order(box: tuple[np.ndarray, ...], shape: tuple[int, int, int]) -> np.ndarray:
+    """Flat indices of a box of grid points, tile after tile."""
+    flat = np.ravel_multi_index(np.meshgrid(*box, indexing="ij"), shape)
+    full = [len(axis) // TILE * TILE for axis in box]
+    core = flat[: full[0], : full[1], : full[2]]
+    tiles = core.reshape(full[0] // TILE, TILE, full[1] // TILE, TILE, full[2] // TILE, TILE)
+    parts = [tiles.transpose(0, 2, 4, 1, 3, 5).ravel()]
+    parts += [flat[full[0] :].ravel(), flat[: full[0], full[1] :].ravel(), flat[: full[0], : full[1], full[2] :].ravel()]
+    return np.concatenate(parts)
+
+
+def _common_denominator(translations: np.ndarray) -> int:
+    """Smallest n up to 12 (or 24) for which every n·t is an integer."""
+    for n in (1, 2, 3, 4, 6, 8, 12, 24):
+        if np.abs(n * translations - np.round(n * translations)).max(initial=0.0) < 1e-3:
+            return n
+    return 1

@@ -1,0 +1,279 @@
+"""The two bases of every model, and the one place that knows how a field is predicted.
+
+A :class:`PointModel` maps probe points to logits, whatever grid they come from. A :class:`FieldModel` maps whole
+periodic grids to logits. Both answer the same :meth:`Model.predict`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from pymatgen.core import Structure
+from torch import Tensor, nn
+
+from elfzoo.errors import ElfzooError
+from elfzoo.field import Field
+from elfzoo.grid import Grid
+from elfzoo.interpolate import fourier_interpolate
+from elfzoo.probe import ProbeData, probe_data
+from elfzoo.progress import progress_bar
+from elfzoo.structure import as_structure
+from elfzoo.symmetry import grid_orbits, space_group_translations
+
+if TYPE_CHECKING:
+    from elfzoo.card import Card
+
+__all__ = ["FieldModel", "Invariance", "Model", "PointModel"]
+
+Invariance = Literal["exact", "approximate"]
+Evaluator = Callable[[np.ndarray], np.ndarray]
+
+DEFAULT_SPACING = 0.1  # angstrom; logit(ELF) of hydrogen is resolved, see the README
+FUSED_BLOCK, TORCH_BLOCK = 65536, 8192  # points evaluated together; bounds the memory
+
+
+class Model(nn.Module, ABC):
+    """What every model is: a network with a frozen configuration that predicts logits of ELF; ELF = sigmoid(logit).
+
+    Class attributes:
+        config_class: frozen dataclass of JSON values.
+        quantity: what ``sigmoid(logit)`` is.
+        invariances: which ones hold exactly and which approximately; see :func:`elfzoo.testing.check_model`.
+    """
+
+    config_class: ClassVar[type]
+    quantity: ClassVar[str] = "elf"
+    invariances: ClassVar[dict[str, Invariance]]
+
+    def __init__(self, config: Any):
+        super().__init__()
+        self.config = config
+        self.card: Card | None = None
+
+    @abstractmethod
+    def evaluator(self, structure: Structure) -> Evaluator:
+        """A function from points (n, 3), Å, to logits (n,), for one structure; all set-up is done before it returns."""
+
+    def predict(
+        self,
+        structure: Any,
+        grid: Grid | Sequence[int] | None = None,
+        points: Float[np.ndarray, "points 3"] | None = None,
+        *,
+        spacing: float = DEFAULT_SPACING,
+        symmetry: bool = False,
+        progress: bool | None = None,
+    ) -> Any:
+        """Predict ELF on a grid, or at loose points.
+
+        Args:
+            structure: anything that :func:`elfzoo.structure.as_structure` takes.
+            grid: a Grid, or numbers of points (nx, ny, nz); by default the grid with ``spacing``.
+            points: (points, 3) fractional coordinates; the answer is then an array in the caller's order.
+            spacing: largest distance between grid points, Å, where no grid is given.
+            symmetry: compute one point of each orbit under the space group and copy the others.
+            progress: show a bar; by default on work longer than a few seconds in a terminal.
+
+        Returns:
+            A :class:`~elfzoo.field.Field`, or (points,) float32 values where points were given.
+        """
+        structure = as_structure(structure)
+        self._warn_outside_domain(structure)
+        if points is not None:
+            if grid is not None:
+                raise ElfzooError("predict takes a grid or points, not both")
+            return self._values_at(structure, _checked_points(points), progress)
+        chosen = self._grid(structure, grid, spacing, symmetry)
+        values = np.empty(chosen.size, np.float32)
+        if symmetry:
+            representatives, inverse = grid_orbits(structure, chosen)
+            found = self._values_at(structure, chosen.frac_coords(representatives), progress)
+            np.take(found, inverse, out=values)
+        else:
+            self._fill(structure, chosen, values, progress)
+        recipe = None if self.card is None else self.card.recipe
+        return Field(values.reshape(chosen.shape), structure, self.quantity, recipe, meta=self._provenance())
+
+    @property
+    def block_size(self) -> int:
+        """Points that are evaluated together."""
+        return TORCH_BLOCK
+
+    @property
+    def workers(self) -> int:
+        """Threads that may evaluate blocks at the same time."""
+        return 1
+
+    def _grid(self, structure: Structure, grid: Any, spacing: float, symmetry: bool) -> Grid:
+        if isinstance(grid, Grid):
+            return grid
+        lattice = structure.lattice.matrix
+        if grid is not None:
+            return Grid(tuple(grid), lattice)  # type: ignore[arg-type]
+        return Grid.from_spacing(lattice, spacing, space_group_translations(structure) if symmetry else None)
+
+    def _fill(self, structure: Structure, grid: Grid, values: np.ndarray, progress: bool | None) -> None:
+        evaluate = self.evaluator(structure)
+
+        def block(indices: np.ndarray) -> int:
+            values[indices] = _sigmoid(evaluate(grid.positions(indices)))
+            return len(indices)
+
+        self._run(block, grid.blocks(self.block_size), grid.size, progress)
+
+    def _values_at(self, structure: Structure, frac: np.ndarray, progress: bool | None) -> np.ndarray:
+        evaluate = self.evaluator(structure)
+        frac = frac - np.floor(frac)
+        positions = frac @ structure.lattice.matrix
+        order = _compact_order(positions)
+        values = np.empty(len(frac), np.float32)
+
+        def block(indices: np.ndarray) -> int:
+            values[indices] = _sigmoid(evaluate(positions[indices]))
+            return len(indices)
+
+        starts = range(0, len(order), self.block_size)
+        self._run(block, (order[i : i + self.block_size] for i in starts), len(order), progress)
+        return values
+
+    def _run(
+        self, block: Callable[[np.ndarray], int], blocks: Iterable[np.ndarray], total: int, progress: bool | None
+    ) -> None:
+        with torch.no_grad(), progress_bar("predicting", total, progress) as advance:
+            for done in _map(block, blocks, self.workers):
+                advance(done)
+
+    def _warn_outside_domain(self, structure: Structure) -> None:
+        if self.card is None or not self.card.elements:
+            return
+        unknown = sorted({s.specie.symbol for s in structure} - set(self.card.elements))
+        if unknown:
+            warnings.warn(
+                f"{self.card.name} was trained on {', '.join(self.card.elements)} only; its field around "
+                f"{', '.join(unknown)} is an extrapolation",
+                stacklevel=3,
+            )
+
+    def _provenance(self) -> dict[str, Any]:
+        if self.card is None:
+            return {"predicted_by": type(self).__name__}
+        return {"predicted_by": self.card.name, "weights_sha256": self.card.weights_sha256}
+
+
+class PointModel(Model):
+    """A model of loose points: ``forward(batch) -> logits``, after its own ``transform`` has added what it needs."""
+
+    @abstractmethod
+    def transform(self, data: ProbeData) -> ProbeData:
+        """Add neighbours, patches or densities to one structure's data; runs in loader workers."""
+
+    @abstractmethod
+    def encode(self, batch: ProbeData) -> Tensor:
+        """What the head sees of each point, (points, features); may be stored when nothing in it is trained."""
+
+    @abstractmethod
+    def head(self, features: Tensor) -> Float[Tensor, " points"]:
+        """Logits from the features of each point."""
+
+    @abstractmethod
+    def fit_statistics(self, features: Tensor) -> None:
+        """Take means and scales from the features of the training set, before the first step."""
+
+    def encoder_is_constant(self, elements: Iterable[str]) -> bool:
+        """Whether no parameter takes part in ``encode`` for these elements, so that its output may be stored."""
+        return False
+
+    def features(self, structure: Structure, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points n"]:
+        """What ``encode`` gives at points (Cartesian, Å), without gradients, in single precision."""
+        weight = next(self.parameters())
+        data = self.transform(probe_data(structure, points, dtype=weight.dtype))
+        with torch.no_grad():
+            return self.encode(data.to(weight.device)).float().cpu().numpy()
+
+    def forward(self, batch: ProbeData) -> Float[Tensor, " points"]:
+        """Logits of the probe points: unbounded, because corrections add there (paper, eq. 8)."""
+        return self.head(self.encode(batch))
+
+    def evaluator(self, structure: Structure) -> Evaluator:
+        """Through ``transform`` and ``forward``, on the model's device and in its precision."""
+        weight = next(self.parameters())
+
+        def evaluate(points: np.ndarray) -> np.ndarray:
+            data = self.transform(probe_data(structure, points, dtype=weight.dtype))
+            return self(data.to(weight.device)).detach().cpu().numpy()
+
+        return evaluate
+
+
+class FieldModel(Model):
+    """A model of whole periodic grids, which works on a reduced cell at its own spacing.
+
+    The logits on that grid are Fourier-interpolated to whatever points are asked for.
+
+    Class attributes:
+        working_spacing: Å, largest distance between points of the model's own grid.
+        min_length: Å, the reduced cell is repeated until each edge is at least this long.
+    """
+
+    working_spacing: ClassVar[float] = 0.15
+    min_length: ClassVar[float] = 3.0
+
+    @abstractmethod
+    def forward(self, structures: Sequence[Structure], grids: Sequence[Grid]) -> list[Float[Tensor, "nx ny nz"]]:
+        """Logits on each grid; a list, never padded."""
+
+    def working_cell(self, structure: Structure) -> tuple[Structure, Grid]:
+        """The Niggli-reduced cell on the same Cartesian axes, repeated to the minimum size, with the model's own grid."""
+        reduced = structure.lattice.get_niggli_reduced_lattice()
+        cell = Structure(
+            reduced, structure.species, structure.cart_coords, coords_are_cartesian=True, to_unit_cell=True
+        )
+        cell.make_supercell([int(np.ceil(self.min_length / length - 1e-9)) for length in cell.lattice.abc])
+        return cell, Grid.from_spacing(cell.lattice.matrix, self.working_spacing)
+
+    def evaluator(self, structure: Structure) -> Evaluator:
+        """One pass of the network, then Fourier interpolation of its logits."""
+        cell, grid = self.working_cell(structure)
+        with torch.no_grad():
+            logits = self([cell], [grid])[0].detach().cpu().double().numpy()
+        inverse = np.linalg.inv(grid.lattice)
+        return lambda points: fourier_interpolate(logits, points @ inverse)
+
+
+def _map(function: Callable[[np.ndarray], int], items: Iterable[np.ndarray], workers: int) -> Iterator[int]:
+    """``map``, in threads where that helps, with few items waiting so that memory stays bounded."""
+    if workers == 1:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        waiting = []
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > 2 * workers:
+                yield waiting.pop(0).result()
+        for future in waiting:
+            yield future.result()
+
+
+def _compact_order(positions: np.ndarray) -> np.ndarray:
+    """An order in which points close in space are close in the list (boxes of 0.5 Å)."""
+    boxes = np.floor(positions / 0.5).astype(np.int64)
+    return np.lexsort(boxes.T)
+
+
+def _checked_points(points: Any) -> np.ndarray:
+    array = np.asarray(points, dtype=np.float64)
+    if array.ndim != 2 or array.shape[1] != 3 or not np.isfinite(array).all():
+        raise ElfzooError(f"points must be finite fractional coordinates of shape (points, 3); got {array.shape}")
+    return array
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    return 1.0 / (1.0 + np.exp(-np.clip(logits, -80.0, 80.0)))

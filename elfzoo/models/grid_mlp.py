@@ -1,0 +1,132 @@
+"""grid_mlp: power spectrum of the neighbour density at a point, then a multilayer perceptron (Wang et al. 2026)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import field
+from typing import ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from pymatgen.core import Structure
+from torch import Tensor
+
+from elfzoo.config import config_class
+from elfzoo.models.base import FUSED_BLOCK, TORCH_BLOCK, Evaluator, Invariance, PointModel
+from elfzoo.nn import ElementEmbedding, Standardise, mlp
+from elfzoo.probe import ProbeData
+from elfzoo.registry import register
+from elfzoo.transforms import CellList, PowerSpectrumConfig, fused, periodic_images, power_spectrum, probe_edges
+from elfzoo.transforms.images import wrap
+
+__all__ = ["GridMLP", "GridMLPConfig"]
+
+
+@config_class
+class GridMLPConfig:
+    """Configuration of :class:`GridMLP`; the defaults are the paper's.
+
+    Args:
+        descriptor: the power spectrum.
+        hidden: widths of the hidden layers.
+        clamp: largest standardised feature; null for no limit, as in the paper.
+    """
+
+    descriptor: PowerSpectrumConfig = field(default_factory=PowerSpectrumConfig)
+    hidden: tuple[int, ...] = (128, 128)
+    clamp: float | None = None
+
+
+@register("grid_mlp")
+class GridMLP(PointModel):
+    """Logit of ELF at a point from the power spectrum of the atoms around it, periodic images exact."""
+
+    config_class = GridMLPConfig
+    config: GridMLPConfig
+    invariances: ClassVar[dict[str, Invariance]] = {
+        "subset": "exact",
+        "permutation": "exact",
+        "lattice_shift": "exact",
+        "supercell": "exact",
+        "basis": "exact",
+        "origin": "exact",
+        "rotation": "exact",
+        "reflection": "exact",
+    }
+
+    def __init__(self, config: GridMLPConfig):
+        super().__init__(config)
+        n_features = config.descriptor.n_features
+        self.embedding = ElementEmbedding(config.descriptor.channels)
+        self.standardise = Standardise(n_features, config.clamp)
+        self.network = mlp([n_features, *config.hidden, 1])
+
+    def transform(self, data: ProbeData) -> ProbeData:
+        """Add the pairs of an atom and a probe point within the cutoff, all periodic images counted."""
+        arrays = [a.double().numpy() for a in (data.probe_pos, data.pos, data.cell[0])]
+        atom, probe, shift = probe_edges(*arrays, self.config.descriptor.r_cut)
+        data.probe_edge_index = torch.from_numpy(np.stack([atom, probe]).astype(np.int64))
+        data.probe_edge_shift = torch.as_tensor(shift, dtype=data.pos.dtype)
+        return data
+
+    def encode(self, batch: ProbeData) -> Float[Tensor, "points features"]:
+        """Power spectrum of each probe point, not yet standardised."""
+        atom, probe = batch.probe_edge_index
+        weights = self.embedding(batch.z)[atom]
+        return power_spectrum(batch.edge_vectors(), weights, probe, len(batch.probe_pos), self.config.descriptor)
+
+    def head(self, features: Float[Tensor, "points features"]) -> Float[Tensor, " points"]:
+        """Logits from power spectra."""
+        return self.network(self.standardise(features))[:, 0]
+
+    def evaluator(self, structure: Structure) -> Evaluator:
+        """The compiled kernel where it applies (processor, single precision), else the reference."""
+        if not self._fused:
+            return super().evaluator(structure)
+        cells, weights, lattice = self._surroundings(structure)
+        network = self._fused_network()
+        descriptor = self.config.descriptor
+        return lambda points: fused.logits(descriptor, cells, weights, network, wrap(points, lattice))
+
+    def features(self, structure: Structure, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points n"]:
+        """Power spectra at points (Cartesian, Å), by the kernel where it applies."""
+        if not self._fused:
+            return super().features(structure, points)
+        cells, weights, lattice = self._surroundings(structure)
+        return fused.features(self.config.descriptor, cells, weights, wrap(points, lattice))
+
+    def fit_statistics(self, features: Float[Tensor, "points features"]) -> None:
+        """Standardise with the training set's mean and deviation."""
+        self.standardise.fit(features)
+
+    def encoder_is_constant(self, elements: Iterable[str]) -> bool:
+        """True for hydrogen alone, whose embedding is (1, 0, ...) by construction."""
+        return set(elements) == {"H"}
+
+    @property
+    def block_size(self) -> int:
+        return FUSED_BLOCK if self._fused else TORCH_BLOCK
+
+    @property
+    def workers(self) -> int:
+        return torch.get_num_threads() if self._fused else 1
+
+    @property
+    def _fused(self) -> bool:
+        weight = next(self.parameters())
+        on_processor = weight.device.type == "cpu" and weight.dtype == torch.float32
+        return on_processor and fused.supports(self.config.descriptor)
+
+    def _surroundings(self, structure: Structure) -> tuple[CellList, np.ndarray, np.ndarray]:
+        lattice = structure.lattice.matrix
+        cells = CellList.build(periodic_images(structure.cart_coords, lattice, self.config.descriptor.r_cut))
+        with torch.no_grad():
+            weights = self.embedding(torch.tensor(structure.atomic_numbers)).numpy()
+        return cells, weights, lattice
+
+    def _fused_network(self) -> fused.FusedNetwork:
+        linear = [m for m in self.network if isinstance(m, torch.nn.Linear)]
+        layers = [(m.weight.detach().numpy(), m.bias.detach().numpy()) for m in linear]
+        mean, std = self.standardise.mean.numpy(), self.standardise.std.numpy()
+        return fused.FusedNetwork(mean, 1.0 / std, self.config.clamp or 3e38, layers)

@@ -1,0 +1,68 @@
+"""Element embedding of fixed size: any composition, never grown, so that strict loading and fine-tuning live together."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+from jaxtyping import Float, Int
+from pymatgen.core import Element
+from torch import Tensor, nn
+
+__all__ = ["N_ELEMENTS", "ElementEmbedding", "element_properties"]
+
+N_ELEMENTS = 118
+BLOCKS = "spdf"
+
+
+class ElementEmbedding(nn.Module):
+    """One vector per element: a small network on tabulated properties plus a learned residual that starts at zero.
+
+    Hydrogen is the reference: e(H) = (1, 0, ..., 0) whatever the weights. A model of hydrogen therefore needs no
+    training of the embedding, and channels added for other elements leave its predictions for hydrogen alone.
+
+    Args:
+        channels: length of each vector.
+        hidden: width of the small network.
+    """
+
+    properties: Tensor
+
+    def __init__(self, channels: int, hidden: int = 16):
+        super().__init__()
+        # saved with the weights: a later edition of the table must not change a released model
+        self.register_buffer("properties", element_properties())
+        self.network = nn.Sequential(
+            nn.Linear(self.properties.shape[1], hidden), nn.SiLU(), nn.Linear(hidden, channels, bias=False)
+        )
+        self.residual = nn.Parameter(torch.zeros(N_ELEMENTS, channels))
+        self.channels = channels
+
+    def forward(self, z: Int[Tensor, " atoms"]) -> Float[Tensor, "atoms channels"]:
+        """Vectors of atoms with atomic numbers ``z`` (1 to 118)."""
+        table = self.network(self.properties) + self.residual
+        reference = torch.zeros_like(table[0])
+        reference[0] = 1.0
+        return reference + table[z - 1] - table[0]
+
+
+def element_properties() -> Float[Tensor, "118 properties"]:
+    """Period, group, electronegativity, radius, first ionisation energy (each over its largest value) and block.
+
+    Source: pymatgen's periodic table; a missing value is 0.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pymatgen warns for every value that is missing
+        rows = [_properties(Element.from_Z(z)) for z in range(1, N_ELEMENTS + 1)]
+    return torch.tensor(rows)
+
+
+def _properties(element: Element) -> list[float]:
+    radius = element.atomic_radius_calculated or element.atomic_radius
+    energies = element.ionization_energies
+    scaled = [element.Z / 118, element.row / 7, element.group / 18, _finite(element.X) / 4, _finite(radius) / 3]
+    return [*scaled, _finite(energies[0] if energies else None) / 25, *(float(element.block == b) for b in BLOCKS)]
+
+
+def _finite(value: float | None) -> float:
+    return 0.0 if value is None or value != value else float(value)

@@ -1,0 +1,70 @@
+"""ProbeData: the one batch type. Every tensor that a point model sees is named, shaped and given its unit here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from pymatgen.core import Structure
+from torch import Tensor
+from torch_geometric.data import Data
+
+__all__ = ["ProbeData", "probe_data"]
+
+
+class ProbeData(Data):
+    """Probe points in a structure, in PyG's conventions; ``Batch.from_data_list`` joins several structures.
+
+    ================== ================ =====================================================================
+    tensor             shape            meaning
+    ================== ================ =====================================================================
+    pos                (atoms, 3)       Cartesian positions of the atoms, Å
+    z                  (atoms,)         atomic numbers
+    cell               (graphs, 3, 3)   lattice vectors as rows, Å
+    probe_pos          (points, 3)      Cartesian positions of the probe points, Å
+    probe_batch        (points,)        which structure of the batch each point belongs to
+    y                  (points,)        reference values (ELF), where there are any
+    probe_edge_index   (2, edges)       row 0 atoms, row 1 probe points; added by a model's transform
+    probe_edge_shift   (edges, 3)       Å; the edge's vector is pos[atom] + shift - probe_pos[point]
+    ================== ================ =====================================================================
+    """
+
+    def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
+        if key == "probe_batch":
+            return 1
+        if key == "probe_edge_index":
+            return torch.tensor([[self.pos.shape[0]], [self.probe_pos.shape[0]]])
+        return super().__inc__(key, value, *args, **kwargs)
+
+    def __cat_dim__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
+        if key == "probe_edge_index":
+            return 1
+        if key in ("cell", "probe_pos", "probe_batch", "probe_edge_shift", "y"):
+            return 0
+        return super().__cat_dim__(key, value, *args, **kwargs)
+
+    def edge_vectors(self) -> Float[Tensor, "edges 3"]:
+        """Vectors from probe points to atoms, Å; differentiable in both positions."""
+        atom, probe = self.probe_edge_index
+        return self.pos[atom] + self.probe_edge_shift - self.probe_pos[probe]
+
+
+def probe_data(
+    structure: Structure,
+    points: Float[np.ndarray, "points 3"],
+    y: Float[np.ndarray, " points"] | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> ProbeData:
+    """One structure with its probe points (Cartesian, Å) and, for training, the reference values there."""
+    data = ProbeData(
+        pos=torch.as_tensor(structure.cart_coords, dtype=dtype),
+        z=torch.as_tensor(structure.atomic_numbers, dtype=torch.long),
+        cell=torch.as_tensor(structure.lattice.matrix.copy(), dtype=dtype)[None],
+        probe_pos=torch.as_tensor(np.ascontiguousarray(points), dtype=dtype),
+        probe_batch=torch.zeros(len(points), dtype=torch.long),
+    )
+    if y is not None:
+        data.y = torch.as_tensor(y, dtype=dtype)
+    return data

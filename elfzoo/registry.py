@@ -1,0 +1,98 @@
+"""Names to architectures, and names or folders to trained models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+
+from elfzoo.config import parse
+from elfzoo.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from elfzoo.models.base import Model
+
+__all__ = ["create_model", "list_models", "list_pretrained", "load_pretrained", "register"]
+
+M = TypeVar("M", bound="type[Model]")
+_ARCHITECTURES: dict[str, type[Model]] = {}
+
+
+def register(name: str) -> Callable[[M], M]:
+    """Class decorator: make an architecture known under ``name`` (lower case, no dots)."""
+
+    def add(cls: M) -> M:
+        if name in _ARCHITECTURES and _ARCHITECTURES[name].__qualname__ != cls.__qualname__:
+            raise ValueError(f"two architectures are called {name!r}: {_ARCHITECTURES[name]} and {cls}")
+        _ARCHITECTURES[name] = cls
+        return cls
+
+    return add
+
+
+def list_models() -> list[str]:
+    """Names of the architectures, sorted."""
+    _import_models()
+    return sorted(_ARCHITECTURES)
+
+
+def architecture_of(model: Model) -> str:
+    """The name under which a model's class is registered."""
+    _import_models()
+    return next(name for name, cls in _ARCHITECTURES.items() if cls is type(model))
+
+
+def create_model(name: str, config: Mapping[str, Any] | Any | None = None) -> Model:
+    """A model with fresh weights.
+
+    Args:
+        name: one of :func:`list_models`.
+        config: plain values or an instance of the architecture's ``config_class``; the defaults otherwise.
+
+    Raises:
+        UnknownNameError: with the nearest names.
+        ConfigError: for an unknown key or a value of the wrong type.
+    """
+    _import_models()
+    if name not in _ARCHITECTURES:
+        raise UnknownNameError("architecture", name, _ARCHITECTURES)
+    cls = _ARCHITECTURES[name]
+    return cls(parse(cls.config_class, config or {}, where=name))
+
+
+def list_pretrained() -> list[str]:
+    """Names of the releases that ship with the package, sorted."""
+    from elfzoo.card import shipped_releases
+
+    return sorted(shipped_releases())
+
+
+def load_pretrained(name_or_folder: str | Path, device: str = "cpu", dtype: torch.dtype | None = None) -> Model:
+    """A trained model, ready to predict.
+
+    Args:
+        name_or_folder: a release that ships with the package (:func:`list_pretrained`), or a folder that holds
+            ``config.json`` and ``model.safetensors``.
+        device: where to put it.
+        dtype: precision of the weights; single unless stated.
+
+    Raises:
+        UnknownNameError: no such release or folder, with the nearest names.
+        WeightsError: weights missing, truncated, changed or not fitting; pickles are never opened.
+    """
+    from elfzoo.card import load_release, shipped_releases
+
+    releases = shipped_releases()
+    if str(name_or_folder) in releases:
+        folder = releases[str(name_or_folder)]
+    elif Path(name_or_folder).is_dir():
+        folder = Path(name_or_folder)
+    else:
+        raise UnknownNameError("shipped release or folder", str(name_or_folder), releases)
+    return load_release(folder).to(device=device, dtype=dtype).eval()
+
+
+def _import_models() -> None:
+    import elfzoo.models  # noqa: F401  (registers every architecture)

@@ -1,0 +1,246 @@
+"""The contract that every model keeps, executable: :func:`check_model` runs over the whole registry in the tests.
+
+A contributor calls it on a new architecture; an outside user may call it on a trained release. Invariances that an
+architecture declares exact must hold to rounding; those declared approximate are measured and returned.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pymatgen.core import Lattice, Structure
+
+from elfzoo.card import load_release, save_release
+from elfzoo.errors import ElfzooError
+from elfzoo.grid import Grid
+from elfzoo.models.base import Model, PointModel
+from elfzoo.probe import probe_data
+
+__all__ = ["ContractError", "Deviation", "check_model", "check_registry", "enliven", "example_structures"]
+
+EXACT = 2e-5  # ELF; single precision through a few hundred features and a network leaves about 1e-6
+ROTATION = np.linalg.qr(np.random.default_rng(7).normal(size=(3, 3)))[0]
+
+
+class ContractError(AssertionError):
+    """A model breaks the contract; the message says which part, on which structure and by how much."""
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """Largest change of ELF under something that should not change it, over all example structures."""
+
+    invariance: str
+    declared: str
+    largest: float
+
+
+def check_model(model: Model, elements: tuple[str, ...] = ("H", "Ca"), exact: float = EXACT) -> list[Deviation]:
+    """Check a model against the contract and measure its invariances.
+
+    Args:
+        model: on any device, in single precision.
+        elements: species to put into the example structures.
+        exact: largest change of ELF that counts as rounding.
+
+    Returns:
+        The measured deviation of each invariance.
+
+    Raises:
+        ContractError: naming the part of the contract that is broken.
+    """
+    model = model.eval()
+    missing = set(TRANSFORMATIONS) - set(model.invariances)
+    _require(not missing, f"invariances does not declare {sorted(missing)}")
+    structures = dict(example_structures(elements))
+    for name, structure in structures.items():
+        _check_range_and_shape(model, name, structure)
+    _check_variation(model, structures)
+    deviations = [_measure(model, invariance, structures) for invariance in TRANSFORMATIONS]
+    for found in deviations:
+        limit = exact if found.declared == "exact" else 1.0
+        _require(found.largest <= limit, f"{found.invariance} is declared exact; ELF changes by {found.largest:.2g}")
+    _check_save_and_load(model, structures["triclinic"])
+    if isinstance(model, PointModel):
+        _check_forward(model, structures)
+        _check_gradients(model, structures["triclinic"])
+        _check_double_precision(model, structures["triclinic"])
+    return deviations
+
+
+def example_structures(elements: tuple[str, ...]) -> Iterator[tuple[str, Structure]]:
+    """Cells that break careless code: one atom, smaller than any cutoff, skewed, hexagonal, two species."""
+    first, last = elements[0], elements[-1]
+    yield "one atom", Structure(Lattice.cubic(1.7), [first], [[0.1, 0.2, 0.3]])
+    yield "needle", Structure([[1.1, 0, 0], [0, 1.3, 0], [0, 0, 6.5]], [first, last], [[0, 0, 0], [0.4, 0.1, 0.5]])
+    yield "hexagonal", Structure(Lattice.hexagonal(2.4, 3.1), [first, first], [[0, 0, 0.1], [1 / 3, 2 / 3, 0.6]])
+    skewed = [[2.9, 0.2, -0.1], [2.1, 1.9, 0.3], [-1.2, 0.8, 2.6]]
+    sites = [[0.05, 0.1, 0.2], [0.55, 0.35, 0.8], [0.9, 0.7, 0.45]]
+    yield "triclinic", Structure(skewed, [first, first, last], sites)
+
+
+def _check_range_and_shape(model: Model, name: str, structure: Structure) -> None:
+    field = model.predict(structure, grid=(5, 4, 6), progress=False)
+    _require(field.values.shape == (5, 4, 6), f"{name}: predict returned shape {field.values.shape} for grid (5, 4, 6)")
+    inside = np.isfinite(field.values).all() and field.values.min() >= 0 and field.values.max() <= 1
+    _require(bool(inside), f"{name}: values outside of [0, 1]: {field.values.min()} to {field.values.max()}")
+    loose = model.predict(structure, points=field.grid.frac_coords(), progress=False)
+    worst = float(np.abs(loose.reshape(5, 4, 6) - field.values).max())
+    _require(worst <= EXACT, f"{name}: the same points as a grid and as loose points differ by {worst:.2g}")
+
+
+def _check_variation(model: Model, structures: dict[str, Structure]) -> None:
+    """A model that answers the same everywhere has every invariance: then the checks below would say nothing."""
+    points = np.random.default_rng(6).random((60, 3))
+    spread = float(np.std([model.predict(s, points=points, progress=False) for s in structures.values()]))
+    _require(spread > 0.02, f"ELF hardly varies (standard deviation {spread:.2g}): see enliven, or train the model")
+
+
+def enliven(model: Model, elements: tuple[str, ...] = ("H", "Ca"), gain: float = 2.0) -> Model:
+    """Give fresh weights something to say: statistics from the example structures, matrices ``gain`` times larger."""
+    if isinstance(model, PointModel):
+        points = np.random.default_rng(8).random((200, 3))
+        parts = [model.features(s, points @ s.lattice.matrix) for _, s in example_structures(elements)]
+        model.fit_statistics(torch.from_numpy(np.concatenate(parts)))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(gain)
+    return model
+
+
+def _subset(structure: Structure, points: np.ndarray) -> tuple[Structure, np.ndarray, np.ndarray]:
+    chosen = np.random.default_rng(1).permutation(len(points))[: len(points) // 3]
+    return structure, points[chosen], chosen
+
+
+def _permutation(structure: Structure, points: np.ndarray) -> tuple[Structure, np.ndarray, None]:
+    return Structure.from_sites(list(structure)[::-1]), points, None
+
+
+def _lattice_shift(structure: Structure, points: np.ndarray) -> tuple[Structure, np.ndarray, None]:
+    moved = structure.frac_coords.copy()
+    moved[0] += [2, -1, 3]
+    return Structure(structure.lattice, structure.species, moved), points, None
+
+
+def _supercell(structure: Structure, points: np.ndarray) -> tuple[Structure, np.ndarray, None]:
+    return structure.make_supercell([2, 1, 3], in_place=False), points / [2, 1, 3], None
+
+
+def _basis(structure: Structure, points: np.ndarray) -> tuple[Structure, np.ndarray, None]:
+    change = np.array([[1, 1, 0], [0, 1, -2], [0, 0, 1]])  # rows of the new basis in the old one, determinant 1
+    lattice = change @ structure.lattice.matrix
+    other = Structure(lattice, structure.species, structure.cart_coords, coords_are_cartesian=True)
+    return other, points @ np.linalg.inv(change), None
+
+
+def _origin(structure: Structure, points: np.ndarray) -> tuple[Structure, np.ndarray, None]:
+    shift = np.array([0.137, 0.291, 0.713])
+    return Structure(structure.lattice, structure.species, structure.frac_coords + shift), points + shift, None
+
+
+def _rotation(structure: Structure, points: np.ndarray) -> tuple[Structure, np.ndarray, None]:
+    matrix = ROTATION * np.sign(np.linalg.det(ROTATION))
+    return Structure(structure.lattice.matrix @ matrix.T, structure.species, structure.frac_coords), points, None
+
+
+def _reflection(structure: Structure, points: np.ndarray) -> tuple[Structure, np.ndarray, None]:
+    mirrored = structure.lattice.matrix * [1, 1, -1]
+    return Structure(mirrored, structure.species, structure.frac_coords), points, None
+
+
+TRANSFORMATIONS: dict[str, Callable[[Structure, np.ndarray], tuple[Structure, np.ndarray, Any]]] = {
+    "subset": _subset,
+    "permutation": _permutation,
+    "lattice_shift": _lattice_shift,
+    "supercell": _supercell,
+    "basis": _basis,
+    "origin": _origin,
+    "rotation": _rotation,
+    "reflection": _reflection,
+}
+
+
+def _measure(model: Model, invariance: str, structures: dict[str, Structure]) -> Deviation:
+    """Largest change of ELF at random points away from nuclei (a descriptor may jump there) and at them."""
+    largest = 0.0
+    for structure in structures.values():
+        points = np.random.default_rng(0).random((60, 3))
+        before = model.predict(structure, points=points, progress=False)
+        other, moved, chosen = TRANSFORMATIONS[invariance](structure, points)
+        after = model.predict(other, points=moved, progress=False)
+        expected = before if chosen is None else before[chosen]
+        largest = max(largest, float(np.abs(after - expected).max()))
+    return Deviation(invariance, model.invariances[invariance], largest)
+
+
+def _check_save_and_load(model: Model, structure: Structure) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        save_release(model, Path(folder) / "release", name="contract.check-v0")
+        again = load_release(Path(folder) / "release").to(next(model.parameters()).device).eval()
+    points = np.random.default_rng(2).random((50, 3))
+    same = np.array_equal(*(m.predict(structure, points=points, progress=False) for m in (model, again)))
+    _require(same, "a saved and loaded model does not predict bit for bit the same")
+
+
+def _forward_values(model: PointModel, structure: Structure, points: np.ndarray, dtype: torch.dtype) -> np.ndarray:
+    data = probe_data(structure, points @ structure.lattice.matrix, dtype=dtype)
+    batch = model.transform(data).to(next(model.parameters()).device)
+    with torch.no_grad():
+        return torch.sigmoid(model(batch)).double().cpu().numpy()
+
+
+def _check_forward(model: PointModel, structures: dict[str, Structure]) -> None:
+    """The fast path of ``predict`` is the same function as ``forward``."""
+    for name, structure in structures.items():
+        points = np.random.default_rng(3).random((40, 3))
+        slow = _forward_values(model, structure, points, torch.float32)
+        fast = model.predict(structure, points=points, progress=False)
+        worst = float(np.abs(slow - fast).max())
+        _require(worst <= EXACT, f"{name}: predict and forward differ by {worst:.2g}")
+
+
+def _check_gradients(model: PointModel, structure: Structure) -> None:
+    points = np.random.default_rng(4).random((200, 3)) @ structure.lattice.matrix
+    model.zero_grad()
+    logits = model(model.transform(probe_data(structure, points)).to(next(model.parameters()).device))
+    logits.square().sum().backward()
+    idle = [n for n, p in model.named_parameters() if p.grad is None or not bool((p.grad != 0).any())]
+    model.zero_grad()
+    _require(not idle, f"parameters without a gradient: {idle}")
+
+
+def _check_double_precision(model: PointModel, structure: Structure) -> None:
+    points = np.random.default_rng(5).random((50, 3))
+    single = _forward_values(model, structure, points, torch.float32)
+    weights = {k: v.clone() for k, v in model.state_dict().items()}
+    double = _forward_values(model.double(), structure, points, torch.float64)
+    model.float().load_state_dict(weights)
+    worst = float(np.abs(single - double).max())
+    _require(worst <= 1e-4, f"single and double precision differ by {worst:.2g} in ELF")
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ContractError(message)
+
+
+def check_registry(names: list[str] | None = None) -> dict[str, list[Deviation]]:
+    """:func:`check_model` on every registered architecture with fresh weights.
+
+    Raises:
+        ElfzooError: an empty registry.
+    """
+    from elfzoo.registry import create_model, list_models
+
+    chosen = list_models() if names is None else names
+    if not chosen:
+        raise ElfzooError("no architecture is registered")
+    torch.manual_seed(0)
+    return {name: check_model(enliven(create_model(name))) for name in chosen}

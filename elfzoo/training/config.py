@@ -1,0 +1,68 @@
+"""What a training run is: everything that decides its result, in one frozen configuration."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import Any, Literal
+
+from elfzoo.config import config_class
+
+__all__ = ["DataConfig", "TrainConfig"]
+
+
+@config_class
+class DataConfig:
+    """Points of one split of a dataset.
+
+    Args:
+        dataset: folder name of the dataset, such as ``fluid-h``.
+        split: ``train`` or ``val``; ``test`` is refused.
+        points: points drawn from each structure.
+        sampling: ``stratified`` (uniform in ELF, as in the paper) or ``uniform`` (in space).
+        structures: how many structures to use, evenly spread over the split; null for all.
+    """
+
+    dataset: str
+    split: Literal["train", "val"]
+    points: int = 50_000
+    sampling: Literal["stratified", "uniform"] = "stratified"
+    structures: int | None = None
+
+
+@config_class
+class TrainConfig:
+    """A training run. Defaults are the paper's (Methodology; batch 4096, AdamW, 80 epochs).
+
+    Args:
+        name: of the release that the run writes.
+        architecture: registry name.
+        model: configuration of the architecture.
+        train: what to train on.
+        validate: what to measure after every epoch; never trained on. Their mean MAE decides where ``select_best``.
+        epochs, batch_size, learning_rate, weight_decay: of AdamW.
+        schedule: ``constant``, or ``cosine`` with a linear warm-up over the first 5 % of the steps.
+        huber_beta: where the loss turns from quadratic to linear, in ELF.
+        average: decay of an exponential moving average of the weights per step, used for validation and release;
+            null for none.
+        select_best: release the epoch with the lowest validation error instead of the last.
+        patience: stop after so many epochs without improvement; null for never.
+        feature_precision: precision in which stored features are kept.
+        seed: of weights, sampled points and their order.
+    """
+
+    name: str
+    architecture: str
+    train: tuple[DataConfig, ...]
+    validate: tuple[DataConfig, ...]
+    model: dict[str, Any] = field(default_factory=dict)
+    epochs: int = 80
+    batch_size: int = 4096
+    learning_rate: float = 3e-4
+    weight_decay: float = 1e-6
+    schedule: Literal["constant", "cosine"] = "constant"
+    huber_beta: float = 0.03
+    average: float | None = None
+    select_best: bool = False
+    patience: int | None = None
+    feature_precision: Literal["float16", "float32"] = "float32"
+    seed: int = 0

@@ -1,0 +1,156 @@
+"""The compiled kernel: power spectrum and network fused per tile of 64 points, chosen at run time for the processor.
+
+The package works without it (no compiler at installation): :func:`available` is then False and models fall back on
+:func:`elfzoo.transforms.power_spectrum.power_spectrum`, which is also what the tests compare it with.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Float
+
+from elfzoo.transforms.images import CellList
+from elfzoo.transforms.power_spectrum import PowerSpectrumConfig
+
+__all__ = ["FusedNetwork", "available", "features", "instruction_set", "logits", "supports"]
+
+LEVELS = ("baseline", "avx2", "avx512")
+MAX_RADIAL, MAX_CHANNELS, MAX_LAYERS, PANEL = 20, 8, 8, 6
+LARGEST_EXPONENT = 80.0  # exp of more leaves single precision
+
+
+class _Descriptor(ctypes.Structure):
+    _fields_ = [(k, ctypes.c_int) for k in ("n_radial", "l_max", "n_channels", "smooth")]
+    _fields_ += [(k, ctypes.c_float) for k in ("r_cut", "spacing", "sigma", "softening")]
+
+
+class _CellList(ctypes.Structure):
+    _fields_ = [(k, ctypes.c_void_p) for k in ("positions", "weights", "bin_start")]
+    _fields_ += [("origin", ctypes.c_double * 3), ("inverse_bin", ctypes.c_double), ("bins", ctypes.c_int * 3)]
+
+
+class _Network(ctypes.Structure):
+    _fields_ = [("n_layers", ctypes.c_int), ("width", ctypes.c_int * (MAX_LAYERS + 1))]
+    _fields_ += [("mean", ctypes.c_void_p), ("scale", ctypes.c_void_p), ("clamp", ctypes.c_float)]
+    _fields_ += [("weights", ctypes.c_void_p * MAX_LAYERS), ("biases", ctypes.c_void_p * MAX_LAYERS)]
+
+
+@lru_cache(maxsize=1)
+def _library() -> ctypes.CDLL | None:
+    spec = importlib.util.find_spec("elfzoo.transforms._kernel")
+    return ctypes.CDLL(spec.origin) if spec is not None and spec.origin else None
+
+
+def available() -> bool:
+    """Whether the compiled kernel was built with the package."""
+    return _library() is not None
+
+
+def instruction_set() -> str:
+    """What the kernel runs on here: ``"avx512"``, ``"avx2"``, ``"baseline"``, or ``"none"`` without the kernel."""
+    library = _library()
+    return "none" if library is None else LEVELS[library.elfzoo_level()]
+
+
+def supports(config: PowerSpectrumConfig) -> bool:
+    """Whether the kernel is built and its recurrences stay within single precision for this descriptor."""
+    x = 0.5 / config.sigma_ratio**2
+    exponents = (2 * (config.n_radial - 1) * x, (config.n_radial / 2) ** 2 * x)
+    small = config.n_radial <= MAX_RADIAL and config.channels <= MAX_CHANNELS
+    return available() and small and max(exponents) < LARGEST_EXPONENT
+
+
+@dataclass(frozen=True, eq=False)
+class FusedNetwork:
+    """Standardisation and layers in the kernel's layout.
+
+    Args:
+        mean, scale: (features,), x → (x - mean)·scale.
+        clamp: largest |x| after that.
+        layers: (weight (out, in), bias (out,)) of each layer; SiLU between them, one output at the end.
+    """
+
+    mean: Float[np.ndarray, " features"]
+    scale: Float[np.ndarray, " features"]
+    clamp: float
+    layers: Sequence[tuple[np.ndarray, np.ndarray]]
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.layers) <= MAX_LAYERS:
+            raise ValueError(f"the kernel takes 1 to {MAX_LAYERS} layers; got {len(self.layers)}")
+        keep = [_aligned(self.mean), _aligned(self.scale)]
+        packed = [(_aligned(_panels(weight)), _aligned(bias)) for weight, bias in self.layers]
+        net = _Network(n_layers=len(packed), mean=keep[0].ctypes.data, scale=keep[1].ctypes.data, clamp=self.clamp)
+        net.width[0] = len(self.mean)
+        for i, ((weight, bias), (packed_weight, packed_bias)) in enumerate(zip(self.layers, packed, strict=True)):
+            if weight.shape != (len(bias), net.width[i]):
+                raise ValueError(f"layer {i} has shape {weight.shape}; expected {(len(bias), net.width[i])}")
+            net.width[i + 1], net.weights[i], net.biases[i] = len(bias), packed_weight.ctypes.data, packed_bias.ctypes.data
+        object.__setattr__(self, "_c", net)
+        object.__setattr__(self, "_keep", (keep, packed))  # the pointers above live as long as these arrays
+
+
+def features(
+    config: PowerSpectrumConfig,
+    cells: CellList,
+    weights: Float[np.ndarray, "atoms channels"],
+    points: Float[np.ndarray, "points 3"],
+    level: str | None = None,
+) -> Float[np.ndarray, "points features"]:
+    """Power spectrum at points (Å) inside the cell that ``cells`` surrounds, in single precision."""
+    out = np.empty((len(points), config.n_features), np.float32)
+    _run(config, cells, weights, None, points, out, level)
+    return out
+
+
+def logits(
+    config: PowerSpectrumConfig,
+    cells: CellList,
+    weights: Float[np.ndarray, "atoms channels"],
+    network: FusedNetwork,
+    points: Float[np.ndarray, "points 3"],
+    level: str | None = None,
+) -> Float[np.ndarray, " points"]:
+    """Output of the network at points (Å) inside the cell that ``cells`` surrounds, features never stored.
+
+    Releases the interpreter lock: call it from several threads on blocks of points.
+    """
+    out = np.empty(len(points), np.float32)
+    _run(config, cells, weights, network, points, out, level)
+    return out
+
+
+def _run(config, cells, weights, network, points, out, level) -> None:  # type: ignore[no-untyped-def]
+    library = _library()
+    if library is None:
+        raise RuntimeError("the compiled kernel was not built with this installation")
+    descriptor = _Descriptor(config.n_radial, config.l_max, config.channels, config.smooth, config.r_cut,
+                             config.spacing, config.sigma, config.softening)  # fmt: skip
+    points = np.ascontiguousarray(points, np.float64)
+    per_image = np.ascontiguousarray(np.asarray(weights, np.float32)[cells.atom])
+    c_cells = _CellList(cells.positions.ctypes.data, per_image.ctypes.data, cells.start.ctypes.data,
+                        (ctypes.c_double * 3)(*cells.origin), 1.0 / cells.width, (ctypes.c_int * 3)(*cells.shape))  # fmt: skip
+    chosen = library.elfzoo_level() if level is None else min(LEVELS.index(level), library.elfzoo_level())
+    failed = library.elfzoo_run(
+        chosen, ctypes.byref(descriptor), ctypes.byref(c_cells), ctypes.byref(network._c) if network else None,
+        ctypes.c_void_p(points.ctypes.data), ctypes.c_long(len(points)), ctypes.c_void_p(out.ctypes.data))  # fmt: skip
+    if failed:
+        raise MemoryError(f"the kernel could not allocate its buffers for {config}")
+
+
+def _panels(weight: np.ndarray) -> np.ndarray:
+    """(out, in) to (ceil(out/6), in, 6), padded with zeros: what one register block reads is contiguous."""
+    n_out, n_in = weight.shape
+    padded = np.zeros((-(-n_out // PANEL) * PANEL, n_in), np.float32)
+    padded[:n_out] = weight
+    return padded.reshape(-1, PANEL, n_in).transpose(0, 2, 1)
+
+
+def _aligned(array: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(array, np.float32)

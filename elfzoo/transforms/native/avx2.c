@@ -1,0 +1,14 @@
+#if defined(__x86_64__)
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC target("avx2,fma")
+#endif
+#define VBYTES 32
+#define NV 2
+#define NAME elfzoo_run_avx2
+#include "kernel_impl.h"
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
+#endif

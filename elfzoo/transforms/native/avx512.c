@@ -1,0 +1,14 @@
+#if defined(__x86_64__)
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,fma"))), apply_to = function)
+#else
+#pragma GCC target("avx512f,avx512dq,avx512bw,avx512vl,fma")
+#endif
+#define VBYTES 64
+#define NV 4
+#define NAME elfzoo_run_avx512
+#include "kernel_impl.h"
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
+#endif

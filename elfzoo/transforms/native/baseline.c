@@ -1,0 +1,5 @@
+/* Any processor: SSE2 on x86-64, NEON on 64-bit ARM. */
+#define VBYTES 16
+#define NV 2
+#define NAME elfzoo_run_baseline
+#include "kernel_impl.h"

@@ -1,0 +1,34 @@
+/* Python sees an empty module; ctypes calls the symbols below, which releases the interpreter lock. */
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+
+#include "kernel.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+/* What the processor can run: 0 baseline, 1 AVX2 with FMA, 2 AVX-512. */
+EXPORT int elfzoo_level(void) {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512vl"))
+        return 2;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return 1;
+#endif
+    return 0;
+}
+
+/* level: at most elfzoo_level(). See Kernel in kernel.h. */
+EXPORT int elfzoo_run(int level, const Descriptor *d, const CellList *cells, const Network *net, const double *points,
+                      long n, float *out) {
+#if defined(__x86_64__)
+    if (level >= 2) return elfzoo_run_avx512(d, cells, net, points, n, out);
+    if (level == 1) return elfzoo_run_avx2(d, cells, net, points, n, out);
+#endif
+    (void)level;
+    return elfzoo_run_baseline(d, cells, net, points, n, out);
+}
+
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, .m_name = "_kernel", .m_size = 0};
+
+PyMODINIT_FUNC PyInit__kernel(void) { return PyModule_Create(&definition); }

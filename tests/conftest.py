@@ -1,0 +1,37 @@
+"""Array shapes and types of every public function are checked while the tests run."""
+
+import os
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+from jaxtyping import install_import_hook
+
+install_import_hook("elfzoo", "beartype.beartype")
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+from pymatgen.core import Lattice, Structure
+
+settings.register_profile("elfzoo", deadline=None, max_examples=25, derandomize=True)
+settings.load_profile("elfzoo")
+torch.set_num_threads(2)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def skewed_hydride() -> Structure:
+    """Triclinic, two species, cell much smaller than the cutoff."""
+    lattice = [[2.9, 0.2, -0.1], [2.1, 1.9, 0.3], [-1.2, 0.8, 2.6]]
+    return Structure(lattice, ["H", "Ca", "H"], [[0.05, 0.1, 0.2], [0.55, 0.35, 0.8], [0.9, 0.7, 0.45]])
+
+
+@pytest.fixture
+def diamond() -> Structure:
+    """Non-symmorphic: screw axes and glide planes with translations of a quarter."""
+    return Structure.from_spacegroup("Fd-3m", Lattice.cubic(3.57), ["C"], [[0, 0, 0]])

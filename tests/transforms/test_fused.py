@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+import torch
+from elfzoo.nn import mlp
+from elfzoo.transforms import CellList, PowerSpectrumConfig, fused, periodic_images
+from elfzoo.transforms.images import wrap
+from tests.transforms.test_power_spectrum import CELLS, CONFIGS, random_case, reference
+
+pytestmark = pytest.mark.skipif(not fused.available(), reason="the kernel was not compiled: no C compiler")
+LEVELS = fused.LEVELS[: fused.LEVELS.index(fused.instruction_set()) + 1] if fused.available() else ()
+
+
+def cell_list(positions, lattice, config):
+    return CellList.build(periodic_images(positions, lattice, config.r_cut))
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("config", CONFIGS, ids=["paper", "smooth l 4", "two channels"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_features_equal_the_reference(cell, config, level, rng):
+    """On every instruction set of this processor; 131 points make two full tiles and a short one."""
+    points, positions, weights = random_case(CELLS[cell], config, rng, points=131)
+    expected = reference(points, positions, CELLS[cell], weights, config).numpy()
+    cells = cell_list(positions, CELLS[cell], config)
+    found = fused.features(config, cells, weights, wrap(points, CELLS[cell]), level)
+    assert np.abs(found - expected).max() < 2e-5 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("hidden", [(), (128, 128), (7,), (50, 6, 13)])
+def test_network_equals_torch(hidden, level, rng):
+    config = CONFIGS[2]
+    points, positions, weights = random_case(CELLS["skewed"], config, rng, points=70)
+    torch.manual_seed(0)
+    network = mlp([config.n_features, *hidden, 1])
+    features = reference(points, positions, CELLS["skewed"], weights, config)
+    mean, std = features.mean(0), features.std(0)
+    with torch.no_grad():
+        expected = network(((features - mean) / std).clamp(-1.5, 1.5).float())[:, 0].numpy()
+    linear = [m for m in network if isinstance(m, torch.nn.Linear)]
+    layers = [(m.weight.detach().numpy(), m.bias.detach().numpy()) for m in linear]
+    packed = fused.FusedNetwork(mean.numpy(), 1 / std.numpy(), 1.5, layers)
+    cells = cell_list(positions, CELLS["skewed"], config)
+    found = fused.logits(config, cells, weights, packed, wrap(points, CELLS["skewed"]), level)
+    np.testing.assert_allclose(found, expected, atol=2e-4)
+
+
+def test_many_neighbours(rng):
+    """More neighbours than one batch of the kernel and than its first list."""
+    config = PowerSpectrumConfig(r_cut=5.0, n_radial=6, smooth=True, l_max=1)
+    lattice = np.eye(3) * 2.5
+    points, positions, weights = random_case(lattice, config, rng, atoms=24, points=9)
+    expected = reference(points, positions, lattice, weights, config).numpy()
+    found = fused.features(config, cell_list(positions, lattice, config), weights, wrap(points, lattice))
+    assert np.abs(found - expected).max() < 2e-5 * np.abs(expected).max()
+
+
+def test_scattered_points_need_no_order(rng):
+    config = PowerSpectrumConfig()
+    lattice = np.eye(3) * 9.0
+    points, positions, weights = random_case(lattice, config, rng, atoms=60, points=64)
+    cells = cell_list(positions, lattice, config)
+    together = fused.features(config, cells, weights, points)
+    alone = np.concatenate([fused.features(config, cells, weights, p[None]) for p in points])
+    np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-5 * np.abs(alone).max())
+
+
+def test_a_descriptor_beyond_single_precision_is_left_to_the_reference():
+    assert fused.supports(PowerSpectrumConfig())
+    assert not fused.supports(PowerSpectrumConfig(sigma_ratio=0.2))
+    assert not fused.supports(PowerSpectrumConfig(n_radial=30))
+
+
+def test_layers_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="layer 1"):
+        fused.FusedNetwork(np.zeros(3), np.ones(3), 1.0, [(np.ones((2, 3)), np.zeros(2)), (np.ones((1, 5)), np.zeros(1))])
