@@ -99,7 +99,8 @@ def load_release(folder: str | Path) -> Model:
     try:
         model.load_state_dict(load(data), strict=True)
     except (RuntimeError, SafetensorError) as error:
-        raise WeightsError(f"{folder / WEIGHTS} does not fit {card.architecture}: {error}") from None
+        reason = " ".join(str(error).split())
+        raise WeightsError(f"{folder / WEIGHTS} does not fit {card.architecture}: {reason}") from None
     model.card = card
     return model
 

@@ -7,7 +7,7 @@ import difflib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any, TypeVar, dataclass_transform, get_args, get_type_hints
 
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -73,10 +73,9 @@ def _explain(cls: type, error: Mapping[str, Any]) -> str:
 def _known_keys(cls: type) -> list[str]:
     """Keys of a configuration and of those nested in it."""
     keys = []
-    for item in dataclasses.fields(cls):
-        keys.append(item.name)
-        nested = cls.__annotations__.get(item.name)
-        nested = getattr(item, "type", None) if not isinstance(nested, type) else nested
-        if isinstance(nested, type) and dataclasses.is_dataclass(nested):
-            keys += _known_keys(nested)
+    for name, hint in get_type_hints(cls).items():
+        keys.append(name)
+        for nested in (hint, *get_args(hint)):
+            if isinstance(nested, type) and dataclasses.is_dataclass(nested):
+                keys += _known_keys(nested)
     return keys

@@ -6,7 +6,9 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 from jaxtyping import install_import_hook
 
-install_import_hook("elfzoo", "beartype.beartype")
+import tests.typecheck  # noqa: F401  (the hook looks it up by name)
+
+install_import_hook("elfzoo", "tests.typecheck.checker")
 
 import numpy as np
 import pytest

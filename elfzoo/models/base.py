@@ -65,7 +65,7 @@ class Model(nn.Module, ABC):
         self,
         structure: Any,
         grid: Grid | Sequence[int] | None = None,
-        points: Float[np.ndarray, "points 3"] | None = None,
+        points: Float[np.ndarray, "points 3"] | Sequence[Sequence[float]] | None = None,
         *,
         spacing: float = DEFAULT_SPACING,
         symmetry: bool = False,

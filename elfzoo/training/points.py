@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -56,19 +55,18 @@ def draw_points(config: DataConfig, seed: int, root: str | None = None) -> tuple
     """Draw the points of a split.
 
     Returns:
-        The points of each structure, and a hash over the structures' files that were used.
+        The points of each structure, and the hash of the data that were used.
 
     Raises:
         ElfzooError: an empty split.
     """
     data = dataset_class(config.dataset)(root=root, split=config.split)
-    if len(data) == 0:
-        raise ElfzooError(f"the {config.split} split of {config.dataset} is empty")
     wanted = len(data) if config.structures is None else min(config.structures, len(data))
-    chosen = np.linspace(0, len(data) - 1, wanted).round().astype(int)
-    sets = [_draw(data[int(i)].field, config, np.random.default_rng([seed, int(i)])) for i in chosen]
-    names = "\n".join(f"{data.raw_file_names[i]} {data.sha256(int(i))}" for i in chosen)
-    return sets, hashlib.sha256(names.encode()).hexdigest()
+    if wanted < 1:
+        raise ElfzooError(f"{config.dataset}, split {config.split}: nothing to use; expected at least one structure")
+    chosen = np.linspace(0, len(data) - 1, wanted).round().astype(int).tolist()
+    sets = [_draw(data[i].field, config, np.random.default_rng([seed, i])) for i in chosen]
+    return sets, data.subset(chosen).data_hash
 
 
 def _draw(field: Field, config: DataConfig, rng: np.random.Generator) -> PointSet:

@@ -1,0 +1,79 @@
+import gzip
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.io import write
+from elfzoo import Field, as_structure, read_structures
+from elfzoo.errors import StructureError
+from elfzoo.probe import probe_data
+from pymatgen.core import Lattice, Structure
+from pymatgen.io.ase import AseAtomsAdaptor
+
+
+def same(a, b):
+    return (
+        np.allclose(a.lattice.matrix, b.lattice.matrix)
+        and np.allclose((a.frac_coords - b.frac_coords + 0.5) % 1, 0.5, atol=1e-6)
+        and a.atomic_numbers == b.atomic_numbers
+    )
+
+
+def test_sources_agree(skewed_hydride, tmp_path):
+    atoms = AseAtomsAdaptor.get_atoms(skewed_hydride)
+    skewed_hydride.to(filename=str(tmp_path / "POSCAR"))
+    write(tmp_path / "frame.extxyz", atoms)
+    data = probe_data(skewed_hydride, np.zeros((1, 3)), dtype=torch.float64)
+    field = Field(np.zeros((2, 2, 2)), skewed_hydride)
+    for source in (skewed_hydride, atoms, data, field, tmp_path / "frame.extxyz"):
+        assert same(as_structure(source), skewed_hydride)
+    from_poscar = as_structure(str(tmp_path / "POSCAR"))
+    assert sorted(from_poscar.atomic_numbers) == sorted(skewed_hydride.atomic_numbers)
+
+
+def test_trajectory_frames(tmp_path):
+    frames = [Atoms("H2", positions=[[0, 0, 0], [0, 0, 0.7 + 0.01 * i]], cell=[3, 3, 3], pbc=True) for i in range(4)]
+    write(tmp_path / "md.traj", frames)
+    assert len(list(read_structures(tmp_path / "md.traj"))) == 4
+    chosen = list(read_structures(tmp_path / "md.traj", index="1::2"))
+    assert [s.get_distance(0, 1) for s in chosen] == pytest.approx([0.71, 0.73])
+    assert as_structure(tmp_path / "md.traj").get_distance(0, 1) == pytest.approx(0.73)
+
+
+def test_gzipped_poscar(diamond, tmp_path):
+    with gzip.open(tmp_path / "POSCAR.gz", "wt") as handle:
+        handle.write(diamond.to(fmt="poscar"))
+    assert same(as_structure(tmp_path / "POSCAR.gz"), diamond)
+
+
+BAD = {
+    "overlap": (Structure(Lattice.cubic(3), ["H", "H"], [[0, 0, 0], [0, 0, 0.05]]), "0.150 Å apart"),
+    "overlap with an image": (Structure(Lattice.cubic(3), ["H", "H"], [[0, 0, 0], [0, 0, 0.98]]), "0.060 Å apart"),
+    "no volume": (Structure([[3, 0, 0], [0, 3, 0], [0, 0, 1e-3]], ["H"], [[0, 0, 0]]), "cell of 0.009"),
+    "NaN": (Structure(Lattice.cubic(3), ["H"], [[np.nan, 0, 0]]), "NaN"),
+    "partial occupancy": (Structure(Lattice.cubic(3), [{"H": 0.5}], [[0, 0, 0]]), "partially occupied"),
+    "dummy": (Structure(Lattice.cubic(3), ["X"], [[0, 0, 0]]), "no elements: X"),
+    "ASE without a cell": (Atoms("H2", positions=[[0, 0, 0], [0, 0, 0.7]]), "no periodic cell"),
+    "ASE, number zero": (Atoms(numbers=[0], cell=[3, 3, 3], pbc=True), "no elements"),
+    "an integer": (3, "got|from int"),
+    "a missing file": ("nowhere/POSCAR", "no such structure file"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_structures_get_one_clear_error(case):
+    source, message = BAD[case]
+    with pytest.raises(StructureError, match=message):
+        as_structure(source)
+
+
+def test_unreadable_file(tmp_path):
+    (tmp_path / "POSCAR").write_text("this is\nnot a structure")
+    with pytest.raises(StructureError, match="neither pymatgen nor ASE can read"):
+        as_structure(tmp_path / "POSCAR")
+
+
+def test_close_but_real_contacts_are_kept():
+    squeezed = Structure(Lattice.cubic(3), ["H", "H"], [[0, 0, 0], [0, 0, 0.1]])
+    assert as_structure(squeezed) is squeezed

@@ -1,0 +1,164 @@
+"""Training on two small crystals of a data folder made for the test: the loop's promises, not its accuracy."""
+
+import csv
+import hashlib
+import json
+
+import elfzoo
+import numpy as np
+import pytest
+import torch
+from elfzoo import Field
+from elfzoo.config import parse
+from elfzoo.datasets import FluidHydrogen, Hydrides
+from elfzoo.errors import ElfzooError, UnknownNameError
+from elfzoo.training import TrainConfig, train
+from elfzoo.training import loop as loop_module
+from elfzoo.training.points import FeatureStore, draw_points
+from pymatgen.core import Lattice, Structure
+
+MODEL = {"hidden": [12], "descriptor": {"n_radial": 4, "smooth": True}}
+FILES = {"fluid-h": ("H", "fluid_{}GPa_{}_f0001.npz"), "hydrides": ("Ca", "{}{}_x.npz")}
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """A folder of analytic fields with splits to match."""
+    manifest = {}
+    for name, (element, pattern) in FILES.items():
+        splits = {"train": {}, "val": {}, "test": {}}
+        for i, split in enumerate(("train", "train", "val")):
+            structure = Structure(Lattice.orthorhombic(2.2, 2.4, 2.6 + 0.1 * i), ["H", element], [[0, 0, 0], [0.5, 0.4, 0.3 + 0.1 * i]])
+            path = tmp_path / name / pattern.format(i, split)
+            path.parent.mkdir(exist_ok=True)
+            grid = Field(np.zeros((12, 12, 12)), structure).grid
+            distance = structure.lattice.get_all_distances(grid.frac_coords(), structure.frac_coords)
+            width = [0.8 if site.specie.symbol == "H" else 0.3 for site in structure]
+            values = np.exp(-((distance / width) ** 2)).max(axis=1).reshape(grid.shape)
+            Field(values, structure).write(path)
+            splits[split][path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+        manifest[name] = {"name": name, "recipe": {"engine": "", "functional": "", "pseudopotential": ""}, "splits": splits}
+    monkeypatch.setattr("elfzoo.datasets.base.read_manifest", manifest.__getitem__)
+    return str(tmp_path)
+
+
+def config(**changes):
+    parts = [{"dataset": changes.pop("dataset", "fluid-h"), "split": s, "points": 600} for s in ("train", "val")]
+    values = {"name": "grid_mlp.toy-v0", "architecture": "grid_mlp", "model": MODEL, "train": parts[:1],
+              "validate": parts[1:], "epochs": 6, "batch_size": 128, "learning_rate": 1e-2}  # fmt: skip
+    return parse(TrainConfig, values | changes)
+
+
+def weights(folder):
+    return elfzoo.load_pretrained(folder).state_dict()
+
+
+def same_weights(a, b):
+    return all(torch.equal(x, y) for x, y in zip(weights(a).values(), weights(b).values(), strict=True))
+
+
+def log(folder):
+    with open(folder / "log.csv") as handle:
+        return list(csv.DictReader(handle))
+
+
+def test_learns_and_writes_a_release(data, tmp_path):
+    folder = train(config(epochs=40), tmp_path / "runs", root=data)
+    rows = log(folder.parent)
+    assert len(rows) == 40
+    assert float(rows[-1]["mae fluid-h/val"]) < 0.3 * float(rows[0]["mae fluid-h/val"])
+    card = elfzoo.load_pretrained(folder).card
+    assert card.elements == ("H",)
+    assert card.training["epochs_run"] == 40
+    assert set(card.training["data_sha256"]) == {"fluid-h/train", "fluid-h/val"}
+    sample = FluidHydrogen(root=data, split="val")[0]
+    predicted = elfzoo.load_pretrained(folder).predict(sample.structure, grid=sample.field.grid)
+    assert np.abs(predicted.values - sample.field.values).mean() < 0.05
+
+
+@pytest.mark.parametrize("changes", [{}, {"schedule": "cosine", "average": 0.9, "select_best": True}])
+def test_resuming_gives_the_same_weights_as_never_stopping(data, tmp_path, changes, monkeypatch):
+    whole = train(config(**changes), tmp_path / "whole", root=data)
+    one_epoch, done = loop_module._Run.one_epoch, []
+
+    def interrupted(self):
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        done.append(one_epoch(self))
+
+    monkeypatch.setattr(loop_module._Run, "one_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(config(**changes), tmp_path / "parts", root=data)
+    monkeypatch.setattr(loop_module._Run, "one_epoch", one_epoch)
+    parts = train(config(**changes), tmp_path / "parts", root=data)
+    assert len(log(parts.parent)) == 6
+    assert same_weights(whole, parts)
+
+
+def test_same_seed_same_weights_other_seed_others(data, tmp_path):
+    runs = [train(config(seed=s), tmp_path / str(i), root=data) for i, s in enumerate((1, 1, 2))]
+    assert same_weights(runs[0], runs[1])
+    assert not same_weights(runs[0], runs[2])
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(data, tmp_path):
+    train(config(), tmp_path, root=data)
+    with pytest.raises(ElfzooError, match="belongs to another configuration"):
+        train(config(epochs=7), tmp_path, root=data)
+    train(config(epochs=2), tmp_path, root=data, resume=False)
+    assert len(log(tmp_path / "grid_mlp.toy-v0")) == 2
+
+
+def test_a_damaged_checkpoint_says_what_to_do(data, tmp_path):
+    train(config(), tmp_path, root=data)
+    path = tmp_path / "grid_mlp.toy-v0" / "checkpoint.safetensors"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ElfzooError, match="delete it to start afresh"):
+        train(config(), tmp_path, root=data)
+
+
+def test_best_epoch_and_patience(data, tmp_path, monkeypatch):
+    scores = iter([0.5, 0.2, 0.3, 0.4, 0.1])
+    monkeypatch.setattr(loop_module._Run, "_validate", lambda self: {"mae fluid-h/val": next(scores)})
+    folder = train(config(epochs=5, patience=2, select_best=True), tmp_path, root=data)
+    card = json.loads((folder / "config.json").read_text())
+    assert card["training"]["epochs_run"] == 4
+    assert card["training"]["validation_mae"] == {"fluid-h/val": 0.2}
+
+
+def test_half_precision_features_cost_little(data, tmp_path):
+    errors = []
+    for precision in ("float32", "float16"):
+        folder = train(config(epochs=20, feature_precision=precision), tmp_path / precision, root=data)
+        errors.append(float(log(folder.parent)[-1]["score"]))
+    assert errors[1] == pytest.approx(errors[0], rel=0.05)
+
+
+def test_embedding_of_a_second_element_is_trained(data, tmp_path):
+    """Nothing may be stored then: the encoder learns."""
+    folder = train(config(dataset="hydrides", epochs=8), tmp_path, root=data)
+    model = elfzoo.load_pretrained(folder)
+    assert model.card.elements == ("Ca", "H")
+    assert model.embedding.residual[19].abs().max() > 1e-3
+    rows = log(folder.parent)
+    assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+    assert len(Hydrides(root=data, split="train")) == 2
+
+
+def test_features_stored_are_those_of_the_model(data):
+    sets, _ = draw_points(config().train[0], seed=0, root=data)
+    torch.manual_seed(0)
+    model = elfzoo.create_model("grid_mlp", MODEL)
+    store = FeatureStore.build(model, sets, "float32", progress=False)
+    assert store.features.shape == (1200, 30)
+    predicted = model.predict(sets[1].structure, points=sets[1].points @ np.linalg.inv(sets[1].structure.lattice.matrix))
+    with torch.no_grad():
+        np.testing.assert_allclose(torch.sigmoid(model.head(store.features[600:])), predicted, atol=1e-5)
+
+
+def test_unknown_dataset_and_empty_split(data, tmp_path):
+    with pytest.raises(UnknownNameError, match="did you mean fluid-h"):
+        train(config(dataset="fluid_h"), tmp_path, root=data)
+    empty = config().train[0].__class__("hydrides", "train", 10, structures=0)
+    with pytest.raises(ElfzooError, match="expected at least one structure"):
+        draw_points(empty, 0, data)
