@@ -77,11 +77,19 @@ def grid_shape(lattice) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def pw_input(kind: str, folder: Path, structure: Structure, pseudo: str, ecut: float, spacing: float, extra: dict) -> str:
+def pw_input(
+    kind: str, folder: Path, structure: Structure, pseudo: str, ecut: float, spacing: float, extra: dict
+) -> str:
     lattice, frac = structure.lattice.matrix, structure.frac_coords
-    lines = [f"&control\n calculation='{kind}', prefix='x', pseudo_dir='{folder.parent}', outdir='{folder}/tmp', {extra.get('control', '')}\n/"]
-    lines += [f"&system\n ibrav=0, nat={len(frac)}, ntyp=1, ecutwfc={ecut}, input_dft='PBE', occupations='smearing', smearing='mp', degauss=0.02{extra.get('system', '')}\n/"]
-    lines += [f"&electrons\n {extra['electrons']}\n/\n{extra.get('cards', '')}ATOMIC_SPECIES\n H 1.008 {pseudo}\nCELL_PARAMETERS angstrom"]
+    lines = [
+        f"&control\n calculation='{kind}', prefix='x', pseudo_dir='{folder.parent}', outdir='{folder}/tmp', {extra.get('control', '')}\n/"
+    ]
+    lines += [
+        f"&system\n ibrav=0, nat={len(frac)}, ntyp=1, ecutwfc={ecut}, input_dft='PBE', occupations='smearing', smearing='mp', degauss=0.02{extra.get('system', '')}\n/"
+    ]
+    lines += [
+        f"&electrons\n {extra['electrons']}\n/\n{extra.get('cards', '')}ATOMIC_SPECIES\n H 1.008 {pseudo}\nCELL_PARAMETERS angstrom"
+    ]
     lines += [" ".join(f"{x:.10f}" for x in row) for row in lattice]
     lines += ["ATOMIC_POSITIONS crystal"] + ["H " + " ".join(f"{x:.12f}" for x in row) for row in frac]
     return "\n".join(lines + ["K_POINTS automatic", " ".join(map(str, k_mesh(lattice, spacing))) + " 0 0 0", ""])
@@ -103,12 +111,16 @@ def relax(folder: Path, structure: Structure) -> tuple[Structure, bool]:
         electrons="conv_thr=1e-6, mixing_beta=0.6, electron_maxstep=60",
         cards="&ions\n/\n&cell\n press=1000, press_conv_thr=30, cell_factor=2.0\n/\n",
     )
-    output = execute("pw.x", folder, "relax", pw_input("vc-relax", folder, structure, "H.pbe-kjpaw.UPF", 45, 0.4, extra))
-    cells, atoms = (list(re.finditer(tag, output)) for tag in (r"CELL_PARAMETERS \(angstrom\)\n", r"ATOMIC_POSITIONS \(crystal\)\n"))
+    output = execute(
+        "pw.x", folder, "relax", pw_input("vc-relax", folder, structure, "H.pbe-kjpaw.UPF", 45, 0.4, extra)
+    )
+    cells, atoms = (
+        list(re.finditer(tag, output)) for tag in (r"CELL_PARAMETERS \(angstrom\)\n", r"ATOMIC_POSITIONS \(crystal\)\n")
+    )
     if not cells or not atoms:
         raise RuntimeError("vc-relax made no step")
-    lattice = [row.split() for row in output[cells[-1].end():].split("\n")[:3]]
-    frac = [row.split()[1:4] for row in output[atoms[-1].end():].split("\n")[: len(structure)]]
+    lattice = [row.split() for row in output[cells[-1].end() :].split("\n")[:3]]
+    frac = [row.split()[1:4] for row in output[atoms[-1].end() :].split("\n")[: len(structure)]]
     relaxed = Structure(np.array(lattice, float), ["H"] * len(structure), np.array(frac, float))
     return relaxed, "bfgs converged" in output
 
@@ -124,9 +136,16 @@ def label(folder: Path, structure: Structure) -> tuple[np.ndarray, dict]:
     output = execute("pw.x", folder, "scf", pw_input("scf", folder, structure, "H-q1.gth", 100, 0.3, extra))
     if "convergence has been achieved" not in output:
         raise RuntimeError("SCF did not converge")
-    execute("pp.x", folder, "pp", f"&inputpp\n prefix='x', outdir='{folder}/tmp', plot_num=8, filplot='elf.dat'\n/\n"
-            "&plot\n iflag=3, output_format=6, fileout='elf.cube'\n/\n")
-    values = np.array((folder / "elf.cube").read_text().split("\n", 6 + len(structure))[-1].split(), float).reshape(shape)
+    execute(
+        "pp.x",
+        folder,
+        "pp",
+        f"&inputpp\n prefix='x', outdir='{folder}/tmp', plot_num=8, filplot='elf.dat'\n/\n"
+        "&plot\n iflag=3, output_format=6, fileout='elf.cube'\n/\n",
+    )
+    values = np.array((folder / "elf.cube").read_text().split("\n", 6 + len(structure))[-1].split(), float).reshape(
+        shape
+    )
     pressure = float(re.findall(r"P= *([-\d.]+)", output)[-1]) / 10
     energy = float(re.findall(r"^!.*= *([-\d.]+) Ry", output, re.M)[-1]) * 13.605693
     return values, dict(kpts=list(k_mesh(structure.lattice.matrix, 0.3)), pressure_GPa=pressure, energy_eV=energy)
@@ -140,14 +159,31 @@ def make(name: str, start: Structure, work: Path, out: Path, known: list[Structu
     if any(StructureMatcher().fit(structure, other) for other in known):
         return "same crystal as one that exists: skipped"
     values, facts = label(folder, structure)
-    meta = dict(engine="Quantum ESPRESSO 6.7 pw.x+pp.x(plot_num=8)", functional="PBE", pseudopotential="GTH-PBE-q1",
-                cutoff_eV=1360.5693, k_spacing=0.3, smearing="mp 0.02 Ry", temperature_K=None, spin="none",
-                origin="PyXtal random crystal, vc-relax at 100 GPa with QE 6.7 (kjpaw, 45 Ry), label with GTH",
-                relax_converged=converged, scf_converged=True, volume_per_atom_A3=structure.volume / len(structure), **facts)
+    meta = dict(
+        engine="Quantum ESPRESSO 6.7 pw.x+pp.x(plot_num=8)",
+        functional="PBE",
+        pseudopotential="GTH-PBE-q1",
+        cutoff_eV=1360.5693,
+        k_spacing=0.3,
+        smearing="mp 0.02 Ry",
+        temperature_K=None,
+        spin="none",
+        origin="PyXtal random crystal, vc-relax at 100 GPa with QE 6.7 (kjpaw, 45 Ry), label with GTH",
+        relax_converged=converged,
+        scf_converged=True,
+        volume_per_atom_A3=structure.volume / len(structure),
+        **facts,
+    )
     temporary = out / f".{name}.npz.part"
     with open(temporary, "wb") as handle:
-        np.savez_compressed(handle, elf=np.round(np.clip(values, 0, 1) * 65535).astype(np.uint16), lattice=structure.lattice.matrix,
-                            frac_coords=structure.frac_coords % 1, numbers=np.array(structure.atomic_numbers), meta=json.dumps(meta))
+        np.savez_compressed(
+            handle,
+            elf=np.round(np.clip(values, 0, 1) * 65535).astype(np.uint16),
+            lattice=structure.lattice.matrix,
+            frac_coords=structure.frac_coords % 1,
+            numbers=np.array(structure.atomic_numbers),
+            meta=json.dumps(meta),
+        )
     temporary.rename(out / f"{name}.npz")
     known.append(structure)
     return f"{values.shape} {facts['pressure_GPa']:.1f} GPa, relaxed {converged}, ELF {values.min():.3f} - {values.max():.3f}, {time.time() - began:.0f} s"
@@ -161,7 +197,9 @@ def read_structure(path: Path) -> Structure:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--known", type=Path, default=Path(__file__).parent / "data" / "crystal-h", help="crystals to differ from")
+    parser.add_argument(
+        "--known", type=Path, default=Path(__file__).parent / "data" / "crystal-h", help="crystals to differ from"
+    )
     parser.add_argument("--work", type=Path, default=Path("qe-work"))
     parser.add_argument("--count", type=int, default=10, help="crystals of each system")
     parser.add_argument("--minutes", type=float, default=60)

@@ -1,13 +1,34 @@
 """elfzoo: a model zoo that predicts the electron localization function (ELF) of a structure from its geometry alone."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from elfzoo._version import __version__
 from elfzoo.errors import ElfzooError
-from elfzoo.field import Field, Recipe, read_field
-from elfzoo.grid import Grid
-from elfzoo.registry import create_model, list_models, list_pretrained, load_pretrained, register
-from elfzoo.structure import as_structure, read_structures
 
+if TYPE_CHECKING:
+    from elfzoo.field import Field, Recipe, read_field
+    from elfzoo.grid import Grid
+    from elfzoo.registry import create_model, list_models, list_pretrained, load_pretrained, register
+    from elfzoo.structure import as_structure, read_structures
 
+# loaded when first used: importing torch and pymatgen takes seconds, which `elfzoo --help` should not
+_WHERE = {
+    "Field": "field",
+    "Grid": "grid",
+    "Recipe": "field",
+    "as_structure": "structure",
+    "create_model": "registry",
+    "list_models": "registry",
+    "list_pretrained": "registry",
+    "load_pretrained": "registry",
+    "read_field": "field",
+    "read_structures": "structure",
+    "register": "registry",
+}
+_SUBMODULES = ("analysis", "check", "datasets", "io", "models", "plot", "testing", "training", "transforms")
 
 __all__ = [
     "ElfzooError",
@@ -24,3 +45,15 @@ __all__ = [
     "read_structures",
     "register",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(importlib.import_module(f"elfzoo.{_WHERE[name]}"), name)
+    if name in _SUBMODULES:
+        return importlib.import_module(f"elfzoo.{name}")
+    raise AttributeError(f"module 'elfzoo' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, *_SUBMODULES]

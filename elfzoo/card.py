@@ -1,4 +1,4 @@
-"""Releases: one folder with config.json, model.safetensors and README.md (the card), the same on disk and in the wheel."""
+"""Releases: a folder with config.json, model.safetensors and README.md (the card), alike on disk and in the wheel."""
 
 from __future__ import annotations
 

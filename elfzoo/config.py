@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, dataclass_transform, get_args, get_type_hints
 
@@ -23,10 +23,8 @@ T = TypeVar("T")
 @dataclass_transform(frozen_default=True)
 def config_class(cls: type[T]) -> type[T]:
     """Class decorator: a frozen dataclass that validates its values and refuses unknown keys."""
-    make: Callable[[type[T]], type[T]] = pydantic_dataclass(
-        frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False)
-    )
-    return make(cls)
+    decorate: Any = pydantic_dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
+    return decorate(cls)
 
 
 def parse(cls: type[T], values: Mapping[str, Any] | T, where: str = "config") -> T:

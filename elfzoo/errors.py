@@ -10,6 +10,10 @@ class ElfzooError(ValueError):
     """Base of every error that elfzoo raises on purpose."""
 
 
+class ElfzooWarning(UserWarning):
+    """Something that a user should know about a result that is returned all the same."""
+
+
 class StructureError(ElfzooError):
     """A structure that no model can work on: no atoms, no volume, NaN, overlapping atoms, unknown species."""
 

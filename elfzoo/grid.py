@@ -92,6 +92,12 @@ class Grid:
                 box = (np.arange(x0, min(x0 + slab, nx)), np.arange(y0, min(y0 + row, ny)), np.arange(nz))
                 yield _tile_order(box, self.shape)
 
+    def is_mapped_by(self, rotation: Int[np.ndarray, "3 3"], translation: Float[np.ndarray, " 3"]) -> bool:
+        """Whether x' = R x + t maps every grid point onto a grid point: diag(n) R diag(1/n) and n·t are integers."""
+        shape = np.array(self.shape)
+        matrix, shift = rotation * shape[:, None] / shape[None, :], translation * shape
+        return bool(np.abs(matrix - np.round(matrix)).max() < 1e-6 and np.abs(shift - np.round(shift)).max() < 1e-3)
+
     def orbits(
         self, rotations: Int[np.ndarray, "ops 3 3"], translations: Float[np.ndarray, "ops 3"]
     ) -> tuple[Int[np.ndarray, " representatives"], Int[np.ndarray, " points"]]:
@@ -112,9 +118,11 @@ class Grid:
         points = np.stack(np.unravel_index(np.arange(self.size), self.shape), axis=-1)
         smallest = np.arange(self.size)
         for rotation, translation in zip(np.asarray(rotations), np.asarray(translations), strict=True):
+            if not self.is_mapped_by(rotation, translation):
+                raise ElfzooError(
+                    f"the grid {self.shape} is not mapped onto itself by {rotation.tolist()}, {translation}"
+                )
             matrix, shift = rotation * shape[:, None] / shape[None, :], translation * shape
-            if np.abs(matrix - np.round(matrix)).max() > 1e-6 or np.abs(shift - np.round(shift)).max() > 1e-3:
-                raise ElfzooError(f"the grid {self.shape} is not mapped onto itself by {rotation.tolist()}, {translation}")
             image = (points @ np.round(matrix).astype(int).T + np.round(shift).astype(int)) % shape
             np.minimum(smallest, np.ravel_multi_index(tuple(image.T), self.shape), out=smallest)
         representatives, inverse = np.unique(smallest, return_inverse=True)
@@ -123,12 +131,16 @@ class Grid:
 
 def _tile_order(box: tuple[np.ndarray, ...], shape: tuple[int, int, int]) -> np.ndarray:
     """Flat indices of a box of grid points, tile after tile."""
-    flat = np.ravel_multi_index(np.meshgrid(*box, indexing="ij"), shape)
+    flat: np.ndarray = np.asarray(np.ravel_multi_index(tuple(np.meshgrid(*box, indexing="ij")), shape))
     full = [len(axis) // TILE * TILE for axis in box]
     core = flat[: full[0], : full[1], : full[2]]
     tiles = core.reshape(full[0] // TILE, TILE, full[1] // TILE, TILE, full[2] // TILE, TILE)
     parts = [tiles.transpose(0, 2, 4, 1, 3, 5).ravel()]
-    parts += [flat[full[0] :].ravel(), flat[: full[0], full[1] :].ravel(), flat[: full[0], : full[1], full[2] :].ravel()]
+    parts += [
+        flat[full[0] :].ravel(),
+        flat[: full[0], full[1] :].ravel(),
+        flat[: full[0], : full[1], full[2] :].ravel(),
+    ]
     return np.concatenate(parts)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from pymatgen.core import DummySpecies, Structure
 
 from elfzoo.errors import StructureError
+from elfzoo.periodic import probe_edges
 
 __all__ = ["as_structure", "check_structure", "read_structures"]
 
@@ -85,39 +87,74 @@ def check_structure(structure: Structure, name: str = "structure") -> Structure:
 
 
 def _refuse_overlaps(structure: Structure, name: str) -> None:
-    centres, neighbours, _, distances = structure.get_neighbor_list(MIN_DISTANCE, exclude_self=True)
-    if len(distances) == 0:
+    lattice, positions = structure.lattice.matrix, structure.cart_coords
+    first, second, shift = probe_edges(positions, positions, lattice, MIN_DISTANCE)
+    other = (first != second) | (np.abs(shift).max(axis=1, initial=0.0) > 1e-6)
+    if not other.any():
         return
-    worst = int(np.argmin(distances))
+    first, second, shift = first[other], second[other], shift[other]
+    distances = np.linalg.norm(positions[first] + shift - positions[second], axis=1)
+    i, j = int(first[np.argmin(distances)]), int(second[np.argmin(distances)])
     raise StructureError(
-        f"{name}: atoms {centres[worst]} and {neighbours[worst]} ({structure[int(centres[worst])].specie}, "
-        f"{structure[int(neighbours[worst])].specie}) are {distances[worst]:.3f} Å apart; "
-        f"expected at least {MIN_DISTANCE} Å"
+        f"{name}: atoms {min(i, j)} and {max(i, j)} ({structure[i].specie}, {structure[j].specie}) are "
+        f"{distances.min():.3f} Å apart; expected at least {MIN_DISTANCE} Å"
     )
 
 
-def _read_any(path: Path, index: str) -> list[Structure]:
-    """pymatgen for what it knows by name, ASE for the rest (trajectories, extended XYZ, engines' outputs)."""
-    from ase.io import read
+def _read_any(path: Path, index: str) -> Iterator[Structure]:
+    """pymatgen for POSCAR and CIF, ASE for what may hold many frames, pymatgen again for the rest."""
+    kind = path.name.lower().removesuffix(".gz")
+    readers: tuple[Callable[[Path, str], Iterator[Structure]], ...] = (_from_ase_file, _from_pymatgen_file)
+    if kind.startswith(("poscar", "contcar")) or kind.endswith((".vasp", ".poscar")):
+        readers = (_from_poscar,)
+    elif kind.endswith(".cif"):
+        readers = (_from_cif,)
+    reasons = []
+    for reader in readers:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                frames = reader(path, index)
+                first = next(frames, None)
+        except Exception as error:  # each reader has its own exceptions
+            reasons.append(f"{type(error).__name__}: {error}".rstrip(": "))
+            continue
+        if first is None:
+            raise StructureError(f"{path} has no frame {index!r}")
+        return chain([first], frames)
+    raise StructureError(f"neither pymatgen nor ASE can read {path} ({'; '.join(reasons)})")
+
+
+def _from_ase_file(path: Path, index: str) -> Iterator[Structure]:
+    """One frame at a time: trajectories may be larger than memory."""
+    from ase.io import iread
+
+    return map(_from_ase, iread(path, index=index))
+
+
+def _from_poscar(path: Path, index: str) -> Iterator[Structure]:
     from pymatgen.io.vasp import Poscar
 
-    errors = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        if index in (":", "-1", "0"):
-            try:
-                if path.name.upper().startswith(("POSCAR", "CONTCAR")):
-                    return [Poscar.from_file(path, check_for_potcar=False).structure]
-                return [Structure.from_file(path)]
-            except Exception as error:  # each reader has its own exceptions; ASE is asked next
-                errors.append(error)
-        try:
-            frames = read(path, index=index)
-        except Exception as error:
-            errors.append(error)
-            reason = "; ".join(f"{type(e).__name__}: {e}" for e in errors)
-            raise StructureError(f"neither pymatgen nor ASE can read {path} ({reason})") from error
-    return [_from_ase(atoms) for atoms in (frames if isinstance(frames, list) else [frames])]
+    return _select([Poscar.from_file(path, check_for_potcar=False).structure], index)
+
+
+def _from_cif(path: Path, index: str) -> Iterator[Structure]:
+    from pymatgen.io.cif import CifParser
+
+    return _select(CifParser(path).parse_structures(primitive=False), index)
+
+
+def _from_pymatgen_file(path: Path, index: str) -> Iterator[Structure]:
+    return _select([Structure.from_file(path)], index)
+
+
+def _select(structures: list[Structure], index: str) -> Iterator[Structure]:
+    from ase.io.formats import string2index
+
+    chosen = string2index(index)
+    if isinstance(chosen, int):
+        chosen = slice(chosen, chosen + 1 or None)
+    return iter(structures[chosen])
 
 
 def _from_ase(atoms: Any) -> Structure:

@@ -18,7 +18,6 @@ from pymatgen.core import Lattice, Structure
 
 from elfzoo.card import load_release, save_release
 from elfzoo.errors import ElfzooError
-from elfzoo.grid import Grid
 from elfzoo.models.base import Model, PointModel
 from elfzoo.probe import probe_data
 

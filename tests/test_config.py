@@ -1,4 +1,5 @@
 import pytest
+
 from elfzoo.config import parse, read_yaml, to_dict
 from elfzoo.errors import ConfigError
 from elfzoo.models import GridMLPConfig

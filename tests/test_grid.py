@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
-from elfzoo import Grid
-from elfzoo.errors import ElfzooError
-from elfzoo.symmetry import grid_orbits, space_group_operations, space_group_translations
 from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
+
+from elfzoo import Grid
+from elfzoo.errors import ElfzooError
+from elfzoo.symmetry import grid_orbits, space_group_operations, space_group_translations
 
 HEXAGONAL = Lattice.hexagonal(2.4, 3.9).matrix
 shapes = st.tuples(*[st.integers(1, 11)] * 3)

@@ -1,9 +1,10 @@
 import json
 
-import elfzoo
 import numpy as np
 import pytest
 import torch
+
+import elfzoo
 from elfzoo.card import read_card, save_release
 from elfzoo.errors import ConfigError, UnknownNameError, WeightsError
 from elfzoo.models import GridMLP

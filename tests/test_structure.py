@@ -5,11 +5,12 @@ import pytest
 import torch
 from ase import Atoms
 from ase.io import write
+from pymatgen.core import Lattice, Structure
+from pymatgen.io.ase import AseAtomsAdaptor
+
 from elfzoo import Field, as_structure, read_structures
 from elfzoo.errors import StructureError
 from elfzoo.probe import probe_data
-from pymatgen.core import Lattice, Structure
-from pymatgen.io.ase import AseAtomsAdaptor
 
 
 def same(a, b):
@@ -72,6 +73,23 @@ def test_unreadable_file(tmp_path):
     (tmp_path / "POSCAR").write_text("this is\nnot a structure")
     with pytest.raises(StructureError, match="neither pymatgen nor ASE can read"):
         as_structure(tmp_path / "POSCAR")
+
+
+def test_a_frame_that_is_not_there(diamond, tmp_path):
+    diamond.to(filename=str(tmp_path / "POSCAR"))
+    write(tmp_path / "md.traj", [Atoms("H", cell=[3, 3, 3], pbc=True)] * 2)
+    for name in ("POSCAR", "md.traj"):
+        with pytest.raises(StructureError, match=f"{name} has no frame '5:9'"):
+            list(read_structures(tmp_path / name, index="5:9"))
+
+
+def test_cif_with_several_blocks(diamond, tmp_path):
+    other = diamond.copy()
+    other.scale_lattice(2 * diamond.volume)
+    (tmp_path / "two.cif").write_text(diamond.to(fmt="cif") + "\n" + other.to(fmt="cif").replace("data_C", "data_D"))
+    volumes = [s.volume for s in read_structures(tmp_path / "two.cif")]
+    assert volumes == pytest.approx([diamond.volume, other.volume])
+    assert as_structure(tmp_path / "two.cif").volume == pytest.approx(other.volume)
 
 
 def test_close_but_real_contacts_are_kept():

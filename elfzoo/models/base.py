@@ -18,7 +18,7 @@ from jaxtyping import Float
 from pymatgen.core import Structure
 from torch import Tensor, nn
 
-from elfzoo.errors import ElfzooError
+from elfzoo.errors import ElfzooError, ElfzooWarning
 from elfzoo.field import Field
 from elfzoo.grid import Grid
 from elfzoo.interpolate import fourier_interpolate
@@ -158,6 +158,7 @@ class Model(nn.Module, ABC):
             warnings.warn(
                 f"{self.card.name} was trained on {', '.join(self.card.elements)} only; its field around "
                 f"{', '.join(unknown)} is an extrapolation",
+                ElfzooWarning,
                 stacklevel=3,
             )
 
@@ -230,7 +231,7 @@ class FieldModel(Model):
         """Logits on each grid; a list, never padded."""
 
     def working_cell(self, structure: Structure) -> tuple[Structure, Grid]:
-        """The Niggli-reduced cell on the same Cartesian axes, repeated to the minimum size, with the model's own grid."""
+        """The Niggli-reduced cell on the same axes, repeated to the minimum size, with the model's own grid."""
         reduced = structure.lattice.get_niggli_reduced_lattice()
         cell = Structure(
             reduced, structure.species, structure.cart_coords, coords_are_cartesian=True, to_unit_cell=True

@@ -13,12 +13,13 @@ from pymatgen.core import Structure
 from torch import Tensor
 
 from elfzoo.config import config_class
+from elfzoo.errors import ConfigError
 from elfzoo.models.base import FUSED_BLOCK, TORCH_BLOCK, Evaluator, Invariance, PointModel
-from elfzoo.nn import ElementEmbedding, Standardise, mlp
+from elfzoo.nn import DegreeDropout, ElementEmbedding, Standardise, mlp
+from elfzoo.periodic import CellList, periodic_images, probe_edges, wrap
 from elfzoo.probe import ProbeData
 from elfzoo.registry import register
-from elfzoo.transforms import CellList, PowerSpectrumConfig, fused, periodic_images, power_spectrum, probe_edges
-from elfzoo.transforms.images import wrap
+from elfzoo.transforms import PowerSpectrumConfig, fused, power_spectrum
 
 __all__ = ["GridMLP", "GridMLPConfig"]
 
@@ -31,11 +32,22 @@ class GridMLPConfig:
         descriptor: the power spectrum.
         hidden: widths of the hidden layers.
         clamp: largest standardised feature; null for no limit, as in the paper.
+        dropout: of the hidden layers, in training.
+        degree_dropout: probability of hiding all features of l = 0, 1, ... of a point, in training.
     """
 
     descriptor: PowerSpectrumConfig = field(default_factory=PowerSpectrumConfig)
     hidden: tuple[int, ...] = (128, 128)
     clamp: float | None = None
+    dropout: float = 0.0
+    degree_dropout: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        rates = (self.dropout, *self.degree_dropout)
+        if min(rates) < 0 or max(rates) >= 1 or len(self.degree_dropout) > self.descriptor.l_max + 1:
+            raise ConfigError(f"dropout rates lie in [0, 1), at most one per degree; got {rates}")
+        if min(self.hidden, default=1) < 1 or (self.clamp is not None and self.clamp <= 0):
+            raise ConfigError(f"hidden widths and clamp must be positive; got {self.hidden}, {self.clamp}")
 
 
 @register("grid_mlp")
@@ -60,12 +72,14 @@ class GridMLP(PointModel):
         n_features = config.descriptor.n_features
         self.embedding = ElementEmbedding(config.descriptor.channels)
         self.standardise = Standardise(n_features, config.clamp)
-        self.network = mlp([n_features, *config.hidden, 1])
+        degrees = config.descriptor.l_max + 1
+        self.degree_dropout = DegreeDropout([n_features // degrees] * degrees, config.degree_dropout)
+        self.network = mlp([n_features, *config.hidden, 1], config.dropout)
 
     def transform(self, data: ProbeData) -> ProbeData:
         """Add the pairs of an atom and a probe point within the cutoff, all periodic images counted."""
-        arrays = [a.double().numpy() for a in (data.probe_pos, data.pos, data.cell[0])]
-        atom, probe, shift = probe_edges(*arrays, self.config.descriptor.r_cut)
+        points, positions, lattice = (a.double().numpy() for a in (data.probe_pos, data.pos, data.cell[0]))
+        atom, probe, shift = probe_edges(points, positions, lattice, self.config.descriptor.r_cut)
         data.probe_edge_index = torch.from_numpy(np.stack([atom, probe]).astype(np.int64))
         data.probe_edge_shift = torch.as_tensor(shift, dtype=data.pos.dtype)
         return data
@@ -78,7 +92,7 @@ class GridMLP(PointModel):
 
     def head(self, features: Float[Tensor, "points features"]) -> Float[Tensor, " points"]:
         """Logits from power spectra."""
-        return self.network(self.standardise(features))[:, 0]
+        return self.network(self.degree_dropout(self.standardise(features)))[:, 0]
 
     def evaluator(self, structure: Structure) -> Evaluator:
         """The compiled kernel where it applies (processor, single precision), else the reference."""

@@ -1,4 +1,4 @@
-"""Element embedding of fixed size: any composition, never grown, so that strict loading and fine-tuning live together."""
+"""Element embedding of fixed size: any composition, never grown, so strict loading and fine-tuning live together."""
 
 from __future__ import annotations
 

@@ -28,7 +28,9 @@ def save_checkpoint(
     write_atomically(path, data)
 
 
-def load_checkpoint(path: Path, optimizer: torch.optim.Optimizer) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+def load_checkpoint(
+    path: Path, optimizer: torch.optim.Optimizer
+) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     """Read what :func:`save_checkpoint` wrote; the moments go straight into ``optimizer``.
 
     Raises:

@@ -83,6 +83,7 @@ class _Run:
         """Every batch once, then validation."""
         began, total, count = time.perf_counter(), 0.0, 0
         self.model.train()
+        torch.manual_seed(self.config.seed * 100_003 + self.epoch)  # dropout: the same after a resume
         for step, (inputs, y) in enumerate(self.batches(self.epoch)):
             self._set_rate(self.epoch * self.steps_per_epoch + step)
             loss = self._step(inputs, y)
@@ -185,7 +186,8 @@ def _start(config: TrainConfig, folder: Path, root: str | None, resume: bool, pr
     validation = [draw_points(d, VALIDATION_SEED, root) for d in config.validate]
     validate = _validator(model, config, [part for part, _ in validation], progress)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    hashes = {f"{d.dataset}/{d.split}": h for d, (_, h) in zip(config.train + config.validate, drawn + validation)}
+    parts = zip(config.train + config.validate, drawn + validation, strict=True)
+    hashes = {f"{d.dataset}/{d.split}": sha256 for d, (_, sha256) in parts}
     facts = {"config": to_dict(config), "data_sha256": hashes, "points": sum(len(s.y) for s in sets)} | _environment()
     recipes = {s.recipe for s in sets}
     recipe = recipes.pop() if len(recipes) == 1 else None
@@ -207,7 +209,9 @@ def _training_batches(
     if model.encoder_is_constant(elements):
         store = FeatureStore.build(model, sets, config.feature_precision, progress)
         model.fit_statistics(store.features)
-        return lambda epoch: store.batches(size, torch.randperm(count, generator=generator(epoch))), max(count // size, 1)
+        return lambda epoch: store.batches(size, torch.randperm(count, generator=generator(epoch))), max(
+            count // size, 1
+        )
     sample = [PointSet(s.structure, s.points[::16], s.y[::16], s.recipe) for s in sets]
     model.fit_statistics(FeatureStore.build(model, sample, "float32", progress).features)
     return lambda epoch: stream_batches(model, sets, size, generator(epoch)), max(count // size, 1)

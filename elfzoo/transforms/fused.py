@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float
 
-from elfzoo.transforms.images import CellList
+from elfzoo.periodic import CellList
 from elfzoo.transforms.power_spectrum import PowerSpectrumConfig
 
 __all__ = ["FusedNetwork", "available", "features", "instruction_set", "logits", "supports"]
@@ -91,7 +91,11 @@ class FusedNetwork:
         for i, ((weight, bias), (packed_weight, packed_bias)) in enumerate(zip(self.layers, packed, strict=True)):
             if weight.shape != (len(bias), net.width[i]):
                 raise ValueError(f"layer {i} has shape {weight.shape}; expected {(len(bias), net.width[i])}")
-            net.width[i + 1], net.weights[i], net.biases[i] = len(bias), packed_weight.ctypes.data, packed_bias.ctypes.data
+            net.width[i + 1], net.weights[i], net.biases[i] = (
+                len(bias),
+                packed_weight.ctypes.data,
+                packed_bias.ctypes.data,
+            )
         object.__setattr__(self, "_c", net)
         object.__setattr__(self, "_keep", (keep, packed))  # the pointers above live as long as these arrays
 
@@ -126,20 +130,34 @@ def logits(
     return out
 
 
-def _run(config, cells, weights, network, points, out, level) -> None:  # type: ignore[no-untyped-def]
+def _run(
+    config: PowerSpectrumConfig,
+    cells: CellList,
+    weights: np.ndarray,
+    network: FusedNetwork | None,
+    points: np.ndarray,
+    out: np.ndarray,
+    level: str | None,
+) -> None:
     library = _library()
     if library is None:
         raise RuntimeError("the compiled kernel was not built with this installation")
-    descriptor = _Descriptor(config.n_radial, config.l_max, config.channels, config.smooth, config.r_cut,
-                             config.spacing, config.sigma, config.softening)  # fmt: skip
     points = np.ascontiguousarray(points, np.float64)
     per_image = np.ascontiguousarray(np.asarray(weights, np.float32)[cells.atom])
-    c_cells = _CellList(cells.positions.ctypes.data, per_image.ctypes.data, cells.start.ctypes.data,
-                        (ctypes.c_double * 3)(*cells.origin), 1.0 / cells.width, (ctypes.c_int * 3)(*cells.shape))  # fmt: skip
-    chosen = library.elfzoo_level() if level is None else min(LEVELS.index(level), library.elfzoo_level())
+    lengths = (config.r_cut, config.spacing, config.sigma, config.softening)
+    descriptor = _Descriptor(config.n_radial, config.l_max, config.channels, config.smooth, *lengths)
+    arrays = (cells.positions.ctypes.data, per_image.ctypes.data, cells.start.ctypes.data)
+    bins = ((ctypes.c_double * 3)(*cells.origin), 1.0 / cells.width, (ctypes.c_int * 3)(*cells.shape))
+    best = library.elfzoo_level()
     failed = library.elfzoo_run(
-        chosen, ctypes.byref(descriptor), ctypes.byref(c_cells), ctypes.byref(network._c) if network else None,
-        ctypes.c_void_p(points.ctypes.data), ctypes.c_long(len(points)), ctypes.c_void_p(out.ctypes.data))  # fmt: skip
+        best if level is None else min(LEVELS.index(level), best),
+        ctypes.byref(descriptor),
+        ctypes.byref(_CellList(*arrays, *bins)),
+        None if network is None else ctypes.byref(network._c),  # type: ignore[attr-defined]
+        ctypes.c_void_p(points.ctypes.data),
+        ctypes.c_long(len(points)),
+        ctypes.c_void_p(out.ctypes.data),
+    )
     if failed:
         raise MemoryError(f"the kernel could not allocate its buffers for {config}")
 

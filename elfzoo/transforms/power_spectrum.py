@@ -16,7 +16,6 @@ number of features does not depend on the composition. With one channel and e(H)
 
 from __future__ import annotations
 
-
 import torch
 from e3nn import o3
 from jaxtyping import Float, Int

@@ -1,16 +1,17 @@
 from typing import ClassVar
 
-import elfzoo
 import numpy as np
 import pytest
 import torch
+from pymatgen.core import Lattice, Structure
+
+import elfzoo
 from elfzoo import Grid
 from elfzoo.config import config_class
 from elfzoo.errors import ElfzooError
 from elfzoo.models import FieldModel
 from elfzoo.testing import TRANSFORMATIONS, check_model, enliven
 from elfzoo.transforms import fused
-from pymatgen.core import Lattice, Structure
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,9 @@
 """Every registered architecture and every shipped release keeps the contract; broken models are found out."""
 
-import elfzoo
 import pytest
 import torch
+
+import elfzoo
 from elfzoo.models import GridMLP
 from elfzoo.testing import ContractError, check_model, enliven
 from elfzoo.transforms import power_spectrum

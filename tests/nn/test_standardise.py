@@ -1,4 +1,5 @@
 import torch
+
 from elfzoo.nn import Standardise
 
 

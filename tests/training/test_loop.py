@@ -4,10 +4,12 @@ import csv
 import hashlib
 import json
 
-import elfzoo
 import numpy as np
 import pytest
 import torch
+from pymatgen.core import Lattice, Structure
+
+import elfzoo
 from elfzoo import Field
 from elfzoo.config import parse
 from elfzoo.datasets import FluidHydrogen, Hydrides
@@ -15,7 +17,6 @@ from elfzoo.errors import ElfzooError, UnknownNameError
 from elfzoo.training import TrainConfig, train
 from elfzoo.training import loop as loop_module
 from elfzoo.training.points import FeatureStore, draw_points
-from pymatgen.core import Lattice, Structure
 
 MODEL = {"hidden": [12], "descriptor": {"n_radial": 4, "smooth": True}}
 FILES = {"fluid-h": ("H", "fluid_{}GPa_{}_f0001.npz"), "hydrides": ("Ca", "{}{}_x.npz")}
@@ -28,7 +29,9 @@ def data(tmp_path, monkeypatch):
     for name, (element, pattern) in FILES.items():
         splits = {"train": {}, "val": {}, "test": {}}
         for i, split in enumerate(("train", "train", "val")):
-            structure = Structure(Lattice.orthorhombic(2.2, 2.4, 2.6 + 0.1 * i), ["H", element], [[0, 0, 0], [0.5, 0.4, 0.3 + 0.1 * i]])
+            structure = Structure(
+                Lattice.orthorhombic(2.2, 2.4, 2.6 + 0.1 * i), ["H", element], [[0, 0, 0], [0.5, 0.4, 0.3 + 0.1 * i]]
+            )
             path = tmp_path / name / pattern.format(i, split)
             path.parent.mkdir(exist_ok=True)
             grid = Field(np.zeros((12, 12, 12)), structure).grid
@@ -37,7 +40,11 @@ def data(tmp_path, monkeypatch):
             values = np.exp(-((distance / width) ** 2)).max(axis=1).reshape(grid.shape)
             Field(values, structure).write(path)
             splits[split][path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
-        manifest[name] = {"name": name, "recipe": {"engine": "", "functional": "", "pseudopotential": ""}, "splits": splits}
+        manifest[name] = {
+            "name": name,
+            "recipe": {"engine": "", "functional": "", "pseudopotential": ""},
+            "splits": splits,
+        }
     monkeypatch.setattr("elfzoo.datasets.base.read_manifest", manifest.__getitem__)
     return str(tmp_path)
 
@@ -76,7 +83,14 @@ def test_learns_and_writes_a_release(data, tmp_path):
     assert np.abs(predicted.values - sample.field.values).mean() < 0.05
 
 
-@pytest.mark.parametrize("changes", [{}, {"schedule": "cosine", "average": 0.9, "select_best": True}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"schedule": "cosine", "average": 0.9, "select_best": True},
+        {"model": MODEL | {"dropout": 0.2, "degree_dropout": [0.0, 0.0, 0.5]}},
+    ],
+)
 def test_resuming_gives_the_same_weights_as_never_stopping(data, tmp_path, changes, monkeypatch):
     whole = train(config(**changes), tmp_path / "whole", root=data)
     one_epoch, done = loop_module._Run.one_epoch, []
@@ -151,7 +165,9 @@ def test_features_stored_are_those_of_the_model(data):
     model = elfzoo.create_model("grid_mlp", MODEL)
     store = FeatureStore.build(model, sets, "float32", progress=False)
     assert store.features.shape == (1200, 30)
-    predicted = model.predict(sets[1].structure, points=sets[1].points @ np.linalg.inv(sets[1].structure.lattice.matrix))
+    predicted = model.predict(
+        sets[1].structure, points=sets[1].points @ np.linalg.inv(sets[1].structure.lattice.matrix)
+    )
     with torch.no_grad():
         np.testing.assert_allclose(torch.sigmoid(model.head(store.features[600:])), predicted, atol=1e-5)
 

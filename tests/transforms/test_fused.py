@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 import torch
+
 from elfzoo.nn import mlp
-from elfzoo.transforms import CellList, PowerSpectrumConfig, fused, periodic_images
-from elfzoo.transforms.images import wrap
+from elfzoo.periodic import CellList, periodic_images, wrap
+from elfzoo.transforms import PowerSpectrumConfig, fused
 from tests.transforms.test_power_spectrum import CELLS, CONFIGS, random_case, reference
 
 pytestmark = pytest.mark.skipif(not fused.available(), reason="the kernel was not compiled: no C compiler")
@@ -73,4 +74,6 @@ def test_a_descriptor_beyond_single_precision_is_left_to_the_reference():
 
 def test_layers_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="layer 1"):
-        fused.FusedNetwork(np.zeros(3), np.ones(3), 1.0, [(np.ones((2, 3)), np.zeros(2)), (np.ones((1, 5)), np.zeros(1))])
+        fused.FusedNetwork(
+            np.zeros(3), np.ones(3), 1.0, [(np.ones((2, 3)), np.zeros(2)), (np.ones((1, 5)), np.zeros(1))]
+        )

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 import torch
+
 from elfzoo.config import parse
 from elfzoo.errors import ConfigError
-from elfzoo.transforms import PowerSpectrumConfig, power_spectrum, probe_edges
+from elfzoo.periodic import probe_edges
+from elfzoo.transforms import PowerSpectrumConfig, power_spectrum
 from tests.transforms import oracle
 
 CELLS = {

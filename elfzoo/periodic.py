@@ -33,9 +33,7 @@ def wrap(points: Float[np.ndarray, "points 3"], lattice: Float[np.ndarray, "3 3"
     return points - np.floor(frac) @ lattice
 
 
-def periodic_images(
-    positions: Float[np.ndarray, "atoms 3"], lattice: Float[np.ndarray, "3 3"], r_cut: float
-) -> Images:
+def periodic_images(positions: Float[np.ndarray, "atoms 3"], lattice: Float[np.ndarray, "3 3"], r_cut: float) -> Images:
     """All images of the atoms within ``r_cut`` of any point of the cell with fractional coordinates in [0, 1).
 
     The planes of the cell are 1/|b_i| apart (b_i a reciprocal vector without 2π), so an atom matters only if its
@@ -106,10 +104,11 @@ class CellList:
     @classmethod
     def build(cls, images: Images, width: float = 1.5) -> CellList:
         """Sort ``images`` into bins of ``width`` Å."""
-        positions = images.positions if len(images.positions) else np.zeros((0, 3))
-        origin = positions.min(axis=0, initial=0.0) if len(positions) == 0 else positions.min(axis=0)
+        positions = images.positions
+        origin = positions.min(axis=0) if len(positions) else np.zeros(3)
         bins = ((positions - origin) / width).astype(int)
-        shape = tuple(int(n) for n in (bins.max(axis=0) + 1 if len(bins) else (1, 1, 1)))
+        nx, ny, nz = (int(n) for n in (bins.max(axis=0) + 1 if len(bins) else (1, 1, 1)))
+        shape = (nx, ny, nz)
         flat = np.ravel_multi_index(tuple(bins.T), shape)
         order = np.argsort(flat, kind="stable")
         start = np.concatenate([[0], np.cumsum(np.bincount(flat, minlength=int(np.prod(shape))))])

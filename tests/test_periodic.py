@@ -2,11 +2,11 @@ from itertools import product
 
 import numpy as np
 import pytest
-from elfzoo.transforms import CellList, periodic_images, probe_edges
-from elfzoo.transforms.images import wrap
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+
+from elfzoo.periodic import CellList, periodic_images, probe_edges, wrap
 
 matrices = arrays(float, (3, 3), elements=st.floats(-3, 3, width=32))
 

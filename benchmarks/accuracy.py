@@ -1,0 +1,184 @@
+"""Accuracy of releases on the test splits; writes one record per release and task, and prints what they say.
+
+    python benchmarks/accuracy.py [NAME|FOLDER ...] [--tasks fluid-h crystal-h-cubic ...] [--split test]
+    python benchmarks/accuracy.py --compare NAME REFERENCE_NAME
+
+Primary figures are over all voxels of a structure, then averaged over structures; secondary ones are ELF-stratified
+(every occupied ELF bin of 0.05 weighs the same), as in the paper's sampling. The test split of crystal-h holds
+crystals that no model has trained on; models are chosen on the val splits alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import datetime
+import json
+import os
+import platform
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import elfzoo
+from elfzoo.analysis import Metrics, bootstrap_interval, field_metrics, paired_bootstrap, stratified_weights
+from elfzoo.card import write_atomically
+from elfzoo.datasets import CrystalHydrogen, FieldDataset, FluidHydrogen
+from elfzoo.errors import UnknownNameError
+from elfzoo.progress import progress_bar
+from elfzoo.transforms import fused
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A dataset and the files of it that belong to the task."""
+
+    dataset: type[FieldDataset]
+    starts_with: str
+
+
+TASKS = {
+    "fluid-h": Task(FluidHydrogen, "fluid"),
+    "crystal-h-cubic": Task(CrystalHydrogen, "cubic"),
+    "crystal-h-hexagonal": Task(CrystalHydrogen, "hexagonal"),
+}
+
+
+def select(name: str, split: str) -> FieldDataset:
+    """The structures of a task."""
+    if name not in TASKS:
+        raise UnknownNameError("task", name, TASKS)
+    data = TASKS[name].dataset(split=split)
+    return data.subset(i for i, file in enumerate(data.raw_file_names) if file.startswith(TASKS[name].starts_with))
+
+
+def evaluate(model: elfzoo.models.Model, data: FieldDataset, label: str) -> list[dict]:
+    """Metrics of every structure."""
+    rows = []
+    with progress_bar(label, len(data)) as advance:
+        for _, reference in data:
+            began = time.perf_counter()
+            predicted = model.predict(reference.structure, grid=reference.grid, progress=False)
+            seconds = time.perf_counter() - began
+            reference.require_same_recipe(predicted)
+            rows.append(measure(reference, predicted, seconds))
+            advance(1)
+    return rows
+
+
+def measure(reference: elfzoo.Field, predicted: elfzoo.Field, seconds: float) -> dict:
+    """Metrics of one structure, over all voxels and ELF-stratified."""
+    truth, guess = reference.values.astype(np.float64), predicted.values.astype(np.float64)
+    stratified = field_metrics(truth, guess, weights=stratified_weights(truth))
+    return {
+        "file": reference.meta["file"],
+        "target_pressure_GPa": reference.meta.get("target_pressure_GPa"),
+        "all_voxels": rounded(field_metrics(truth, guess)),
+        "elf_stratified": rounded(stratified),
+        "seconds": round(seconds, 3),
+    }
+
+
+def rounded(metrics: Metrics) -> dict[str, float]:
+    return {k: round(v, 6) for k, v in dataclasses.asdict(metrics).items()}
+
+
+def record(model: elfzoo.models.Model, task: str, split: str) -> dict:
+    """Everything that a result needs to be checked and repeated."""
+    data = select(task, split)
+    began, cpu = time.perf_counter(), time.process_time()
+    rows = evaluate(model, data, f"{model.card.name} on {task}")
+    return {
+        "model": model.card.name,
+        "task": task,
+        "split": split,
+        "data_sha256": data.data_hash,
+        "weights_sha256": model.card.weights_sha256,
+        "metrics": averages(rows),
+        "structures": rows,
+        "wall_seconds": round(time.perf_counter() - began, 2),
+        "cpu_seconds": round(time.process_time() - cpu, 2),
+        "date": datetime.date.today().isoformat(),
+        "elfzoo": elfzoo.__version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "hardware": f"{platform.machine()}, {os.cpu_count()} cores, kernel {fused.instruction_set()}",
+    }
+
+
+def averages(rows: list[dict]) -> dict[str, float]:
+    """Means over structures, with a bootstrap interval of the MAE."""
+    mean = {key: np.mean([row["all_voxels"][key] for row in rows]) for key in ("mae", "rmse", "r2", "r2_correlated")}
+    mean["r2_lowest"] = min(row["all_voxels"]["r2"] for row in rows)
+    interval = bootstrap_interval([row["all_voxels"]["mae"] for row in rows])
+    mean |= {"mae_low": interval.low, "mae_high": interval.high}
+    for key in ("mae", "rmse", "r2"):
+        mean[f"{key}_stratified"] = np.mean([row["elf_stratified"][key] for row in rows])
+    return {key: round(float(value), 6) for key, value in mean.items()}
+
+
+def path_of(task: str, model: str, split: str) -> Path:
+    folder = task if split == "test" else f"{task}-{split}"
+    return RESULTS / folder / f"{model}.json"
+
+
+def write_record(result: dict) -> Path:
+    path = path_of(result["task"], result["model"], result["split"])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, (json.dumps(result, indent=1) + "\n").encode())
+    return path
+
+
+def line(label: str, m: dict[str, float]) -> str:
+    return (f"{label:44s} {m['mae']:.4f} [{m['mae_low']:.4f}, {m['mae_high']:.4f}]  {m['rmse']:.4f}  {m['r2']:.4f}  "
+            f"{m['r2_lowest']:.4f}   {m['mae_stratified']:.4f}  {m['rmse_stratified']:.4f}  {m['r2_stratified']:.4f}")  # fmt: skip
+
+
+def report(result: dict) -> None:
+    """Print a record, the fluid pressure by pressure too."""
+    print(line(f"{result['model']}  {result['task']}", result["metrics"]))
+    pressures = sorted({row["target_pressure_GPa"] for row in result["structures"]} - {None})
+    for pressure in pressures:
+        rows = [row for row in result["structures"] if row["target_pressure_GPa"] == pressure]
+        print(line(f"    {pressure} GPa, {len(rows)} snapshots", averages(rows)))
+
+
+def compare(name: str, reference: str, tasks: list[str], split: str) -> None:
+    """Paired bootstrap over structures of the MAE of two releases."""
+    for task in tasks:
+        both = [json.loads(path_of(task, n, split).read_text()) for n in (name, reference)]
+        if both[0]["data_sha256"] != both[1]["data_sha256"]:
+            raise SystemExit(f"{task}: the two records are of different data")
+        maes = [[row["all_voxels"]["mae"] for row in r["structures"]] for r in both]
+        found = paired_bootstrap(*maes).ratio
+        print(f"{task:22s} MAE {np.mean(maes[0]):.4f} against {np.mean(maes[1]):.4f}: ratio {found.estimate:.3f} "
+              f"[{found.low:.3f}, {found.high:.3f}] over {len(maes[0])} structures")  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="*", help="releases or folders; all shipped ones by default")
+    parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
+    parser.add_argument("--split", default="test", choices=["val", "test"])
+    parser.add_argument("--compare", nargs=2, metavar=("NAME", "REFERENCE"), help="ratio of MAE from existing records")
+    args = parser.parse_args()
+    if args.compare:
+        return compare(*args.compare, args.tasks, args.split)
+    print(f"{'':44s} over all voxels, mean over structures               ELF-stratified")
+    print(f"{'':44s} MAE    [95 % interval]   RMSE    R²      lowest    MAE     RMSE    R²")
+    for name in args.models or elfzoo.list_pretrained():
+        model = elfzoo.load_pretrained(name)
+        for task in args.tasks:
+            result = record(model, task, args.split)
+            write_record(result)
+            report(result)
+    return None
+
+
+if __name__ == "__main__":
+    main()

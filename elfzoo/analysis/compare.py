@@ -1,0 +1,210 @@
+"""Compare a predicted ELF with its reference: every number says whether it is over all voxels or ELF-stratified."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from pymatgen.core import Structure
+
+from elfzoo.analysis.metrics import ELF_BINS, Metrics, field_metrics, histogram_distance, stratified_weights
+from elfzoo.errors import ElfzooError, StructureError
+from elfzoo.field import Field, Recipe
+
+__all__ = ["Comparison", "Histograms", "WorstVoxel", "compare", "require_same_structure"]
+
+TOLERANCE = 1e-3  # angstrom; an ELF moved so far changes by less than two DFT codes differ, and files round less
+HISTOGRAM_BINS = 50
+
+_ROWS = {
+    "MAE": "mae",
+    "RMSE": "rmse",
+    "R² (identity)": "r2",
+    "R² (correlated)": "r2_correlated",
+    "max |error|": "max_error",
+    "bias": "bias",
+}
+
+
+@dataclass(frozen=True)
+class WorstVoxel:
+    """Where the prediction errs most: fractional coordinates, both values, and the error with its sign."""
+
+    frac_coords: tuple[float, float, float]
+    reference: float
+    prediction: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Histograms:
+    """Numbers of voxels per bin of ELF value, over all voxels; values outside [0, 1] are in the end bins."""
+
+    edges: tuple[float, ...]
+    reference: tuple[int, ...]
+    prediction: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What :func:`compare` finds.
+
+    Attributes:
+        formula: composition of the structure.
+        shape: the grid, points along each lattice vector.
+        all_voxels: the primary figures, every voxel weighing the same.
+        elf_stratified: the secondary figures, each non-empty ELF bin of the reference weighing the same.
+        worst: the voxel with the largest |error|.
+        histogram_distance: 1-Wasserstein distance of the two value distributions, over all voxels.
+        histograms: the distributions.
+        reference_recipe: what made the reference, where known.
+        prediction_recipe: what the prediction was made or learned from, where known.
+        resampled: whether the prediction was Fourier-interpolated to the reference's grid first.
+    """
+
+    formula: str
+    shape: tuple[int, int, int]
+    all_voxels: Metrics
+    elf_stratified: Metrics
+    worst: WorstVoxel
+    histogram_distance: float
+    histograms: Histograms
+    reference_recipe: Recipe | None
+    prediction_recipe: Recipe | None
+    resampled: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested JSON values under the attributes' names; an undefined number (nan) is None."""
+        return {key: _json(value) for key, value in asdict(self).items()}
+
+    def table(self) -> list[str]:
+        """The comparison as lines of text."""
+        x, y, z = self.worst.frac_coords
+        return [
+            f"{self.formula}, {' x '.join(map(str, self.shape))} points" + ", resampled" * self.resampled,
+            f"reference:  {_describe(self.reference_recipe)}",
+            f"prediction: {_describe(self.prediction_recipe)}",
+            f"{'':<16}{'all voxels':>14}{'ELF-stratified':>18}",
+            *(
+                f"{label:<16}{getattr(self.all_voxels, key):>14.5f}{getattr(self.elf_stratified, key):>18.5f}"
+                for label, key in _ROWS.items()
+            ),
+            f"largest error (all voxels): {self.worst.error:+.4f} at fractional ({x:.4f}, {y:.4f}, {z:.4f}), "
+            f"reference {self.worst.reference:.4f}, prediction {self.worst.prediction:.4f}",
+            f"1-Wasserstein distance of the values (all voxels): {self.histogram_distance:.5f}",
+        ]
+
+
+def compare(reference: Field, prediction: Field, mixed_recipes: bool = False, resample: bool = False) -> Comparison:
+    """Compare a predicted ELF with its reference, voxel by voxel.
+
+    Args:
+        reference: the ELF that counts as right.
+        prediction: an ELF of the same structure (atoms in any order).
+        mixed_recipes: compare fields of different engines, functionals or pseudopotentials all the same.
+        resample: interpolate the prediction by Fourier series to the reference's grid if the grids differ. The
+            interpolated values are compared as they come, also where they overshoot [0, 1].
+
+    Raises:
+        StructureError: the lattices or the atoms differ by more than 0.001 Å.
+        RecipeError: both recipes are known and differ, and ``mixed_recipes`` is False.
+        ElfzooError: the fields are no ELF or of different spin channels; the grids differ and ``resample`` is False.
+    """
+    _require_comparable(reference, prediction)
+    require_same_structure(reference.structure, prediction.structure)
+    if not mixed_recipes:
+        reference.require_same_recipe(prediction)
+    resampled = reference.values.shape != prediction.values.shape
+    truth, guess = reference.values, _on_grid(reference, prediction, resample)
+    return Comparison(
+        formula=reference.structure.composition.formula,
+        shape=reference.grid.shape,
+        all_voxels=field_metrics(truth, guess),
+        elf_stratified=field_metrics(truth, guess, stratified_weights(truth, ELF_BINS)),
+        worst=_worst(reference, guess),
+        histogram_distance=histogram_distance(truth, guess),
+        histograms=_histograms(truth, guess),
+        reference_recipe=reference.recipe,
+        prediction_recipe=prediction.recipe,
+        resampled=resampled,
+    )
+
+
+def require_same_structure(reference: Structure, prediction: Structure) -> None:
+    """Raise :class:`StructureError` unless lattice vectors and atoms, in any order, agree within 0.001 Å."""
+    gap = float(np.abs(reference.lattice.matrix - prediction.lattice.matrix).max())
+    if gap > TOLERANCE:
+        raise StructureError(
+            f"the lattice vectors differ by up to {gap:.4f} Å: reference {_rounded(reference)}, prediction "
+            f"{_rounded(prediction)}; fields are compared only in the same cell and orientation"
+        )
+    if reference.composition != prediction.composition:
+        raise StructureError(
+            f"the atoms differ: reference {reference.composition.formula}, prediction {prediction.composition.formula}"
+        )
+    distances = reference.lattice.get_all_distances(reference.frac_coords, prediction.frac_coords)
+    numbers = [np.array([specie.Z for specie in s.species]) for s in (reference, prediction)]
+    distances[numbers[0][:, None] != numbers[1][None, :]] = np.inf
+    nearest = distances.min(axis=1)  # atoms are at least 0.2 Å apart, so no two can have the same partner
+    worst = int(nearest.argmax())
+    if nearest[worst] > TOLERANCE:
+        atom = reference[worst]
+        raise StructureError(
+            f"the atoms differ: {atom.specie} at fractional {np.round(atom.frac_coords, 4).tolist()} of the reference "
+            f"is {nearest[worst]:.4f} Å away from the nearest {atom.specie} of the prediction"
+        )
+
+
+def _require_comparable(reference: Field, prediction: Field) -> None:
+    for name, field in (("reference", reference), ("prediction", prediction)):
+        if field.quantity != "elf":
+            raise ElfzooError(f"the {name} holds the quantity {field.quantity!r}; expected 'elf'")
+    if reference.spin != prediction.spin:
+        spins = [field.spin or "total" for field in (reference, prediction)]
+        raise ElfzooError(f"the spin channels differ: reference {spins[0]}, prediction {spins[1]}")
+
+
+def _on_grid(reference: Field, prediction: Field, resample: bool) -> np.ndarray:
+    shape = reference.grid.shape
+    if prediction.values.shape == shape:
+        return prediction.values
+    if not resample:
+        raise ElfzooError(
+            f"the grids differ: reference {shape}, prediction {prediction.grid.shape}; predict on the reference's "
+            "grid, or ask for Fourier interpolation (resample=True)"
+        )
+    from elfzoo.interpolate import fourier_resample
+
+    return fourier_resample(prediction.values, shape)
+
+
+def _worst(reference: Field, guess: np.ndarray) -> WorstVoxel:
+    error = guess.astype(np.float64) - reference.values
+    flat = int(np.abs(error).argmax())
+    x, y, z = (float(c) for c in reference.grid.frac_coords(np.array([flat]))[0])
+    return WorstVoxel((x, y, z), float(reference.values.flat[flat]), float(guess.flat[flat]), float(error.flat[flat]))
+
+
+def _histograms(truth: np.ndarray, guess: np.ndarray) -> Histograms:
+    edges = np.linspace(0, 1, HISTOGRAM_BINS + 1)
+    counts = [np.histogram(np.clip(values, 0, 1), edges)[0].tolist() for values in (truth, guess)]
+    return Histograms(tuple(edges.tolist()), tuple(counts[0]), tuple(counts[1]))
+
+
+def _describe(recipe: Recipe | None) -> str:
+    return "recipe unknown" if recipe is None else f"{recipe.engine}, {recipe.functional}, {recipe.pseudopotential}"
+
+
+def _rounded(structure: Structure) -> list[list[float]]:
+    return np.round(structure.lattice.matrix, 4).tolist()
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _json(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_json(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

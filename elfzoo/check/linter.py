@@ -1,0 +1,76 @@
+"""All checks on one field or one file, worst findings first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from elfzoo.check.atoms import check_atoms
+from elfzoo.check.espresso import check_espresso
+from elfzoo.check.finding import LEVELS, Finding
+from elfzoo.check.sampling import check_sampling
+from elfzoo.check.spin import channels_differ, check_channels, check_spin_label
+from elfzoo.check.symmetry import SYMPREC, check_symmetry
+from elfzoo.check.values import check_values
+from elfzoo.errors import ElfzooError
+from elfzoo.field import Field
+from elfzoo.io import read_fields
+
+__all__ = ["check_field", "check_file"]
+
+
+def check_field(field: Field, symprec: float = SYMPREC) -> list[Finding]:
+    """Check the values of a field, its symmetry, its sampling and its atoms; an empty list means nothing to say.
+
+    Where the values themselves are wrong (not finite, out of range, constant, scaled by the volume), only that is
+    reported, because everything else would follow from it.
+
+    Args:
+        field: an ELF; other quantities get one finding that says so.
+        symprec: tolerance, Å, with which spglib finds the space group of the structure.
+    """
+    return _worst_first(_check_one(field, symprec) + check_spin_label(field))
+
+
+def check_file(
+    path: str | Path, format: str | None = None, species: Sequence[str] | None = None, symprec: float = SYMPREC
+) -> list[Finding]:
+    """Check a field file of any format that :func:`elfzoo.io.read_fields` reads; see :func:`check_field`.
+
+    A file that cannot be read is one finding (``unreadable``) that names file, place and cause. Findings about one
+    of two spin channels begin with its name.
+
+    Args:
+        path, format, species: as for :func:`elfzoo.io.read_fields`.
+        symprec: as for :func:`check_field`.
+    """
+    try:
+        fields = read_fields(path, format=format, species=species, check=False)
+    except ElfzooError as error:
+        return [Finding("error", "unreadable", str(error).rstrip("."), "Export or copy the file again")]
+    return _worst_first(_check_channels(fields, symprec))
+
+
+def _check_channels(fields: Mapping[str, Field], symprec: float) -> list[Finding]:
+    if len(fields) == 1:
+        (field,) = fields.values()
+        return check_field(field, symprec)
+    if not channels_differ(fields):  # a closed shell computed with spin: either channel is the ELF
+        return _check_one(next(iter(fields.values())), symprec)
+    named = [(name, finding) for name, field in fields.items() for finding in _check_one(field, symprec)]
+    return check_channels(fields) + [replace(f, message=f"spin {name}: {f.message}") for name, f in named]
+
+
+def _check_one(field: Field, symprec: float) -> list[Finding]:
+    if field.quantity != "elf":
+        message = f"the field holds {field.quantity!r}, and only ELF is checked"
+        return [Finding("info", "quantity", message, "Read it as ELF if that is what it is")]
+    wrong = check_values(field)
+    if any(finding.level == "error" for finding in wrong):
+        return wrong
+    return wrong + check_espresso(field) + check_sampling(field) + check_symmetry(field, symprec) + check_atoms(field)
+
+
+def _worst_first(findings: list[Finding]) -> list[Finding]:
+    return sorted(findings, key=lambda finding: LEVELS.index(finding.level))

@@ -1,0 +1,96 @@
+"""Which structures a command works on: one file, or frames of a trajectory."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from elfzoo.errors import StructureError
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+    from elfzoo.grid import Grid
+
+__all__ = ["Frame", "checked_index", "read_frames"]
+
+INDEX = re.compile(r"-?\d+|(-?\d+)?:(-?\d+)?(:(-?[1-9]\d*)?)?")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A structure, its number in the trajectory (from 0; None where it is the only one), and its field's grid."""
+
+    structure: Structure
+    number: int | None = None
+    grid: Grid | None = None
+
+
+def read_frames(path: Path, index: str, species: list[str] | None) -> list[Frame]:
+    """The structures of a file: a field file's own, or the selected frames of what pymatgen or ASE reads.
+
+    Args:
+        path: a structure, trajectory or field file.
+        index: ASE's frame selection: ``"-1"``, ``"7"``, ``"::100"``.
+        species: elements by species index, for field files that do not name them.
+
+    Raises:
+        StructureError: no frame is selected, or the file cannot be read; FieldFileError for field files.
+    """
+    if _is_field(path):
+        return [_from_field(path, species)]
+    numbers, structures = _select(path, index)
+    if not structures:
+        raise StructureError(f"{path} has no frames {index!r}")
+    if len(structures) == 1:
+        return [Frame(structures[0])]
+    return [Frame(structure, number) for number, structure in zip(numbers, structures, strict=True)]
+
+
+def checked_index(index: str) -> str:
+    """Refuse a frame selection that ASE would not understand."""
+    if not INDEX.fullmatch(index):
+        raise typer.BadParameter(
+            f"{index!r} selects no frames; expected a number (-1 is the last) or start:stop:step, such as ::100"
+        )
+    return index
+
+
+def _is_field(path: Path) -> bool:
+    """By its name. XSF and ``.vasp`` files are read as structures: many of them have no field inside."""
+    from elfzoo.errors import ElfzooError
+    from elfzoo.io.files import format_of
+
+    try:
+        known = format_of(path)
+    except ElfzooError:
+        return False
+    return known in ("cube", "npz", "hdf5") or (known == "elfcar" and "elfcar" in path.name.lower())
+
+
+def _from_field(path: Path, species: list[str] | None) -> Frame:
+    from elfzoo.io import read_fields
+    from elfzoo.structure import check_structure
+
+    field = next(iter(read_fields(path, species=species, check=False).values()))
+    return Frame(check_structure(field.structure, name=str(path)), grid=field.grid)
+
+
+def _select(path: Path, index: str) -> tuple[list[int], list[Structure]]:
+    """Numbers in the trajectory, and structures. Counting from the end takes reading to the end."""
+    from elfzoo.structure import read_structures
+
+    if ":" not in index:
+        return [0], list(read_structures(path, index))
+    start, stop, step = (int(part) if part else None for part in (index + "::").split(":")[:3])
+    if min(start or 0, stop or 0, step or 1) < 0:
+        every = list(read_structures(path, ":"))
+        numbers = list(range(len(every)))[start:stop:step]
+        return numbers, [every[number] for number in numbers]
+    structures = list(read_structures(path, index))
+    first, by = start or 0, step or 1
+    return [first + by * i for i in range(len(structures))], structures

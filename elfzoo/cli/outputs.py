@@ -1,0 +1,53 @@
+"""Where predictions go: names that tell what can be written, and a number for each frame."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from elfzoo.errors import ElfzooError
+
+__all__ = ["PICTURES", "TABLES", "check_output", "numbered"]
+
+TABLES, PICTURES = (".csv", ".csv.gz", ".npz"), (".png", ".pdf", ".svg")
+
+
+def numbered(path: Path, number: int | None) -> Path:
+    """``elf_0007.cube`` from ``elf.cube``, ``ELFCAR.0007`` from ``ELFCAR``; the path itself without a number."""
+    if number is None:
+        return path
+    packed = path.suffix if path.suffix.lower() == ".gz" else ""
+    stem, suffix = os.path.splitext(path.name.removesuffix(packed))
+    name = f"{stem}_{number:04d}{suffix}" if suffix else f"{stem}.{number:04d}"
+    return path.with_name(name + packed)
+
+
+def check_output(output: Path, structure: Path, plane: bool, line: bool) -> None:
+    """Refuse a file that could not be written at the end, before the work begins.
+
+    Args:
+        output: where the prediction is to go.
+        structure: the file that it is made from, which is never overwritten.
+        plane: whether it is a plane, and so a table or a picture.
+        line: whether it is a line, and so a table.
+
+    Raises:
+        ElfzooError: no such folder, no permission, or a name that tells no format for this kind of output.
+    """
+    from elfzoo.io.files import format_of
+
+    folder, name = output.parent, output.name.lower()
+    if not folder.is_dir():
+        raise ElfzooError(f"cannot write {output}: there is no folder {folder}")
+    if output.is_dir() or not os.access(folder, os.W_OK):
+        raise ElfzooError(f"cannot write {output}: {'it is a folder' if output.is_dir() else 'no permission'}")
+    if output.exists() and structure.exists() and output.samefile(structure):
+        raise ElfzooError(f"{output} is the structure file itself; choose another output")
+    if not (plane or line):
+        format_of(output)
+        return
+    known = TABLES + (PICTURES if plane else ())
+    if not name.endswith(known):
+        raise ElfzooError(
+            f"cannot write {output}: values on a line or plane go to a file that ends in {', '.join(known)}"
+        )

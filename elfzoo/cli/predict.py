@@ -1,0 +1,178 @@
+"""``elfzoo predict``: a structure in, its ELF out, on a grid, a plane or a line."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from elfzoo.cli.frames import Frame, checked_index, read_frames
+from elfzoo.cli.outputs import PICTURES, check_output, numbered
+from elfzoo.cli.shell import Species, split_species
+
+if TYPE_CHECKING:
+    from elfzoo.models.base import Model
+
+__all__ = ["DEFAULT_MODEL", "ModelName", "predict"]
+
+DEFAULT_MODEL = "grid_mlp.smooth-h-v1"
+
+ModelName = Annotated[
+    str, typer.Option("-m", "--model", metavar="NAME|FOLDER", help="A trained model: see elfzoo models.")
+]
+
+
+@dataclass(frozen=True)
+class _Request:
+    """Where the ELF is wanted; None where the user did not say."""
+
+    spacing: float | None
+    grid: tuple[int, int, int] | None
+    plane: str | None
+    line: str | None
+    symmetry: bool
+
+
+def predict(
+    structure: Annotated[
+        Path,
+        typer.Argument(
+            metavar="STRUCTURE", help="What pymatgen or ASE reads: POSCAR, CIF, XDATCAR, ...; or a field file."
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="ELFCAR, .cube, .xsf, .npz or .h5, also .gz; lines and planes: .csv or .npz; planes also .png.",
+        ),
+    ],
+    model: ModelName = DEFAULT_MODEL,
+    spacing: Annotated[
+        float | None,
+        typer.Option(metavar="Å", help="Largest distance of neighbouring points. [default: 0.1; on a plane 0.05]"),
+    ] = None,
+    grid: Annotated[
+        tuple[int, int, int] | None, typer.Option(metavar="NX NY NZ", help="Numbers of points, in place of a spacing.")
+    ] = None,
+    plane: Annotated[
+        str | None,
+        typer.Option(metavar="PLANE", help="Only a plane: z=0.25, or Miller indices 1,1,0=0.5 (fractional)."),
+    ] = None,
+    line: Annotated[
+        str | None, typer.Option(metavar="LINE", help="Only a line start:end:points, 0,0,0:0.5,0.5,0.5:200.")
+    ] = None,
+    symmetry: Annotated[
+        bool, typer.Option("--symmetry", help="Compute one point of each orbit of the space group, copy the others.")
+    ] = False,
+    index: Annotated[
+        str,
+        typer.Option(
+            metavar="FRAMES", callback=checked_index, help="Frames of a trajectory as in ASE: -1, 7, :, ::100."
+        ),
+    ] = "-1",
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Leave frames out whose output is there already.")
+    ] = False,
+    species: Species = None,
+) -> None:
+    """Predict the ELF of a structure and write it to a file.
+
+    \b
+    Examples:
+      elfzoo predict POSCAR -o ELFCAR
+      elfzoo predict LaH10.cif -o elf.cube --spacing 0.08
+      elfzoo predict ELFCAR.dft -o ELFCAR.ml               on the grid of ELFCAR.dft
+      elfzoo predict XDATCAR --index ::100 -o ELFCAR       ELFCAR.0000, ELFCAR.0100, ...
+      elfzoo predict POSCAR --line 0,0,0:1/2,1/2,1/2:200 -o diagonal.csv
+      elfzoo predict POSCAR --plane 1,1,0=0 -o slice.png
+
+    Without --grid or --spacing the grid is that of STRUCTURE if it is a field file, else 0.1 Å.
+    A picture shows the field on such a grid, interpolated.
+    """
+    request = _Request(spacing, grid, plane, line, symmetry)
+    _check_request(request)
+    check_output(output, structure, plane=plane is not None, line=line is not None)
+    from elfzoo import load_pretrained
+
+    frames = read_frames(structure, index, split_species(species))
+    wanted = [(frame, numbered(output, frame.number)) for frame in frames]
+    todo = [(frame, path) for frame, path in wanted if not (skip_existing and path.exists())]
+    if len(todo) < len(wanted):
+        typer.echo(f"{len(wanted) - len(todo)} of {len(wanted)} outputs are there already")
+    if not todo:
+        return
+    _predict_all(load_pretrained(model), todo, request)
+
+
+def _predict_all(model: Model, todo: list[tuple[Frame, Path]], request: _Request) -> None:
+    """One bar for a single frame's points, or one for the frames."""
+    from elfzoo.progress import progress_bar
+
+    began, several = time.perf_counter(), len(todo) > 1
+    with progress_bar("predicting frames", len(todo), None if several else False) as advance:
+        for frame, path in todo:
+            done = _predict_one(model, frame, request, path, progress=False if several else None)
+            advance(1)
+    seconds = time.perf_counter() - began
+    if several:
+        typer.echo(f"{len(todo)} frames, {todo[0][1]} to {todo[-1][1]}, {seconds:.1f} s")
+    else:
+        typer.echo(f"{todo[0][1]}: {done}, {seconds:.1f} s")
+
+
+def _predict_one(model: Model, frame: Frame, request: _Request, path: Path, progress: bool | None) -> str:
+    """Predict and write; what was written, in words."""
+    formula = frame.structure.composition.formula
+    if request.plane is None and request.line is None:
+        field = _field(model, frame, request, progress)
+        field.write(path)
+        points, spacing = " x ".join(map(str, field.grid.shape)), ", ".join(f"{h:.3f}" for h in field.grid.spacing)
+        return f"{formula}, {points} points, {spacing} Å, ELF {field.values.min():.3f} to {field.values.max():.3f}"
+    where = _points(frame, request)
+    if path.suffix.lower() in PICTURES:
+        from elfzoo.plot import plot_slice
+
+        plot_slice(_field(model, frame, request, progress), path, where)
+        return f"{formula}, slice {request.plane}"
+    from elfzoo.cli.points import write_points
+
+    values = model.predict(frame.structure, points=where.frac_coords(), progress=progress)
+    write_points(path, values, where, frame.structure, _provenance(model))
+    return f"{formula}, {len(values)} points, ELF {values.min():.3f} to {values.max():.3f}"
+
+
+def _field(model: Model, frame: Frame, request: _Request, progress: bool | None) -> Any:
+    options: dict[str, Any] = {} if request.spacing is None else {"spacing": request.spacing}
+    grid = request.grid if request.spacing is not None or request.grid is not None else frame.grid
+    return model.predict(frame.structure, grid=grid, symmetry=request.symmetry, progress=progress, **options)
+
+
+def _points(frame: Frame, request: _Request) -> Any:
+    from elfzoo.paths import parse_line, parse_plane
+
+    if request.line is not None:
+        return parse_line(request.line)
+    options = {} if request.spacing is None else {"spacing": request.spacing}
+    return parse_plane(str(request.plane), frame.structure, **options)
+
+
+def _provenance(model: Model) -> dict[str, Any]:
+    card = model.card
+    return {} if card is None else {"predicted_by": card.name, "weights_sha256": card.weights_sha256}
+
+
+def _check_request(request: _Request) -> None:
+    """Refuse contradictions before anything slow happens."""
+    chosen = [f"--{name}" for name in ("grid", "plane", "line") if getattr(request, name) is not None]
+    if len(chosen) > 1:
+        raise typer.BadParameter(f"{' and '.join(chosen)} exclude each other")
+    if request.spacing is not None and chosen in (["--grid"], ["--line"]):
+        raise typer.BadParameter(f"--spacing and {chosen[0]} exclude each other: the numbers of points are given")
+    if request.symmetry and (request.plane is not None or request.line is not None):
+        raise typer.BadParameter("--symmetry is for whole grids, not for a plane or a line")

@@ -1,0 +1,17 @@
+"""Reference fields with their structures, in fixed splits. Importing reads nothing."""
+
+from elfzoo.datasets.base import FieldDataset, Sample
+from elfzoo.datasets.hydrogen import CrystalHydrogen, FluidHydrogen
+from elfzoo.datasets.sampling import stratified_indices, uniform_indices
+from elfzoo.datasets.solids import Hydrides, Metals
+
+__all__ = [
+    "CrystalHydrogen",
+    "FieldDataset",
+    "FluidHydrogen",
+    "Hydrides",
+    "Metals",
+    "Sample",
+    "stratified_indices",
+    "uniform_indices",
+]

@@ -1,0 +1,193 @@
+"""Periodic interpolation of gridded values: to points, lines, planes and other grids.
+
+A B-spline overshoots a little and a trigonometric series rings beside a steep flank, so interpolated ELF may leave
+[0, 1] by about the interpolation error. ``space="logit"`` interpolates logit(ELF), which is smoother, and cannot leave
+(0, 1); values within 0.001 of 0 or 1 are moved there first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from jaxtyping import Float
+from scipy import fft, ndimage, special
+
+from elfzoo.errors import ElfzooError, UnknownNameError
+from elfzoo.field import Field
+from elfzoo.grid import Grid
+
+__all__ = ["PeriodicSpline", "evaluate", "fourier_interpolate", "fourier_resample", "resample", "spline_interpolate"]
+
+Method = Literal["spline", "fourier"]
+Space = Literal["value", "logit"]
+Order = Literal[2, 3, 4, 5]
+Shape = tuple[int, int, int]
+CLIP = 1e-3  # logit is infinite at 0 and 1, which stored fields contain
+BLOCK = 2**22  # numbers held at a time while points are visited
+
+
+@dataclass(frozen=True, eq=False)
+class PeriodicSpline:
+    """A periodic B-spline through gridded values, prefiltered once and evaluated as often as wanted.
+
+    Args:
+        coefficients: (nx, ny, nz) B-spline coefficients; :meth:`through` makes them from values.
+        order: degree of the polynomial pieces, 2 to 5; 3 is tricubic, with continuous second derivatives.
+    """
+
+    coefficients: Float[np.ndarray, "nx ny nz"]
+    order: Order = 3
+
+    @classmethod
+    def through(cls, values: Float[np.ndarray, "nx ny nz"], order: Order = 3) -> PeriodicSpline:
+        """The spline that takes ``values[i, j, k]`` at fractional (i/nx, j/ny, k/nz).
+
+        Raises:
+            ElfzooError: when values are not finite or not three-dimensional, or the order is not 2 to 5.
+        """
+        if order not in get_args(Order):
+            raise ElfzooError(f"a spline has an order from 2 to 5; got {order}")
+        return cls(ndimage.spline_filter(_checked_values(values), order, mode="grid-wrap"), order)
+
+    def __call__(self, frac_coords: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, " points"]:
+        """Values at fractional coordinates, which may lie in any cell."""
+        indices = (_checked_points(frac_coords) % 1.0 * self.coefficients.shape).T
+        return ndimage.map_coordinates(self.coefficients, indices, order=self.order, mode="grid-wrap", prefilter=False)
+
+
+def spline_interpolate(
+    values: Float[np.ndarray, "nx ny nz"], frac_coords: Float[np.ndarray, "points 3"], order: Order = 3
+) -> Float[np.ndarray, " points"]:
+    """Periodic B-spline interpolation; see :class:`PeriodicSpline`, which is faster for several sets of points."""
+    return PeriodicSpline.through(values, order)(frac_coords)
+
+
+def fourier_interpolate(
+    values: Float[np.ndarray, "nx ny nz"], frac_coords: Float[np.ndarray, "points 3"]
+) -> Float[np.ndarray, " points"]:
+    """Trigonometric interpolation: exact for every field without frequencies beyond the grid's Nyquist frequency.
+
+    The Nyquist term of an even axis is taken as a cosine, so real values stay real and grid points are reproduced.
+    The work is points x nx x ny x nz; for whole grids use :func:`fourier_resample`.
+
+    Raises:
+        ElfzooError: when values or coordinates are not finite or not shaped as stated.
+    """
+    values, points = _checked_values(values), _checked_points(frac_coords)
+    nx, ny, nz = values.shape
+    flat, step = values.reshape(nx * ny, nz), max(1, BLOCK // (nx * ny))
+    result = np.empty(len(points))
+    for start in range(0, len(points), step):
+        x, y, z = (_dirichlet(points[start : start + step, a], n) for a, n in enumerate(values.shape))
+        planes = (flat @ z.T).reshape(nx, ny, -1)
+        result[start : start + step] = np.einsum("xyp,py,px->p", planes, y, x, optimize=["einsum_path", (0, 1), (0, 1)])
+    return result
+
+
+def fourier_resample(values: Float[np.ndarray, "nx ny nz"], shape: Shape) -> Float[np.ndarray, "mx my mz"]:
+    """The values on a grid of another shape, by padding or truncating the Fourier series.
+
+    A finer grid gets the exact trigonometric interpolation; a coarser one a field without the frequencies it cannot
+    hold, which is not the same as every other value. Nyquist terms are split and folded evenly.
+
+    Raises:
+        ElfzooError: when values are not finite or not three-dimensional, or the shape is not three positive numbers.
+    """
+    values, shape = _checked_values(values), _checked_shape(shape)
+    for axis in np.argsort([m / n for m, n in zip(shape, values.shape, strict=True)]):  # shrinking first is cheapest
+        values = _resample_axis(values, shape[axis], int(axis))
+    return values
+
+
+def evaluate(
+    field: Field, frac_coords: Float[np.ndarray, "points 3"], method: Method = "spline", space: Space = "value"
+) -> Float[np.ndarray, " points"]:
+    """Values of a field at fractional coordinates, such as those of a line or a plane of :mod:`elfzoo.paths`.
+
+    Args:
+        field: what to interpolate.
+        frac_coords: (points, 3), in any cell.
+        method: ``"spline"`` (tricubic, fast) or ``"fourier"`` (exact below the Nyquist frequency, slow).
+        space: ``"value"``, or ``"logit"`` to interpolate logit(ELF) and stay within (0, 1).
+
+    Raises:
+        ElfzooError: on unknown methods or spaces, and on values or coordinates that are not finite.
+    """
+    methods: dict[str, Callable[..., np.ndarray]] = {"spline": spline_interpolate, "fourier": fourier_interpolate}
+    if method not in methods:
+        raise UnknownNameError("interpolation method", method, methods)
+    return _from_space(methods[method](_to_space(field.values, space), frac_coords), space)
+
+
+def resample(field: Field, shape: Shape, method: Method = "fourier", space: Space = "value") -> Field:
+    """The field on a grid of another shape; arguments as for :func:`evaluate`.
+
+    ``"spline"`` samples the spline; ``"fourier"`` keeps every frequency that the new grid holds, and only those.
+    """
+    methods: dict[str, Callable[..., np.ndarray]] = {"spline": _spline_resample, "fourier": fourier_resample}
+    if method not in methods:
+        raise UnknownNameError("interpolation method", method, methods)
+    values = methods[method](_to_space(field.values, space), _checked_shape(shape))
+    return field.replace(values=_from_space(values, space))
+
+
+def _spline_resample(values: np.ndarray, shape: Shape) -> np.ndarray:
+    spline, grid = PeriodicSpline.through(values), Grid(shape, np.eye(3))
+    blocks = np.split(np.arange(grid.size), range(BLOCK // 8, grid.size, BLOCK // 8))
+    return np.concatenate([spline(grid.frac_coords(block)) for block in blocks]).reshape(shape)
+
+
+def _resample_axis(values: np.ndarray, m: int, axis: int) -> np.ndarray:
+    """Trigonometric resampling of one axis from n to m points, in real arithmetic (half-spectrum)."""
+    n = values.shape[axis]
+    if m == n:
+        return values
+    spectrum = np.moveaxis(fft.rfft(values, axis=axis), axis, 0)[: m // 2 + 1]
+    if min(m, n) % 2 == 0:  # the smaller grid's Nyquist term holds +k and -k: one term there, two on the larger grid
+        spectrum[min(m, n) // 2] *= 2.0 if m < n else 0.5
+    return fft.irfft(np.moveaxis(spectrum, 0, axis), m, axis=axis) * (m / n)
+
+
+def _dirichlet(frac: np.ndarray, n: int) -> np.ndarray:
+    """(points, n) weights of the grid's n values along one axis in trigonometric interpolation (Dirichlet kernel)."""
+    t = frac[:, None] % 1.0 - np.arange(n) / n
+    t -= np.round(t)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        weights = np.sin(np.pi * n * t) / (n * (np.sin(np.pi * t) if n % 2 else np.tan(np.pi * t)))
+    return np.where(np.abs(t) < 1e-14, 1.0, weights)
+
+
+def _to_space(values: np.ndarray, space: str) -> np.ndarray:
+    if space not in ("value", "logit"):
+        raise UnknownNameError("interpolation space", space, ("value", "logit"))
+    return values if space == "value" else special.logit(np.clip(values, CLIP, 1 - CLIP))
+
+
+def _from_space(values: np.ndarray, space: str) -> np.ndarray:
+    return values if space == "value" else special.expit(values)
+
+
+def _checked_values(values: np.ndarray) -> np.ndarray:
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim != 3 or values.size == 0:
+        raise ElfzooError(f"interpolation needs values on a three-dimensional grid; got shape {values.shape}")
+    if not np.isfinite(values).all():
+        place = np.argwhere(~np.isfinite(values))[0].tolist()
+        raise ElfzooError(f"interpolation needs finite values; grid point {place} holds {values[tuple(place)]}")
+    return values
+
+
+def _checked_points(frac_coords: np.ndarray) -> np.ndarray:
+    points = np.asarray(frac_coords, dtype=np.float64)
+    if points.ndim != 2 or points.shape[1] != 3:
+        raise ElfzooError(f"points are fractional coordinates of shape (points, 3); got shape {points.shape}")
+    if not np.isfinite(points).all():
+        raise ElfzooError("fractional coordinates must be finite numbers; got NaN or infinity")
+    return points
+
+
+def _checked_shape(shape: Shape) -> Shape:
+    return Grid(shape, np.eye(3)).shape

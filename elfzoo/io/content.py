@@ -1,0 +1,131 @@
+"""What every format stores beside the values: the structure, and quantity, spin and recipe as JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from pymatgen.core import Element, Structure
+
+from elfzoo.errors import ElfzooError, StructureError
+from elfzoo.field import Field, Recipe
+from elfzoo.io.text import Head
+
+__all__ = ["atomic_numbers", "field_from", "pack_meta", "read_title", "structure_from", "title"]
+
+MAX_EDGE = 1e4  # angstrom; beyond any cell that is computed, a damaged number
+SIGNATURE = "elfzoo "  # a comment line that begins so continues with JSON
+
+
+def structure_from(
+    lattice: np.ndarray, numbers: np.ndarray | Sequence[int], coords: np.ndarray, cartesian: bool = False
+) -> Structure:
+    """Structure from whatever a file holds.
+
+    Args:
+        lattice: (3, 3) lattice vectors as rows, Å.
+        numbers: (atoms,) atomic numbers.
+        coords: (atoms, 3) fractional coordinates, or positions in Å where ``cartesian``.
+        cartesian: what ``coords`` are.
+
+    Raises:
+        StructureError: shapes that do not fit, NaN, a cell without volume, or numbers that are no elements.
+    """
+    numbers = np.asarray(numbers)
+    _refuse_arrays(lattice, numbers, coords)
+    lattice, coords = lattice.astype(np.float64), coords.astype(np.float64)
+    if not (np.isfinite(lattice).all() and np.isfinite(coords).all()):
+        raise StructureError("the lattice vectors or coordinates hold NaN or infinite numbers")
+    if np.abs(lattice).max() > MAX_EDGE:
+        raise StructureError(f"a lattice vector of {np.abs(lattice).max():.3g} Å; expected at most {MAX_EDGE:.0f} Å")
+    if abs(np.linalg.det(lattice)) < 1e-9:
+        raise StructureError(f"the cell has no volume: {lattice.tolist()}")
+    unknown = sorted({int(z) for z in numbers if not 1 <= z <= 118})
+    if unknown:
+        raise StructureError(f"atomic numbers {unknown} are no elements; expected 1 to 118")
+    return Structure(lattice, [int(z) for z in numbers], coords, coords_are_cartesian=cartesian)
+
+
+def _refuse_arrays(lattice: np.ndarray, numbers: np.ndarray, coords: np.ndarray) -> None:
+    kinds = lattice.dtype.kind + numbers.dtype.kind + coords.dtype.kind
+    if not re.fullmatch("[fiu][iu][fiu]", kinds):
+        raise StructureError(
+            f"lattice, atomic numbers and coordinates of types {lattice.dtype}, {numbers.dtype}, {coords.dtype}; "
+            "expected floats, integers and floats"
+        )
+    if numbers.ndim != 1 or lattice.shape != (3, 3) or coords.shape != (*numbers.shape, 3):
+        raise StructureError(
+            f"lattice {lattice.shape}, coordinates {coords.shape} and atomic numbers {numbers.shape}; expected (3, 3), "
+            "(atoms, 3) and (atoms,)"
+        )
+
+
+def atomic_numbers(head: Head, symbols: Sequence[str]) -> list[int]:
+    """Atomic numbers of the element symbols in the line of ``head`` that was read last.
+
+    Raises:
+        FieldFileError: a symbol that is no element.
+    """
+    for symbol in symbols:
+        if not Element.is_valid_symbol(symbol):
+            raise head.error(f"{symbol[:20]!r} is no element symbol; expected H, La and the like")
+    return [Element(symbol).Z for symbol in symbols]
+
+
+def field_from(values: np.ndarray, structure: Structure, meta: Mapping[str, Any]) -> Field:
+    """A Field whose quantity, spin and recipe are those that ``meta`` states.
+
+    Raises:
+        ElfzooError: the values are no real numbers on a three-dimensional grid.
+    """
+    if not np.issubdtype(values.dtype, np.floating) or values.ndim != 3 or not values.size:
+        raise ElfzooError(f"values of type {values.dtype} and shape {values.shape}; expected floats (nx, ny, nz)")
+    if values.dtype not in (np.float16, np.float32, np.float64):  # another byte order, or wider than anyone needs
+        values = values.astype(np.float64)
+    spin = meta.get("spin")
+    return Field(
+        values=values,
+        structure=structure,
+        quantity=str(meta.get("quantity", "elf")),
+        recipe=Recipe.from_meta(meta),
+        spin=spin if spin in ("up", "down") else None,
+        meta=meta,
+    )
+
+
+def pack_meta(field: Field) -> dict[str, Any]:
+    """The field's metadata with its quantity, spin ("none" for a total) and recipe; :func:`field_from` reads it.
+
+    Raises:
+        ElfzooError: the metadata hold something that JSON cannot.
+    """
+    packed = {**field.meta, "quantity": field.quantity, "spin": field.spin or "none"}
+    if field.recipe is not None and Recipe.from_meta(packed) != field.recipe:
+        packed.update(asdict(field.recipe))
+    try:
+        json.dumps(packed)
+    except (TypeError, ValueError) as error:
+        raise ElfzooError(f"the field's meta cannot be written as JSON: {error}") from error
+    return packed
+
+
+def title(field: Field) -> str:
+    """One comment line with quantity, spin and recipe, so that a text file keeps them too."""
+    keys = ("quantity", "spin", "engine", "functional", "pseudopotential")
+    packed = pack_meta(field)
+    return SIGNATURE + json.dumps({key: packed[key] for key in keys if key in packed})
+
+
+def read_title(*lines: str) -> dict[str, Any]:
+    """Metadata from the comment lines of a text file: our own title, or else the lines as ``comment``."""
+    for line in lines:
+        if line.startswith(SIGNATURE + "{"):
+            try:
+                return dict(json.loads(line.removeprefix(SIGNATURE)))
+            except ValueError:  # somebody's editor cut the line; the values are what matters
+                break
+    return {"comment": " | ".join(line for line in lines if line)}

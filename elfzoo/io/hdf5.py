@@ -1,0 +1,92 @@
+"""HDF5: datasets ``values``, ``lattice``, ``frac_coords``, ``numbers``; attributes ``quantity``, ``spin``, ``meta``."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from elfzoo.errors import ElfzooError, FieldFileError
+from elfzoo.field import Field
+from elfzoo.io.content import field_from, pack_meta, structure_from
+from elfzoo.io.files import read_bytes, write_bytes
+
+__all__ = ["read", "write"]
+
+VERSION = 1
+DATASETS = ("values", "lattice", "frac_coords", "numbers")
+ATTRIBUTES = ("version", "quantity", "spin", "meta")
+# Since 1.10 the library guards its own structures by checksums; text of fixed length stays out of the global heap,
+# which has none and in which a damaged file can lock the library up.
+LIBVER = ("v110", "v110")
+
+
+def read(path: Path, species: Sequence[str] | None = None) -> dict[str, Field]:
+    """The field of an HDF5 file, under ``"total"``, ``"up"`` or ``"down"``.
+
+    Datasets: ``values`` (nx, ny, nz), ``lattice`` (3, 3) rows in Å, ``frac_coords`` (atoms, 3), ``numbers`` (atoms,).
+    Attributes of the root: ``version``, ``quantity``, ``spin`` ("up", "down" or "none"), ``meta`` (JSON text).
+
+    Raises:
+        FieldFileError: see :func:`elfzoo.io.read_fields`; also a file of a later format version.
+    """
+    if species is not None:
+        raise ElfzooError("species are for files without element symbols; an HDF5 file has atomic numbers")
+    arrays, attributes = _load(path)
+    if attributes.get("version") != VERSION:
+        raise FieldFileError(f"{path}: format version {attributes.get('version')}; expected {VERSION}")
+    values, lattice, coords, numbers = (arrays[key] for key in DATASETS)
+    field = field_from(values, structure_from(lattice, numbers, coords), _meta(path, attributes))
+    return {field.spin or "total": field}
+
+
+def write(fields: Mapping[str, Field], path: Path) -> None:
+    """Write one field, values in their own type; everything is compressed and guarded by checksums."""
+    field = next(iter(fields.values()))
+    meta = pack_meta(field)
+    buffer = io.BytesIO()  # in memory, so that a full disk meets one plain write and not the HDF5 library
+    arrays = (
+        field.values,
+        field.structure.lattice.matrix,
+        field.structure.frac_coords,
+        np.array(field.structure.atomic_numbers, dtype=np.int64),
+    )
+    with h5py.File(buffer, "w", libver=LIBVER) as file:
+        file.attrs["version"] = VERSION
+        for key, text in (("quantity", meta["quantity"]), ("spin", meta["spin"]), ("meta", json.dumps(meta))):
+            file.attrs[key] = np.bytes_(text.encode("utf-8"))
+        for name, data in zip(DATASETS, arrays, strict=True):
+            file.create_dataset(name, data=data, chunks=True, compression="gzip", shuffle=True, fletcher32=True)
+    write_bytes(path, [buffer.getvalue()])
+
+
+def _load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    data = read_bytes(path)
+    try:
+        with h5py.File(io.BytesIO(data), "r") as file:
+            missing = [key for key in DATASETS if key not in file]
+            arrays = {key: np.asarray(file[key][()]) for key in DATASETS if key in file}
+            found = ", ".join(file) or "nothing"
+            attributes = {key: _plain(file.attrs[key]) for key in ATTRIBUTES if key in file.attrs}
+    except Exception as error:  # the HDF5 library has no exception of its own
+        raise FieldFileError(f"{path} is no HDF5 file, or damaged or truncated: {error}") from error
+    if missing:
+        raise FieldFileError(f"{path} holds {found}; expected {', '.join(DATASETS)}")
+    return arrays, attributes
+
+
+def _plain(attribute: Any) -> Any:
+    return attribute.decode("utf-8") if isinstance(attribute, bytes) else attribute
+
+
+def _meta(path: Path, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        meta = dict(json.loads(str(attributes.get("meta", "{}"))))
+    except (ValueError, TypeError) as error:
+        raise FieldFileError(f"{path}: the attribute meta is no JSON object: {error}") from error
+    return {**meta, **{key: str(attributes[key]) for key in ("quantity", "spin") if key in attributes}}

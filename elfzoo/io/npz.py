@@ -1,0 +1,83 @@
+"""NumPy ``.npz`` in the layout of the reference data: the quantity's own key, lattice, frac_coords, numbers, meta."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from elfzoo.errors import ElfzooError, FieldFileError
+from elfzoo.field import Field
+from elfzoo.io.content import field_from, pack_meta, structure_from
+from elfzoo.io.files import read_bytes, write_bytes
+
+__all__ = ["read", "write"]
+
+STRUCTURE_KEYS = ("lattice", "frac_coords", "numbers")
+
+
+def read(path: Path, species: Sequence[str] | None = None) -> dict[str, Field]:
+    """The field of an ``.npz`` file, under ``"total"``, ``"up"`` or ``"down"``.
+
+    Keys: ``lattice`` (3, 3) rows in Å, ``frac_coords`` (atoms, 3), ``numbers`` (atoms,), ``meta`` (JSON text,
+    optional), and one array (nx, ny, nz) under the quantity's name: floats as they are, or uint16 (value times 65535).
+
+    Raises:
+        FieldFileError: see :func:`elfzoo.io.read_fields`; pickled objects are never opened.
+    """
+    if species is not None:
+        raise ElfzooError("species are for files without element symbols; an .npz file has atomic numbers")
+    arrays = _load(path)
+    missing = [key for key in STRUCTURE_KEYS if key not in arrays]
+    quantities = [key for key in arrays if key not in (*STRUCTURE_KEYS, "meta")]
+    if missing or len(quantities) != 1:
+        raise FieldFileError(
+            f"{path} holds {', '.join(arrays) or 'nothing'}; expected {', '.join(STRUCTURE_KEYS)}, meta and one field "
+            "(such as elf)"
+        )
+    lattice, coords, numbers = (arrays[key] for key in STRUCTURE_KEYS)
+    meta = {"quantity": quantities[0], **_meta(path, arrays)}
+    values = arrays[quantities[0]]
+    values = values / np.float32(65535) if values.dtype == np.uint16 else values
+    field = field_from(values, structure_from(lattice, numbers, coords), meta)
+    return {field.spin or "total": field}
+
+
+def write(fields: Mapping[str, Field], path: Path) -> None:
+    """Write one field, compressed, its values in their own floating-point type."""
+    field = next(iter(fields.values()))
+    if field.quantity in (*STRUCTURE_KEYS, "meta"):
+        raise ElfzooError(f"a quantity cannot be called {field.quantity!r} in an .npz file")
+    arrays = {
+        field.quantity: field.values,
+        "lattice": field.structure.lattice.matrix,
+        "frac_coords": field.structure.frac_coords,
+        "numbers": np.array(field.structure.atomic_numbers, dtype=np.int64),
+        "meta": np.array(json.dumps(pack_meta(field))),
+    }
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    write_bytes(path, [buffer.getvalue()])
+
+
+def _load(path: Path) -> dict[str, np.ndarray]:
+    data = read_bytes(path)
+    if not data.startswith(b"PK"):
+        raise FieldFileError(f"{path} is no .npz file: it begins with {data[:8]!r}; expected a zip archive of arrays")
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            return {key: np.asarray(archive[key]) for key in archive.files}
+    except Exception as error:  # zip, zlib and numpy's headers each fail in their own ways
+        raise FieldFileError(f"{path} is a damaged or truncated .npz file: {error}") from error
+
+
+def _meta(path: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, object]:
+    if "meta" not in arrays:
+        return {}
+    try:
+        return dict(json.loads(str(arrays["meta"])))
+    except (ValueError, TypeError) as error:
+        raise FieldFileError(f"{path}: meta is no JSON object: {error}") from error
