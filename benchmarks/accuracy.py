@@ -135,8 +135,10 @@ def write_record(result: dict) -> Path:
 
 
 def line(label: str, m: dict[str, float]) -> str:
-    return (f"{label:44s} {m['mae']:.4f} [{m['mae_low']:.4f}, {m['mae_high']:.4f}]  {m['rmse']:.4f}  {m['r2']:.4f}  "
-            f"{m['r2_lowest']:.4f}   {m['mae_stratified']:.4f}  {m['rmse_stratified']:.4f}  {m['r2_stratified']:.4f}")  # fmt: skip
+    mae = f"{m['mae']:.4f} [{m['mae_low']:.4f}, {m['mae_high']:.4f}]"
+    others = f"{m['rmse']:.4f}  {m['r2']:.4f}  {m['r2_lowest']:.4f}"
+    stratified = f"{m['mae_stratified']:.4f}  {m['rmse_stratified']:.4f}  {m['r2_stratified']:.4f}"
+    return f"{label:44s} {mae}  {others}   {stratified}"
 
 
 def report(result: dict) -> None:
@@ -156,8 +158,9 @@ def compare(name: str, reference: str, tasks: list[str], split: str) -> None:
             raise SystemExit(f"{task}: the two records are of different data")
         maes = [[row["all_voxels"]["mae"] for row in r["structures"]] for r in both]
         found = paired_bootstrap(*maes).ratio
-        print(f"{task:22s} MAE {np.mean(maes[0]):.4f} against {np.mean(maes[1]):.4f}: ratio {found.estimate:.3f} "
-              f"[{found.low:.3f}, {found.high:.3f}] over {len(maes[0])} structures")  # fmt: skip
+        means = f"MAE {np.mean(maes[0]):.4f} against {np.mean(maes[1]):.4f}"
+        ratio = f"ratio {found.estimate:.3f} [{found.low:.3f}, {found.high:.3f}]"
+        print(f"{task:22s} {means}: {ratio} over {len(maes[0])} structures")
 
 
 def main() -> None:

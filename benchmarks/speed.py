@@ -70,13 +70,12 @@ def steps(model) -> dict[str, float]:
     network, config = model._fused_network(), model.config.descriptor
     result = {"set-up": timed(lambda: (model._surroundings(structure), model._fused_network()), 2)[1]}
     result["positions"] = share * timed(lambda: points.extend(grid.positions(b) for b in blocks), 1)[1]
-    constant = fused.FusedNetwork(np.zeros(config.n_features), np.ones(config.n_features), 1.0,
-                                  [(np.zeros((1, config.n_features), np.float32), np.zeros(1, np.float32))])  # fmt: skip
-    result["features"] = (
-        share * timed(lambda: [fused.logits(config, cells, weights, constant, p) for p in points], 2)[1]
-    )
-    whole = share * timed(lambda: [fused.logits(config, cells, weights, network, p) for p in points], 2)[1]
-    result["network"] = whole - result["features"]
+    layer = (np.zeros((1, config.n_features), np.float32), np.zeros(1, np.float32))
+    constant = fused.FusedNetwork(np.zeros(config.n_features), np.ones(config.n_features), 1.0, [layer])
+    alone = timed(lambda: [fused.logits(config, cells, weights, constant, p) for p in points], 2)[1]
+    whole = timed(lambda: [fused.logits(config, cells, weights, network, p) for p in points], 2)[1]
+    result["features"] = share * alone
+    result["network"] = share * whole - result["features"]
     return result
 
 
@@ -116,12 +115,10 @@ def run(name: str, dense: float, repeat: int) -> dict:
 
 
 def report(name: str, result: dict) -> None:
-    print(
-        f"\n{name}: {ATOMS} H, {SHAPE[0]}³ points, {torch.get_num_threads()} threads, kernel {fused.instruction_set()}"
-    )
-    print(
-        f"  structure to Field        {result['seconds_500h_192']:.2f} s wall, {result['cpu_seconds_500h_192']:.2f} s CPU"
-    )
+    threads, kernel = torch.get_num_threads(), fused.instruction_set()
+    wall, cpu = result["seconds_500h_192"], result["cpu_seconds_500h_192"]
+    print(f"\n{name}: {ATOMS} H, {SHAPE[0]}³ points, {threads} threads, kernel {kernel}")
+    print(f"  structure to Field        {wall:.2f} s wall, {cpu:.2f} s CPU")
     print(f"  voxels per second         {result['voxels_per_second']:,.0f}")
     print(f"  dense torch, same run     {result['dense_baseline_voxels_per_second']:,.0f}")
     print(f"  ratio                     {result['ratio_to_dense_baseline']:,.0f}")
@@ -144,8 +141,14 @@ def main() -> None:
         result = run(name, dense, args.repeat)
         report(name, result)
         RESULTS.mkdir(parents=True, exist_ok=True)
-        facts = {"model": name, "task": "speed", "metrics": result, "torch": torch.__version__,
-                 "threads": torch.get_num_threads(), "hardware": f"{platform.machine()}, {os.cpu_count()} cores, kernel {fused.instruction_set()}"}  # fmt: skip
+        facts = {
+            "model": name,
+            "task": "speed",
+            "metrics": result,
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),
+            "hardware": f"{platform.machine()}, {os.cpu_count()} cores, kernel {fused.instruction_set()}",
+        }
         write_atomically(RESULTS / f"{name}.json", (json.dumps(facts, indent=1) + "\n").encode())
     return None
 

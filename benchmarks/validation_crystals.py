@@ -57,8 +57,8 @@ def write_gth(path: Path) -> None:
     """Write hydrogen's GTH-PBE-q1 in the format that pw.x reads, from CP2K's table."""
     text = Path("/usr/share/cp2k/GTH_POTENTIALS").read_text()
     numbers = re.search(r"^ *H +GTH-PBE-q1.*\n.*\n(.*)\n", text, re.M).group(1).split()
-    body = f"GTH-PBE-q1 for H\n1 1 20260101\n10 11 0 4 2001 0\n{numbers[0]} {numbers[1]} {' '.join(numbers[2:])}\n0\n0.0 0\n"
-    path.write_text(body)
+    header = "GTH-PBE-q1 for H\n1 1 20260101\n10 11 0 4 2001 0"
+    path.write_text(f"{header}\n{' '.join(numbers)}\n0\n0.0 0\n")
 
 
 def k_mesh(lattice, spacing: float) -> tuple[int, ...]:
@@ -81,18 +81,23 @@ def pw_input(
     kind: str, folder: Path, structure: Structure, pseudo: str, ecut: float, spacing: float, extra: dict
 ) -> str:
     lattice, frac = structure.lattice.matrix, structure.frac_coords
+    folders = f"pseudo_dir='{folder.parent}', outdir='{folder}/tmp'"
+    basis = f"ibrav=0, nat={len(frac)}, ntyp=1, ecutwfc={ecut}, input_dft='PBE'"
+    smearing = "occupations='smearing', smearing='mp', degauss=0.02"
     lines = [
-        f"&control\n calculation='{kind}', prefix='x', pseudo_dir='{folder.parent}', outdir='{folder}/tmp', {extra.get('control', '')}\n/"
+        f"&control\n calculation='{kind}', prefix='x', {folders}, {extra.get('control', '')}\n/",
+        f"&system\n {basis}, {smearing}{extra.get('system', '')}\n/",
+        f"&electrons\n {extra['electrons']}\n/",
+        f"{extra.get('cards', '')}ATOMIC_SPECIES\n H 1.008 {pseudo}",
+        "CELL_PARAMETERS angstrom",
+        *(" ".join(f"{x:.10f}" for x in row) for row in lattice),
+        "ATOMIC_POSITIONS crystal",
+        *("H " + " ".join(f"{x:.12f}" for x in row) for row in frac),
+        "K_POINTS automatic",
+        " ".join(map(str, k_mesh(lattice, spacing))) + " 0 0 0",
+        "",
     ]
-    lines += [
-        f"&system\n ibrav=0, nat={len(frac)}, ntyp=1, ecutwfc={ecut}, input_dft='PBE', occupations='smearing', smearing='mp', degauss=0.02{extra.get('system', '')}\n/"
-    ]
-    lines += [
-        f"&electrons\n {extra['electrons']}\n/\n{extra.get('cards', '')}ATOMIC_SPECIES\n H 1.008 {pseudo}\nCELL_PARAMETERS angstrom"
-    ]
-    lines += [" ".join(f"{x:.10f}" for x in row) for row in lattice]
-    lines += ["ATOMIC_POSITIONS crystal"] + ["H " + " ".join(f"{x:.12f}" for x in row) for row in frac]
-    return "\n".join(lines + ["K_POINTS automatic", " ".join(map(str, k_mesh(lattice, spacing))) + " 0 0 0", ""])
+    return "\n".join(lines)
 
 
 def execute(program: str, folder: Path, name: str, text: str) -> str:
@@ -186,7 +191,8 @@ def make(name: str, start: Structure, work: Path, out: Path, known: list[Structu
         )
     temporary.rename(out / f"{name}.npz")
     known.append(structure)
-    return f"{values.shape} {facts['pressure_GPa']:.1f} GPa, relaxed {converged}, ELF {values.min():.3f} - {values.max():.3f}, {time.time() - began:.0f} s"
+    elf, seconds = f"ELF {values.min():.3f} - {values.max():.3f}", time.time() - began
+    return f"{values.shape} {facts['pressure_GPa']:.1f} GPa, relaxed {converged}, {elf}, {seconds:.0f} s"
 
 
 def read_structure(path: Path) -> Structure:

@@ -1,5 +1,7 @@
 """Array shapes and types of every public function are checked while the tests run."""
 
+# ruff: noqa: E402  (the type-checking hook must be installed before the package is imported)
+
 import os
 
 os.environ.setdefault("MPLBACKEND", "Agg")

@@ -20,6 +20,7 @@ from elfzoo.periodic import CellList, periodic_images, probe_edges, wrap
 from elfzoo.probe import ProbeData
 from elfzoo.registry import register
 from elfzoo.transforms import PowerSpectrumConfig, fused, power_spectrum
+from elfzoo.transforms.tiles import tiled_power_spectrum
 
 __all__ = ["GridMLP", "GridMLPConfig"]
 
@@ -95,13 +96,25 @@ class GridMLP(PointModel):
         return self.network(self.degree_dropout(self.standardise(features)))[:, 0]
 
     def evaluator(self, structure: Structure) -> Evaluator:
-        """The compiled kernel where it applies (processor, single precision), else the reference."""
+        """The compiled kernel where it applies (processor, single precision), else dense tiles on any device."""
         if not self._fused:
-            return super().evaluator(structure)
+            return self._tiled_evaluator(structure)
         cells, weights, lattice = self._surroundings(structure)
         network = self._fused_network()
         descriptor = self.config.descriptor
         return lambda points: fused.logits(descriptor, cells, weights, network, wrap(points, lattice))
+
+    def _tiled_evaluator(self, structure: Structure) -> Evaluator:
+        lattice, descriptor = structure.lattice.matrix, self.config.descriptor
+        images = periodic_images(structure.cart_coords, lattice, descriptor.r_cut)
+        weights = self.embedding(torch.tensor(structure.atomic_numbers, device=self.standardise.mean.device)).detach()
+
+        def evaluate(points: np.ndarray) -> np.ndarray:
+            parts = tiled_power_spectrum(wrap(points, lattice), images, weights, descriptor)
+            with torch.no_grad():
+                return torch.cat([self.head(features) for features in parts]).cpu().numpy()
+
+        return evaluate
 
     def features(self, structure: Structure, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points n"]:
         """Power spectra at points (Cartesian, Å), by the kernel where it applies."""

@@ -92,7 +92,13 @@ def power_spectrum(
     Returns:
         Features, ordered by l, then a ≤ a' with a = (channel, radial function).
     """
-    c = expansion_coefficients(vectors, weights, probe, n_probes, config)
+    return contract(expansion_coefficients(vectors, weights, probe, n_probes, config), config)
+
+
+def contract(
+    c: Float[Tensor, "probes functions components"], config: PowerSpectrumConfig
+) -> Float[Tensor, "probes features"]:
+    """P^l_aa' = sum_m c_alm c_a'lm for a ≤ a' (paper, eqs. 4 and 5)."""
     first, second = torch.triu_indices(c.shape[1], c.shape[1], device=c.device)
     parts = []
     for degree in range(config.l_max + 1):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import elfzoo
-from elfzoo.models import GridMLP
+from elfzoo.models import GridMLP, PointModel
 from elfzoo.testing import ContractError, check_model, enliven
 from elfzoo.transforms import power_spectrum
 
@@ -36,7 +36,7 @@ def test_releases(name):
 class _OneImage(GridMLP):
     """The error of the public code: one minimum image by rounding."""
 
-    _fused = False
+    evaluator = PointModel.evaluator
 
     def transform(self, data):
         frac = (data.pos[None] - data.probe_pos[:, None]) @ torch.linalg.inv(data.cell[0])
@@ -50,7 +50,7 @@ class _OneImage(GridMLP):
 class _Directional(GridMLP):
     """Looks along z."""
 
-    _fused = False
+    evaluator = PointModel.evaluator
 
     def encode(self, batch):
         vectors = batch.edge_vectors() * torch.tensor([1.0, 1.0, 1.2])
@@ -89,7 +89,7 @@ def test_broken_models_are_found_out(cls, message):
 
 def test_idle_parameters_are_found_out(monkeypatch):
     monkeypatch.setattr("elfzoo.testing._check_save_and_load", lambda *args: None)  # the class is not registered
-    with pytest.raises(ContractError, match="without a gradient.*spare"):
+    with pytest.raises(ContractError, match=r"without a gradient.*spare"):
         check_model(enliven(_Idle(GridMLP.config_class())))
 
 

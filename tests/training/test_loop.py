@@ -51,8 +51,16 @@ def data(tmp_path, monkeypatch):
 
 def config(**changes):
     parts = [{"dataset": changes.pop("dataset", "fluid-h"), "split": s, "points": 600} for s in ("train", "val")]
-    values = {"name": "grid_mlp.toy-v0", "architecture": "grid_mlp", "model": MODEL, "train": parts[:1],
-              "validate": parts[1:], "epochs": 6, "batch_size": 128, "learning_rate": 1e-2}  # fmt: skip
+    values = {
+        "name": "grid_mlp.toy-v0",
+        "architecture": "grid_mlp",
+        "model": MODEL,
+        "train": parts[:1],
+        "validate": parts[1:],
+        "epochs": 6,
+        "batch_size": 128,
+        "learning_rate": 1e-2,
+    }
     return parse(TrainConfig, values | changes)
 
 

@@ -1,0 +1,127 @@
+"""Write the figures of the records into README.md and the cards, between markers; nobody types them.
+
+    python benchmarks/render.py [--check]
+
+With --check nothing is written, and the exit status is 1 if a file does not say what the records say.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+from accuracy import TASKS, averages
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+MARKER = re.compile(r"(<!-- (results|speed|learning-curve|ablation)(?: (\S+))? -->\n).*?(<!-- end -->)", re.S)
+TITLES = {
+    "fluid-h": "fluid, unseen trajectories",
+    "crystal-h-cubic": "cubic crystals, never trained on",
+    "crystal-h-hexagonal": "hexagonal crystals, never trained on",
+}
+
+
+def load(task: str, model: str) -> dict:
+    return json.loads((RESULTS / task / f"{model}.json").read_text())
+
+
+def models() -> list[str]:
+    return sorted({path.stem for task in TASKS for path in (RESULTS / task).glob("*.json")})
+
+
+def accuracy_row(label: str, m: dict[str, float]) -> str:
+    whole = f"{m['mae']:.4f} ({m['mae_low']:.4f} to {m['mae_high']:.4f}) | {m['rmse']:.4f} | {m['r2']:.4f}"
+    rest = f"{m['r2_lowest']:.3f} | {m['mae_stratified']:.4f} | {m['r2_stratified']:.4f}"
+    return f"| {label} | {whole} | {rest} |"
+
+
+def results(name: str | None) -> str:
+    """Accuracy of one release, or of all of them."""
+    lines = [
+        "| model and task | MAE (95 % interval) | RMSE | R² | lowest R² | stratified MAE | stratified R² |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for model in [name] if name else models():
+        for task, title in TITLES.items():
+            found = load(task, model)
+            label = title if name else f"`{model}`, {title}"
+            lines.append(accuracy_row(f"{label} ({len(found['structures'])})", found["metrics"]))
+            lines += pressures(found) if name else []
+    return "\n".join(lines) + "\n"
+
+
+def pressures(found: dict) -> list[str]:
+    """A row for each pressure of the fluid."""
+    rows = found["structures"]
+    targets = sorted({row["target_pressure_GPa"] for row in rows} - {None})
+    parts = {target: [row for row in rows if row["target_pressure_GPa"] == target] for target in targets}
+    return [accuracy_row(f"at {target} GPa ({len(part)})", averages(part)) for target, part in parts.items()]
+
+
+def speed(_: str | None) -> str:
+    """The speed record of every release."""
+    lines = [
+        "| model | seconds | voxels per second | times the dense peer | GiB over the output | cell doubled |",
+        "|---|---|---|---|---|---|",
+    ]
+    for path in sorted((RESULTS / "speed").glob("*.json")):
+        m = json.loads(path.read_text())["metrics"]
+        lines.append(
+            f"| `{path.stem}` | {m['seconds_500h_192']:.2f} | {m['voxels_per_second']:,.0f} | "
+            f"{m['ratio_to_dense_baseline']:,.0f} | {m['peak_rss_gib']:.2f} | {m['doubled_cell_ratio']:.2f} × |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def learning_curve(_: str | None) -> str:
+    """Error against the number of training snapshots."""
+    table = json.loads((RESULTS / "learning_curve.json").read_text())
+    lines = ["| trained on, tested on | MAE | RMSE | R² |", "|---|---|---|---|"]
+    lines += [f"| {label} | {m['mae']:.4f} | {m['rmse']:.4f} | {m['r2']:.4f} |" for label, m in table.items()]
+    return "\n".join(lines) + "\n"
+
+
+def ablation(_: str | None) -> str:
+    """Validation error of each variant, mean over its seeds."""
+    table = json.loads((RESULTS / "ablation.json").read_text())
+    variants: dict[str, list[dict]] = {}
+    for label, row in table.items():
+        variants.setdefault(label.rsplit(", seed", 1)[0], []).append(row)
+    lines = ["| variant | fluid MAE | crystal MAE | crystal median | worst crystal |", "|---|---|---|---|---|"]
+    for label, rows in variants.items():
+        fluid, crystal, median = (np.mean([r[k] for r in rows]) for k in ("fluid_mae", "crystal_mae", "crystal_median"))
+        worst = np.mean([r["crystal_worst"][-1] for r in rows])
+        lines.append(f"| {label} | {fluid:.4f} | {crystal:.4f} | {median:.4f} | {worst:.3f} |")
+    return "\n".join(lines) + "\n"
+
+
+TABLES = {"results": results, "speed": speed, "learning-curve": learning_curve, "ablation": ablation}
+
+
+def rendered(text: str) -> str:
+    """The text with every table between markers made anew."""
+    return MARKER.sub(lambda m: m.group(1) + TABLES[m.group(2)](m.group(3)) + m.group(4), text)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="only say whether the files are up to date")
+    args = parser.parse_args()
+    stale = []
+    for path in [ROOT / "README.md", *sorted((ROOT / "model_cards").glob("*/README.md"))]:
+        text = path.read_text()
+        if rendered(text) != text:
+            stale.append(path.relative_to(ROOT))
+            if not args.check:
+                path.write_text(rendered(text))
+    print(f"{'stale' if args.check else 'written'}: {', '.join(map(str, stale)) or 'nothing'}")
+    sys.exit(1 if args.check and stale else 0)
+
+
+if __name__ == "__main__":
+    main()
