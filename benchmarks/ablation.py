@@ -18,8 +18,8 @@ import numpy as np
 import torch
 import yaml
 
-from elfzoo.card import write_atomically
 from elfzoo.config import parse
+from elfzoo.io.files import write_bytes
 from elfzoo.registry import load_pretrained
 from elfzoo.training import TrainConfig, train
 from elfzoo.training.loop import VALIDATION_SEED
@@ -80,7 +80,7 @@ def main() -> None:
             }
             means = f"{row['fluid_mae']:.4f}     {row['crystal_mae']:.4f}       {row['crystal_median']:.4f}"
             print(f"{name + f', seed {seed}':46s} {means}   {row['crystal_worst']!s:24s} {seconds}", flush=True)
-            write_atomically(results, (json.dumps(table, indent=1) + "\n").encode())
+            write_bytes(results, [(json.dumps(table, indent=1) + "\n").encode()])
 
 
 if __name__ == "__main__":

@@ -25,9 +25,9 @@ import torch
 
 import elfzoo
 from elfzoo.analysis import Metrics, bootstrap_interval, field_metrics, paired_bootstrap, stratified_weights
-from elfzoo.card import write_atomically
 from elfzoo.datasets import CrystalHydrogen, FieldDataset, FluidHydrogen
 from elfzoo.errors import UnknownNameError
+from elfzoo.io.files import write_bytes
 from elfzoo.progress import progress_bar
 from elfzoo.transforms import fused
 
@@ -130,7 +130,7 @@ def path_of(task: str, model: str, split: str) -> Path:
 def write_record(result: dict) -> Path:
     path = path_of(result["task"], result["model"], result["split"])
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, (json.dumps(result, indent=1) + "\n").encode())
+    write_bytes(path, [(json.dumps(result, indent=1) + "\n").encode()])
     return path
 
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from accuracy import averages, evaluate, line, select
 
-from elfzoo.card import write_atomically
 from elfzoo.config import parse, read_yaml, to_dict
 from elfzoo.datasets import FluidHydrogen
+from elfzoo.io.files import write_bytes
 from elfzoo.registry import load_pretrained
 from elfzoo.training import TrainConfig, train
 
@@ -47,7 +47,7 @@ def main() -> None:
         for label, data in tests.items():
             table[f"{count} snapshots, {label}"] = found = averages(evaluate(model, data, label))
             print(line(f"{count} snapshots, {label}", found), flush=True)
-    write_atomically(HERE / "results" / "learning_curve.json", (json.dumps(table, indent=1) + "\n").encode())
+    write_bytes(HERE / "results" / "learning_curve.json", [(json.dumps(table, indent=1) + "\n").encode()])
 
 
 if __name__ == "__main__":

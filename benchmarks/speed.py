@@ -25,7 +25,7 @@ from dense_baseline import BATCH, dense_elf
 from pymatgen.core import Lattice, Structure
 
 import elfzoo
-from elfzoo.card import write_atomically
+from elfzoo.io.files import write_bytes
 from elfzoo.transforms import fused
 
 EDGE, ATOMS, SHAPE = 11.0, 500, (192, 192, 192)  # the paper's cell
@@ -149,7 +149,7 @@ def main() -> None:
             "threads": torch.get_num_threads(),
             "hardware": f"{platform.machine()}, {os.cpu_count()} cores, kernel {fused.instruction_set()}",
         }
-        write_atomically(RESULTS / f"{name}.json", (json.dumps(facts, indent=1) + "\n").encode())
+        write_bytes(RESULTS / f"{name}.json", [(json.dumps(facts, indent=1) + "\n").encode()])
     return None
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from dataclasses import field
 from importlib import resources
 from pathlib import Path
@@ -17,11 +15,12 @@ from safetensors.torch import load, save
 from elfzoo.config import config_class, parse, to_dict
 from elfzoo.errors import WeightsError
 from elfzoo.field import Recipe
+from elfzoo.io.files import write_bytes
 
 if TYPE_CHECKING:
     from elfzoo.models.base import Model
 
-__all__ = ["Card", "load_release", "read_card", "save_release", "shipped_releases", "write_atomically"]
+__all__ = ["Card", "load_release", "read_card", "save_release", "shipped_releases"]
 
 CONFIG, WEIGHTS, README = "config.json", "model.safetensors", "README.md"
 
@@ -130,10 +129,10 @@ def save_release(model: Model, folder: str | Path, name: str, readme: str = "", 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     # the configuration comes last: without it the folder is no release, and with it everything else is there
-    write_atomically(folder / WEIGHTS, weights)
+    write_bytes(folder / WEIGHTS, [weights])
     if readme:
-        write_atomically(folder / README, readme.encode())
-    write_atomically(folder / CONFIG, (json.dumps(to_dict(card), indent=2) + "\n").encode())
+        write_bytes(folder / README, [readme.encode()])
+    write_bytes(folder / CONFIG, [(json.dumps(to_dict(card), indent=2) + "\n").encode()])
     return card
 
 
@@ -151,15 +150,3 @@ def _read_weights(folder: Path, card: Card) -> bytes:
             f"the card says {card.weights_sha256[:12]}…; fetch the release again"
         )
     return data
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that it appears whole or not at all."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -6,7 +6,7 @@ import torch
 
 import elfzoo
 from elfzoo.card import read_card, save_release
-from elfzoo.errors import ConfigError, UnknownNameError, WeightsError
+from elfzoo.errors import ConfigError, ElfzooError, UnknownNameError, WeightsError
 from elfzoo.models import GridMLP
 
 
@@ -95,7 +95,7 @@ def test_a_full_disk_leaves_the_old_release(release, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.replace", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(ElfzooError, match="No space"):
         save_release(elfzoo.create_model("grid_mlp"), release, "grid_mlp.other-v0")
     assert (release / "config.json").read_text() == before
     assert sorted(p.name for p in release.iterdir()) == ["README.md", "config.json", "model.safetensors"]

@@ -173,7 +173,10 @@ def histogram_distance(reference: Float[np.ndarray, "*shape"], prediction: Float
     In the unit of the values: the mean distance that values have to move to turn one distribution into the other.
     The arrays may differ in shape.
     """
-    return float(wasserstein_distance(_finite("reference", reference), _finite("prediction", prediction)))
+    first, second = _finite("reference", reference), _finite("prediction", prediction)
+    if first.size == second.size:  # the sorted values pair up: five times faster on a large grid
+        return float(np.abs(np.sort(first) - np.sort(second)).mean())
+    return float(wasserstein_distance(first, second))
 
 
 def summarise(metrics: Sequence[Metrics]) -> Summary:

@@ -189,8 +189,11 @@ def _find_raw_dir(name: str, root: str | Path | None) -> Path:
 
 @functools.cache  # once per process and file; a failure is not remembered
 def _verify(path: Path, sha256: str) -> None:
-    with open(path, "rb") as handle:
-        found = hashlib.file_digest(handle, "sha256").hexdigest()
+    try:
+        with open(path, "rb") as handle:
+            found = hashlib.file_digest(handle, "sha256").hexdigest()
+    except OSError as error:
+        raise FieldFileError(f"cannot read {path}: {error.strerror or error}") from error
     if found != sha256:
         raise FieldFileError(
             f"{path} is not the file that the split was made with (SHA-256 {found[:12]}…, expected {sha256[:12]}…); "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +14,7 @@ from elfzoo.datasets import CrystalHydrogen, FieldDataset, FluidHydrogen, Hydrid
 from elfzoo.datasets.base import SPLITS
 from elfzoo.errors import ElfzooError, RecipeError
 from elfzoo.field import Recipe, read_field
+from elfzoo.io.files import write_bytes
 
 __all__ = ["DATASETS", "make_manifest", "make_splits"]
 
@@ -62,12 +62,7 @@ def _common_recipe(paths: Sequence[Path]) -> Recipe:
 
 def _write(manifest: dict[str, Any], folder: Path) -> Path:
     path = folder / f"{manifest['name']}.json"
-    temporary = path.with_suffix(".json.part")
-    try:
-        temporary.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_bytes(path, [json.dumps(manifest, indent=1).encode(), b"\n"])
     return path
 
 

@@ -11,8 +11,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from elfzoo.card import write_atomically
 from elfzoo.errors import ElfzooError
+from elfzoo.io.files import write_bytes
 
 __all__ = ["load_checkpoint", "save_checkpoint"]
 
@@ -25,7 +25,7 @@ def save_checkpoint(
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{index}/{name}": value for name, value in moments.items()}
     data = save({k: v.detach().clone().contiguous() for k, v in tensors.items()}, metadata={"state": json.dumps(state)})
-    write_atomically(path, data)
+    write_bytes(path, [data])
 
 
 def load_checkpoint(

@@ -16,9 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from elfzoo.card import save_release, write_atomically
+from elfzoo.card import save_release
 from elfzoo.config import to_dict
 from elfzoo.errors import ElfzooError
+from elfzoo.io.files import write_bytes
 from elfzoo.models.base import PointModel
 from elfzoo.progress import progress_bar
 from elfzoo.registry import create_model
@@ -113,7 +114,7 @@ class _Run:
         writer = csv.DictWriter(text, list(self.log[0]))
         writer.writeheader()
         writer.writerows(self.log)
-        write_atomically(self.folder / "log.csv", text.getvalue().encode())
+        write_bytes(self.folder / "log.csv", [text.getvalue().encode()])
 
     def restore(self) -> None:
         """Go on from the checkpoint in the run's folder."""

@@ -157,7 +157,7 @@ def test_frames_are_numbered_as_in_the_trajectory(elfzoo: Run, release: Path, tr
     assert sorted(p.name for p in Path().glob("*.npz")) == ["elf_0000.npz", "elf_0002.npz", "elf_0004.npz"]
     assert first_x("elf_0004.npz") - first_x("elf_0000.npz") == pytest.approx(0.2)
     call = ("predict", trajectory, "-m", release, "-o", "none.npz", "--index", "5:9")
-    assert "md.extxyz has no frames '5:9'" in error_line(elfzoo(*call))
+    assert "md.extxyz has no frame '5:9'" in error_line(elfzoo(*call))
     elfzoo("predict", trajectory, "-m", release, "-o", "ELFCAR", "--index", "-2:", "--spacing", 0.5)
     assert sorted(p.name for p in Path().glob("ELFCAR*")) == ["ELFCAR.0003", "ELFCAR.0004"]
     assert first_x("ELFCAR.0003") == pytest.approx(first_x("elf_0002.npz") + 0.05, abs=1e-6)
