@@ -59,7 +59,10 @@ class Model(nn.Module, ABC):
 
     @abstractmethod
     def evaluator(self, structure: Structure) -> Evaluator:
-        """A function from points (n, 3), Å, to logits (n,), for one structure; all set-up is done before it returns."""
+        """A function from points to logits (n,), for one structure; all set-up is done before it returns.
+
+        The points, (n, 3) in Å, have fractional coordinates in [0, 1], and neighbours in space are near in the list.
+        """
 
     def predict(
         self,
@@ -112,9 +115,13 @@ class Model(nn.Module, ABC):
         return 1
 
     def _grid(self, structure: Structure, grid: Any, spacing: float, symmetry: bool) -> Grid:
-        if isinstance(grid, Grid):
-            return grid
         lattice = structure.lattice.matrix
+        if isinstance(grid, Grid):
+            if not np.allclose(grid.lattice, lattice, atol=1e-4):
+                raise ElfzooError(
+                    f"the grid's lattice {grid.lattice.tolist()} is not the structure's {lattice.tolist()}"
+                )
+            return grid
         if grid is not None:
             return Grid(tuple(grid), lattice)  # type: ignore[arg-type]
         return Grid.from_spacing(lattice, spacing, space_group_translations(structure) if symmetry else None)

@@ -99,18 +99,18 @@ class GridMLP(PointModel):
         """The compiled kernel where it applies (processor, single precision), else dense tiles on any device."""
         if not self._fused:
             return self._tiled_evaluator(structure)
-        cells, weights, lattice = self._surroundings(structure)
+        cells, weights = self._surroundings(structure)
         network = self._fused_network()
         descriptor = self.config.descriptor
-        return lambda points: fused.logits(descriptor, cells, weights, network, wrap(points, lattice))
+        return lambda points: fused.logits(descriptor, cells, weights, network, points)
 
     def _tiled_evaluator(self, structure: Structure) -> Evaluator:
-        lattice, descriptor = structure.lattice.matrix, self.config.descriptor
-        images = periodic_images(structure.cart_coords, lattice, descriptor.r_cut)
+        descriptor = self.config.descriptor
+        images = periodic_images(structure.cart_coords, structure.lattice.matrix, descriptor.r_cut)
         weights = self.embedding(torch.tensor(structure.atomic_numbers, device=self.standardise.mean.device)).detach()
 
         def evaluate(points: np.ndarray) -> np.ndarray:
-            parts = tiled_power_spectrum(wrap(points, lattice), images, weights, descriptor)
+            parts = tiled_power_spectrum(points, images, weights, descriptor)
             with torch.no_grad():
                 return torch.cat([self.head(features) for features in parts]).cpu().numpy()
 
@@ -120,8 +120,8 @@ class GridMLP(PointModel):
         """Power spectra at points (Cartesian, Å), by the kernel where it applies."""
         if not self._fused:
             return super().features(structure, points)
-        cells, weights, lattice = self._surroundings(structure)
-        return fused.features(self.config.descriptor, cells, weights, wrap(points, lattice))
+        cells, weights = self._surroundings(structure)
+        return fused.features(self.config.descriptor, cells, weights, wrap(points, structure.lattice.matrix))
 
     def fit_statistics(self, features: Float[Tensor, "points features"]) -> None:
         """Standardise with the training set's mean and deviation."""
@@ -145,12 +145,12 @@ class GridMLP(PointModel):
         on_processor = weight.device.type == "cpu" and weight.dtype == torch.float32
         return on_processor and fused.supports(self.config.descriptor)
 
-    def _surroundings(self, structure: Structure) -> tuple[CellList, np.ndarray, np.ndarray]:
-        lattice = structure.lattice.matrix
-        cells = CellList.build(periodic_images(structure.cart_coords, lattice, self.config.descriptor.r_cut))
+    def _surroundings(self, structure: Structure) -> tuple[CellList, np.ndarray]:
+        images = periodic_images(structure.cart_coords, structure.lattice.matrix, self.config.descriptor.r_cut)
+        cells = CellList.build(images)
         with torch.no_grad():
             weights = self.embedding(torch.tensor(structure.atomic_numbers)).numpy()
-        return cells, weights, lattice
+        return cells, weights
 
     def _fused_network(self) -> fused.FusedNetwork:
         linear = [m for m in self.network if isinstance(m, torch.nn.Linear)]

@@ -73,6 +73,11 @@ def test_without_the_compiled_kernel(model, skewed_hydride, monkeypatch):
     np.testing.assert_allclose(model.predict(skewed_hydride, grid=(6, 5, 7)).values, with_kernel, atol=1e-5)
 
 
+def test_a_grid_of_another_cell(model, skewed_hydride):
+    with pytest.raises(ElfzooError, match="is not the structure's"):
+        model.predict(skewed_hydride, Grid((3, 4, 5), np.eye(3) * 3.0))
+
+
 @pytest.mark.parametrize("points", [[[0.0, 0.1]], [[0.1, 0.2, 0.3, 0.4]], np.full((1, 3), np.nan)])
 def test_bad_points(model, skewed_hydride, points):
     with pytest.raises(ElfzooError, match="finite fractional coordinates"):
