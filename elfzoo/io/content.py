@@ -115,7 +115,7 @@ def pack_meta(field: Field) -> dict[str, Any]:
 
 def title(field: Field) -> str:
     """One comment line with quantity, spin and recipe, so that a text file keeps them too."""
-    keys = ("quantity", "spin", "engine", "functional", "pseudopotential")
+    keys = ("quantity", "spin", "engine", "functional", "pseudopotential", "predicted_by")
     packed = pack_meta(field)
     return SIGNATURE + json.dumps({key: packed[key] for key in keys if key in packed})
 
