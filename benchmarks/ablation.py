@@ -19,8 +19,8 @@ import torch
 import yaml
 
 from elfzoo.config import parse
+from elfzoo.hub import load_pretrained
 from elfzoo.io.files import write_bytes
-from elfzoo.registry import load_pretrained
 from elfzoo.training import TrainConfig, train
 from elfzoo.training.loop import VALIDATION_SEED
 from elfzoo.training.points import FeatureStore, draw_points

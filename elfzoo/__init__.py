@@ -11,7 +11,8 @@ from elfzoo.errors import ElfzooError
 if TYPE_CHECKING:
     from elfzoo.field import Field, Recipe, read_field
     from elfzoo.grid import Grid
-    from elfzoo.registry import create_model, list_models, list_pretrained, load_pretrained, register
+    from elfzoo.hub import list_pretrained, load_pretrained
+    from elfzoo.registry import create_model, list_models, register
     from elfzoo.structure import as_structure, read_structures
 
 # loaded when first used: importing torch and pymatgen takes seconds, which `elfzoo --help` should not
@@ -22,8 +23,8 @@ _WHERE = {
     "as_structure": "structure",
     "create_model": "registry",
     "list_models": "registry",
-    "list_pretrained": "registry",
-    "load_pretrained": "registry",
+    "list_pretrained": "hub",
+    "load_pretrained": "hub",
     "read_field": "field",
     "read_structures": "structure",
     "register": "registry",

@@ -1,12 +1,9 @@
-"""Names to architectures, and names or folders to trained models."""
+"""Names to architectures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-
-import torch
 
 from elfzoo.config import parse
 from elfzoo.errors import UnknownNameError
@@ -14,7 +11,7 @@ from elfzoo.errors import UnknownNameError
 if TYPE_CHECKING:
     from elfzoo.models.base import Model
 
-__all__ = ["create_model", "list_models", "list_pretrained", "load_pretrained", "register"]
+__all__ = ["architecture_of", "create_model", "list_models", "register"]
 
 M = TypeVar("M", bound="type[Model]")
 _ARCHITECTURES: dict[str, type[Model]] = {}
@@ -60,38 +57,6 @@ def create_model(name: str, config: Mapping[str, Any] | Any | None = None) -> Mo
         raise UnknownNameError("architecture", name, _ARCHITECTURES)
     cls = _ARCHITECTURES[name]
     return cls(parse(cls.config_class, config or {}, where=name))
-
-
-def list_pretrained() -> list[str]:
-    """Names of the releases that ship with the package, sorted."""
-    from elfzoo.card import shipped_releases
-
-    return sorted(shipped_releases())
-
-
-def load_pretrained(name_or_folder: str | Path, device: str = "cpu", dtype: torch.dtype | None = None) -> Model:
-    """A trained model, ready to predict.
-
-    Args:
-        name_or_folder: a release that ships with the package (:func:`list_pretrained`), or a folder that holds
-            ``config.json`` and ``model.safetensors``.
-        device: where to put it.
-        dtype: precision of the weights; single unless stated.
-
-    Raises:
-        UnknownNameError: no such release or folder, with the nearest names.
-        WeightsError: weights missing, truncated, changed or not fitting; pickles are never opened.
-    """
-    from elfzoo.card import load_release, shipped_releases
-
-    releases = shipped_releases()
-    if str(name_or_folder) in releases:
-        folder = releases[str(name_or_folder)]
-    elif Path(name_or_folder).is_dir():
-        folder = Path(name_or_folder)
-    else:
-        raise UnknownNameError("shipped release or folder", str(name_or_folder), releases)
-    return load_release(folder).to(device=device, dtype=dtype).eval()
 
 
 def _import_models() -> None:

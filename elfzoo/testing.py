@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from pymatgen.core import Lattice, Structure
 
-from elfzoo.card import load_release, save_release
 from elfzoo.errors import ElfzooError
+from elfzoo.hub import load_release, save_release
 from elfzoo.models.base import Model, PointModel
 from elfzoo.probe import probe_data
 

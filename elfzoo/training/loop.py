@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from elfzoo.card import save_release
 from elfzoo.config import to_dict
 from elfzoo.errors import ElfzooError
+from elfzoo.hub import save_release
 from elfzoo.io.files import write_bytes
 from elfzoo.models.base import PointModel
 from elfzoo.progress import progress_bar

@@ -11,8 +11,8 @@ from pymatgen.core import Lattice, Structure
 from typer.testing import CliRunner, Result
 
 from elfzoo import create_model
-from elfzoo.card import save_release
 from elfzoo.cli import app
+from elfzoo.hub import save_release
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 import elfzoo
-from elfzoo.card import read_card, save_release
+from elfzoo.card import read_card
 from elfzoo.errors import ConfigError, ElfzooError, UnknownNameError, WeightsError
+from elfzoo.hub import save_release
 from elfzoo.models import GridMLP
 
 
