@@ -16,8 +16,8 @@
 typedef float vf __attribute__((vector_size(VBYTES)));
 typedef int32_t vi __attribute__((vector_size(VBYTES)));
 
-enum { VL = VBYTES / 4, VECTORS = TILE / VL, BATCH = 32, PANEL = 6, MAX_Y = (MAX_L + 1) * (MAX_L + 1),
-       MAX_A = MAX_RADIAL * MAX_CHANNELS, ROW = MAX_A + MAX_Y };
+/* BATCH neighbours, each n_a radial and n_y angular vectors, should stay in the first-level cache. */
+enum { VL = VBYTES / 4, VECTORS = TILE / VL, BATCH = 16, PANEL = 6 };
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -92,8 +92,8 @@ INLINE void harmonics(vf x, vf y, vf z, int l_max, float *out) {
 
 /* Constants of the radial recurrences. */
 typedef struct {
-    int middle;
-    float up[MAX_RADIAL], down[MAX_RADIAL], mirror[MAX_RADIAL], half_inverse, step;
+    int middle, mirrored;
+    float up[MAX_RADIAL], down[MAX_RADIAL], half_inverse, step;
 } Radial;
 
 static Radial radial_constants(const Descriptor *d) {
@@ -103,6 +103,7 @@ static Radial radial_constants(const Descriptor *d) {
     for (int n = 0; n < d->n_radial; n++) {
         k.up[n] = (float)exp(-(2 * n + 1) * x);    /* R_{n+1} = R_n q up_n, and the mirrored M_{n+1} = M_n up_n / q */
         k.down[n] = (float)exp((2 * n - 1) * x);   /* R_{n-1} = R_n down_n / q */
+        if (n * n * x < 20.0) k.mirrored = n + 1;  /* beyond, the mirror image is below single precision */
     }
     return k;
 }
@@ -118,45 +119,46 @@ INLINE void radial_values(const Descriptor *d, const Radial *k, vf r, vf rr, vf 
     for (int n = k->middle; n > 0; n--) store(out + (n - 1) * VL, down = down * (p * splat(k->down[n])));
     if (!d->smooth) return;
     vf image = weight * exp_vf(rr * splat(-k->half_inverse)); /* the mirror image at -mu_n makes R_n even in r */
-    for (int n = 0; n < d->n_radial; n++) {
+    for (int n = 0; n < k->mirrored; n++) {
         store(out + n * VL, load(out + n * VL) + image);
         image = image * (p * splat(k->up[n]));
     }
 }
 
-/* c[a][lm] += sum over the batch of radial[a] * angular[lm], for all functions a and components lm. */
+/* Two radial functions times WIDTH angular components, summed over the batch in registers. WIDTH is a constant. */
+INLINE void accumulate_block(const float *row, int count, const int WIDTH, int a, int second, int y, int n_a, int n_y,
+                             float *c) {
+    vf s0[9], s1[9];
+#pragma GCC unroll 9
+    for (int i = 0; i < WIDTH; i++) s0[i] = s1[i] = splat(0.f);
+    for (int j = 0; j < count; j++, row += (n_a + n_y) * VL) {
+        vf r0 = load(row + a * VL), r1 = load(row + second * VL);
+#pragma GCC unroll 9
+        for (int i = 0; i < WIDTH; i++) {
+            vf h = load(row + (n_a + y + i) * VL);
+            s0[i] += r0 * h;
+            s1[i] += r1 * h;
+        }
+    }
+#pragma GCC unroll 9
+    for (int i = 0; i < WIDTH; i++) {
+        float *target = c + (a * n_y + y + i) * VL, *other = c + (second * n_y + y + i) * VL;
+        store(target, load(target) + s0[i]);
+        if (second != a) store(other, load(other) + s1[i]);
+    }
+}
+
+/* c[a][lm] += sum over the batch of radial[a] * angular[lm]; the components of l = 0 ... 4 are 1, 4, 9, 16 or 25. */
 INLINE void accumulate(const float *buffer, int count, int n_a, int n_y, float *c) {
     for (int a = 0; a < n_a; a += 2) {
-        int second = a + 1 < n_a ? a + 1 : a;
-        for (int y = 0; y < n_y; y += 8) {
-            int width = n_y - y < 8 ? n_y - y : 8;
-            vf s0[8], s1[8];
-            for (int i = 0; i < 8; i++) s0[i] = s1[i] = splat(0.f);
-            const float *row = buffer;
-            if (width == 8) {
-                for (int j = 0; j < count; j++, row += ROW * VL) {
-                    vf r0 = load(row + a * VL), r1 = load(row + second * VL);
-#pragma GCC unroll 8
-                    for (int i = 0; i < 8; i++) {
-                        vf h = load(row + (MAX_A + y + i) * VL);
-                        s0[i] += r0 * h; s1[i] += r1 * h;
-                    }
-                }
-            } else {
-                for (int j = 0; j < count; j++, row += ROW * VL) {
-                    vf r0 = load(row + a * VL), r1 = load(row + second * VL);
-                    for (int i = 0; i < width; i++) {
-                        vf h = load(row + (MAX_A + y + i) * VL);
-                        s0[i] += r0 * h; s1[i] += r1 * h;
-                    }
-                }
-            }
-            for (int i = 0; i < width; i++) {
-                float *target = c + (a * n_y + y + i) * VL, *other = c + (second * n_y + y + i) * VL;
-                store(target, load(target) + s0[i]);
-                if (second != a) store(other, load(other) + s1[i]);
-            }
+        int second = a + 1 < n_a ? a + 1 : a, y = 0;
+        if (n_y % 8 == 1 && n_y > 1) {
+            accumulate_block(buffer, count, 9, a, second, 0, n_a, n_y, c);
+            y = 9;
         }
+        for (; y + 8 <= n_y; y += 8) accumulate_block(buffer, count, 8, a, second, y, n_a, n_y, c);
+        if (n_y - y == 4) accumulate_block(buffer, count, 4, a, second, y, n_a, n_y, c);
+        if (n_y - y == 1) accumulate_block(buffer, count, 1, a, second, y, n_a, n_y, c);
     }
 }
 
@@ -252,12 +254,12 @@ static void tile_features(const Descriptor *d, const Radial *k, const CellList *
         for (int j = 0; j < count; j++) {
             float dx = list[j].x - cx, dy = list[j].y - cy, dz = list[j].z - cz;
             if (dx * dx + dy * dy + dz * dz < reach * reach) {
-                float *row = buffer + filled * ROW * VL;
+                float *row = buffer + filled * (n_a + n_y) * VL;
                 vf x = splat(list[j].x) - px, y = splat(list[j].y) - py, z = splat(list[j].z) - pz;
                 vf rr = x * x + y * y + z * z, r = sqrt_vf(rr), s = r * splat(angle);
                 vf inside = (vf)((vi)cutoff_vf(min_vf(s * s, splat(2.4674011f))) & (r < splat(d->r_cut)));
                 vf inverse = d->smooth ? splat(1.f) / sqrt_vf(rr + splat(soften)) : splat(1.f) / max_vf(r, splat(1e-12f));
-                harmonics(x * inverse, y * inverse, z * inverse, d->l_max, row + MAX_A * VL);
+                harmonics(x * inverse, y * inverse, z * inverse, d->l_max, row + n_a * VL);
                 const float *w = cells->weights + (long)list[j].index * d->n_channels;
                 radial_values(d, k, r, rr, inside, row);
                 for (int ch = d->n_channels - 1; ch >= 0; ch--)
@@ -327,7 +329,7 @@ int NAME(const Descriptor *d, const CellList *cells, const Network *net, const d
     for (int i = 1; net && i <= net->n_layers; i++) widest = (size_t)net->width[i] > widest ? (size_t)net->width[i] : widest;
     Radial radial = radial_constants(d);
     Neighbour *list = malloc(sizeof(Neighbour) * (size_t)capacity);
-    float *buffer = floats((size_t)BATCH * ROW * VL), *c = floats((size_t)n_a * n_y * VL);
+    float *buffer = floats((size_t)(BATCH * (n_a + n_y) * VL)), *c = floats((size_t)n_a * n_y * VL);
     float *features = floats(n_features * TILE), *a = floats(widest * TILE), *b = floats(widest * TILE);
     if (!list || !buffer || !c || !features || !a || !b) goto done;
     for (long start = 0; start < n; start += TILE) {
