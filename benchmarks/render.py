@@ -92,11 +92,14 @@ def ablation(_: str | None) -> str:
     variants: dict[str, list[dict]] = {}
     for label, row in table.items():
         variants.setdefault(label.rsplit(", seed", 1)[0], []).append(row)
-    lines = ["| variant | fluid MAE | crystal MAE | crystal median | worst crystal |", "|---|---|---|---|---|"]
+    lines = [
+        "| variant | seeds | fluid MAE | crystal MAE | crystal median | worst crystal |",
+        "|---|---|---|---|---|---|",
+    ]
     for label, rows in variants.items():
         fluid, crystal, median = (np.mean([r[k] for r in rows]) for k in ("fluid_mae", "crystal_mae", "crystal_median"))
         worst = np.mean([r["crystal_worst"][-1] for r in rows])
-        lines.append(f"| {label} | {fluid:.4f} | {crystal:.4f} | {median:.4f} | {worst:.3f} |")
+        lines.append(f"| {label} | {len(rows)} | {fluid:.4f} | {crystal:.4f} | {median:.4f} | {worst:.3f} |")
     return "\n".join(lines) + "\n"
 
 

@@ -5,7 +5,12 @@ from elfzoo.errors import ConfigError
 from elfzoo.models import GridMLPConfig
 from elfzoo.training import TrainConfig
 
-MINIMAL = {"name": "x", "architecture": "grid_mlp", "train": [{"dataset": "fluid-h", "split": "train"}], "validate": []}
+MINIMAL = {
+    "name": "x",
+    "architecture": "grid_mlp",
+    "train": [{"dataset": "fluid-h", "split": "train"}],
+    "validate": [{"dataset": "fluid-h", "split": "val"}],
+}
 
 
 def test_round_trip():

@@ -6,6 +6,7 @@ from dataclasses import field
 from typing import Any, Literal
 
 from elfzoo.config import config_class
+from elfzoo.errors import ConfigError
 
 __all__ = ["DataConfig", "TrainConfig"]
 
@@ -42,8 +43,6 @@ class TrainConfig:
         epochs, batch_size, learning_rate, weight_decay: of AdamW.
         schedule: ``constant``, or ``cosine`` with a linear warm-up over the first 5 % of the steps.
         huber_beta: where the loss turns from quadratic to linear, in ELF.
-        average: decay of an exponential moving average of the weights per step, used for validation and release;
-            null for none.
         select_best: release the epoch with the lowest validation error instead of the last.
         patience: stop after so many epochs without improvement; null for never.
         feature_precision: precision in which stored features are kept.
@@ -61,8 +60,13 @@ class TrainConfig:
     weight_decay: float = 1e-6
     schedule: Literal["constant", "cosine"] = "constant"
     huber_beta: float = 0.03
-    average: float | None = None
     select_best: bool = False
     patience: int | None = None
     feature_precision: Literal["float16", "float32"] = "float32"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.train or not self.validate:
+            raise ConfigError("a training run needs data to train on and data to validate on")
+        if min(self.epochs, self.batch_size, self.learning_rate, self.huber_beta) <= 0:
+            raise ConfigError("epochs, batch_size, learning_rate and huber_beta must be positive")

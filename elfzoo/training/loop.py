@@ -76,7 +76,6 @@ class _Run:
     recipe: Any
     elements: tuple[str, ...]
     epoch: int = 0
-    average: dict[str, Tensor] = field(default_factory=dict)
     best: dict[str, Tensor] = field(default_factory=dict)
     log: list[dict[str, float]] = field(default_factory=list)
 
@@ -89,13 +88,18 @@ class _Run:
             self._set_rate(self.epoch * self.steps_per_epoch + step)
             loss = self._step(inputs, y)
             total, count = total + loss, count + 1
+        if not math.isfinite(total):
+            raise ElfzooError(
+                f"the loss became {total} in epoch {self.epoch + 1}; lower learning_rate "
+                "(the checkpoint of the epoch before is kept)"
+            )
         self.epoch += 1
         errors = self._validate()
         score = sum(errors.values()) / len(errors)
         seconds = round(time.perf_counter() - began, 3)
         self.log.append({"epoch": self.epoch, "loss": total / count, **errors, "score": score, "seconds": seconds})
         if score <= min(row["score"] for row in self.log):
-            self.best = dict(self.average) if self.config.average is not None else clone_weights(self.model)
+            self.best = clone_weights(self.model)
 
     @property
     def exhausted(self) -> bool:
@@ -107,7 +111,7 @@ class _Run:
 
     def save(self) -> None:
         """Checkpoint and log of the epoch that has just ended."""
-        weights = {"model": clone_weights(self.model), "average": self.average, "best": self.best}
+        weights = {"model": clone_weights(self.model), "best": self.best}
         state = {"epoch": self.epoch, "log": self.log, "config": to_dict(self.config)}
         save_checkpoint(self.folder / "checkpoint.safetensors", weights, self.optimizer, state)
         text = io.StringIO()
@@ -123,13 +127,13 @@ class _Run:
         if state["config"] != to_dict(self.config):
             raise ElfzooError(f"{path} belongs to another configuration; choose another name, or start afresh")
         self.model.load_state_dict(weights["model"])
-        self.average, self.best = weights.get("average", {}), weights.get("best", {})
+        self.best = weights["best"]
         self.epoch, self.log = state["epoch"], state["log"]
 
     def release(self) -> Path:
-        """Write the release with the last, averaged or best weights."""
-        last = self.average if self.config.average is not None else clone_weights(self.model)
-        self.model.load_state_dict(self.best if self.config.select_best else last)
+        """Write the release with the last or best weights."""
+        if self.config.select_best:
+            self.model.load_state_dict(self.best)
         facts = self.facts | {"epochs_run": self.epoch, "seconds": round(sum(r["seconds"] for r in self.log), 1)}
         chosen = min(self.log, key=lambda r: r["score"]) if self.config.select_best else self.log[-1]
         facts["validation_mae"] = {k[4:]: round(v, 6) for k, v in chosen.items() if k.startswith("mae ")}
@@ -144,26 +148,11 @@ class _Run:
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        if self.config.average is not None:
-            self._update_average(self.config.average)
         return float(loss.detach())
-
-    def _update_average(self, decay: float) -> None:
-        if not self.average:
-            self.average = clone_weights(self.model)
-        for name, value in self.model.state_dict().items():
-            if value.is_floating_point():
-                self.average[name].lerp_(value, 1 - decay)
 
     def _validate(self) -> dict[str, float]:
         self.model.eval()
-        if self.config.average is None:
-            return self.validate(self.model)
-        own = clone_weights(self.model)
-        self.model.load_state_dict(self.average)
-        errors = self.validate(self.model)
-        self.model.load_state_dict(own)
-        return errors
+        return self.validate(self.model)
 
     def _set_rate(self, step: int) -> None:
         if self.config.schedule == "constant":

@@ -13,7 +13,7 @@ import elfzoo
 from elfzoo import Field
 from elfzoo.config import parse
 from elfzoo.datasets import FluidHydrogen, Hydrides
-from elfzoo.errors import ElfzooError, UnknownNameError
+from elfzoo.errors import ConfigError, ElfzooError, UnknownNameError
 from elfzoo.training import TrainConfig, train
 from elfzoo.training import loop as loop_module
 from elfzoo.training.points import FeatureStore, draw_points
@@ -95,7 +95,7 @@ def test_learns_and_writes_a_release(data, tmp_path):
     "changes",
     [
         {},
-        {"schedule": "cosine", "average": 0.9, "select_best": True},
+        {"schedule": "cosine", "select_best": True},
         {"model": MODEL | {"dropout": 0.2, "degree_dropout": [0.0, 0.0, 0.5]}},
     ],
 )
@@ -178,6 +178,20 @@ def test_features_stored_are_those_of_the_model(data):
     )
     with torch.no_grad():
         np.testing.assert_allclose(torch.sigmoid(model.head(store.features[600:])), predicted, atol=1e-5)
+
+
+def test_a_run_that_diverges_keeps_its_last_checkpoint(data, tmp_path, monkeypatch):
+    train(config(epochs=2), tmp_path / "a", root=data)
+    monkeypatch.setattr(loop_module._Run, "_step", lambda self, inputs, y: float("nan"))
+    with pytest.raises(ElfzooError, match=r"loss became nan in epoch 1; lower learning_rate"):
+        train(config(), tmp_path / "b", root=data)
+    assert not (tmp_path / "b" / "grid_mlp.toy-v0" / "log.csv").exists()
+
+
+@pytest.mark.parametrize("changes", [{"validate": []}, {"epochs": 0}, {"learning_rate": -1.0}])
+def test_senseless_runs_are_refused(changes):
+    with pytest.raises(ConfigError, match=r"needs data|must be positive"):
+        config(**changes)
 
 
 def test_unknown_dataset_and_empty_split(data, tmp_path):
