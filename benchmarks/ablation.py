@@ -15,7 +15,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import torch
 import yaml
 
 from elfzoo.config import parse
@@ -41,10 +40,7 @@ def structure_errors(folder: Path, config: TrainConfig) -> dict[str, np.ndarray]
     model, found = load_pretrained(folder), {}
     for part in config.validate:
         store = FeatureStore.build(model, draw_points(part, VALIDATION_SEED)[0], "float32", False)
-        with torch.no_grad():
-            elf = torch.cat([torch.sigmoid(model.head(block)) for block in store.features.split(65536)])
-        error = (elf - store.y).abs()
-        found[part.dataset] = np.array([float(error[store.structure == i].mean()) for i in store.structure.unique()])
+        found[part.dataset] = store.structure_errors(model).numpy()
     return found
 
 

@@ -28,8 +28,8 @@ class Standardise(nn.Module):
 
     def fit(self, features: Float[Tensor, "points features"]) -> None:
         """Take mean and standard deviation from the training set; a constant feature keeps its scale."""
-        chunks = features.double() if features.numel() < 10**7 else features
-        mean, std = chunks.mean(dim=0, dtype=torch.float64), chunks.double().std(dim=0)
+        exact = features.double()
+        mean, std = exact.mean(dim=0), exact.std(dim=0)
         self.mean.copy_(mean)
         self.std.copy_(torch.where(std > 1e-8, std, torch.ones_like(std)))
 

@@ -215,22 +215,13 @@ def _validator(
     elements = {site.specie.symbol for part in parts for s in part for site in s.structure}
     if model.encoder_is_constant(elements):
         stores = [FeatureStore.build(model, part, config.feature_precision, progress) for part in parts]
-        return lambda m: dict(zip(names, (_mean_error(m, store) for store in stores), strict=True))
+        return lambda m: dict(zip(names, (float(store.structure_errors(m).mean()) for store in stores), strict=True))
 
     def fresh(m: PointModel) -> dict[str, float]:
         stores = (FeatureStore.build(m, part, "float32", False) for part in parts)
-        return dict(zip(names, (_mean_error(m, store) for store in stores), strict=True))
+        return dict(zip(names, (float(store.structure_errors(m).mean()) for store in stores), strict=True))
 
     return fresh
-
-
-def _mean_error(model: PointModel, store: FeatureStore) -> float:
-    with torch.no_grad():
-        logits = torch.cat([model.head(block.float()) for block in store.features.split(65536)])
-    error = (torch.sigmoid(logits) - store.y).abs().double()
-    structures = int(store.structure.max()) + 1
-    sums = torch.zeros(structures, dtype=torch.float64).index_add_(0, store.structure, error)
-    return float((sums / torch.bincount(store.structure)).mean())
 
 
 def _environment() -> dict[str, Any]:

@@ -112,6 +112,14 @@ class FeatureStore:
         owner = torch.repeat_interleave(torch.arange(len(sets)), torch.tensor([len(s.y) for s in sets]))
         return cls(features, y, owner)
 
+    def structure_errors(self, model: PointModel) -> Float[Tensor, " structures"]:
+        """MAE of ``model`` over the points of each structure, in double precision."""
+        with torch.no_grad():
+            logits = torch.cat([model.head(block.float()) for block in self.features.split(65536)])
+        error = (torch.sigmoid(logits) - self.y).abs().double()
+        sums = torch.zeros(int(self.structure.max()) + 1, dtype=torch.float64).index_add_(0, self.structure, error)
+        return sums / torch.bincount(self.structure)
+
     def batches(self, size: int, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """(features, y) in this order; a last batch smaller than ``size`` is left out unless it is the only one."""
         for start in range(0, max(len(order) - size + 1, 1), size):
