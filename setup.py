@@ -1,9 +1,10 @@
-"""The compiled kernel. Optional: without a C compiler elfzoo installs and runs on its slower reference."""
+"""The compiled kernels. Optional: without a C compiler elfzoo installs and predicts on its slower reference."""
 
 from setuptools import Extension, setup
 from wheel.bdist_wheel import bdist_wheel
 
-SOURCES = ["module", "baseline", "avx2", "avx512"]
+# no -ffast-math: linking with it would switch denormals off for the whole process
+FLAGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fvisibility=hidden"]
 
 
 class StableABIWheel(bdist_wheel):
@@ -14,14 +15,23 @@ class StableABIWheel(bdist_wheel):
         return ("cp311", "abi3", platform) if python.startswith("cp") else (python, abi, platform)
 
 
-kernel = Extension(
-    "elfzoo.transforms._kernel",
-    sources=[f"elfzoo/transforms/native/{name}.c" for name in SOURCES],
-    depends=[f"elfzoo/transforms/native/{name}.h" for name in ("kernel", "kernel_impl")],
-    # no -ffast-math: linking with it would switch denormals off for the whole process
-    extra_compile_args=["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fvisibility=hidden"],
-    py_limited_api=True,
-    optional=True,
-)
+def kernel(name, folder, sources, headers=()):
+    return Extension(
+        name,
+        sources=[f"{folder}/{source}.c" for source in sources],
+        depends=[f"{folder}/{header}.h" for header in headers],
+        extra_compile_args=FLAGS,
+        py_limited_api=True,
+        optional=True,
+    )
 
-setup(ext_modules=[kernel], cmdclass={"bdist_wheel": StableABIWheel})
+
+SOURCES, HEADERS = ["module", "baseline", "avx2", "avx512"], ["kernel", "kernel_impl"]
+
+setup(
+    ext_modules=[
+        kernel("elfzoo.transforms._kernel", "elfzoo/transforms/native", SOURCES, HEADERS),
+        kernel("elfzoo.analysis._percolation", "elfzoo/analysis/native", ["percolation"]),
+    ],
+    cmdclass={"bdist_wheel": StableABIWheel},
+)

@@ -55,8 +55,47 @@ class Grid:
             raise ElfzooError(f"the grid spacing must be a positive number of Å; got {spacing}")
         shape = []
         for axis, length in enumerate(np.linalg.norm(lattice, axis=1)):
-            step = 1 if translations is None else _common_denominator(np.asarray(translations)[:, axis])
+            step = 1 if translations is None else _common_denominator(np.asarray(translations)[:, axis]) or 1
             shape.append(step * int(next_fast_len(int(np.ceil(length / spacing / step - 1e-9)), real=True)))
+        return cls((shape[0], shape[1], shape[2]), lattice)
+
+    @classmethod
+    def for_symmetry(
+        cls,
+        lattice: Float[np.ndarray, "3 3"],
+        spacing: float,
+        rotations: Int[np.ndarray, "ops 3 3"],
+        translations: Float[np.ndarray, "ops 3"],
+    ) -> Grid:
+        """The coarsest FFT-friendly grid of at most ``spacing`` Å that the operations map onto itself.
+
+        Axes that an operation mixes get the same number of points, a multiple of what all their translations need,
+        so that diag(n) R diag(1/n) and n·t are integers.
+
+        Args:
+            lattice: (3, 3) rows, Å.
+            spacing: largest distance between neighbouring points along an edge, Å.
+            rotations: rotation parts in fractional coordinates (spglib's, x' = R x + t).
+            translations: translation parts, fractional.
+
+        Raises:
+            ElfzooError: no grid suits a translation, because the origin is off the symmetry elements.
+        """
+        mixed = np.linalg.matrix_power(np.abs(np.asarray(rotations)).sum(axis=0) + np.eye(3, dtype=int), 3) > 0
+        mixed |= mixed.T
+        lengths = np.linalg.norm(lattice, axis=1)
+        steps = [_common_denominator(np.asarray(translations)[:, axis]) for axis in range(3)]
+        if not all(steps):
+            raise ElfzooError(
+                "no grid is mapped onto itself by this space group: its origin lies off the symmetry elements; "
+                "expected a standardised structure"
+            )
+        shape = []
+        for axis in range(3):
+            partners = np.flatnonzero(mixed[axis])
+            step = int(np.lcm.reduce([steps[partner] for partner in partners]))
+            points = int(np.ceil(max(lengths[partner] for partner in partners) / spacing / step - 1e-9))
+            shape.append(step * int(next_fast_len(points, real=True)))
         return cls((shape[0], shape[1], shape[2]), lattice)
 
     @property
@@ -152,8 +191,8 @@ def _tile_order(box: tuple[np.ndarray, ...], shape: tuple[int, int, int]) -> np.
 
 
 def _common_denominator(translations: np.ndarray) -> int:
-    """Smallest n up to 12 (or 24) for which every n·t is an integer."""
+    """Smallest n up to 24 for which every n·t is an integer; 0 where there is none."""
     for n in (1, 2, 3, 4, 6, 8, 12, 24):
         if np.abs(n * translations - np.round(n * translations)).max(initial=0.0) < 1e-3:
             return n
-    return 1
+    return 0

@@ -9,7 +9,7 @@ from pymatgen.core import Structure
 from elfzoo.errors import StructureError
 from elfzoo.grid import Grid
 
-__all__ = ["grid_orbits", "space_group_operations", "space_group_translations"]
+__all__ = ["grid_orbits", "space_group_operations", "space_group_translations", "standardise"]
 
 SYMPREC = 1e-4  # angstrom; tighter than any relaxation, looser than six printed digits
 
@@ -25,6 +25,21 @@ def space_group_operations(structure: Structure, symprec: float = SYMPREC) -> tu
     if found is None:
         raise StructureError(f"spglib finds no symmetry for {structure.formula}; are atoms on top of each other?")
     return found["rotations"], found["translations"]
+
+
+def standardise(structure: Structure, symprec: float = 1e-3) -> Structure:
+    """The primitive standard cell with exact symmetry, its origin on the symmetry elements.
+
+    Args:
+        structure: the structure.
+        symprec: tolerance, Å, with which spglib finds the space group.
+    """
+    cell = (structure.lattice.matrix, structure.frac_coords, structure.atomic_numbers)
+    found = spglib.standardize_cell(cell, to_primitive=True, no_idealize=False, symprec=symprec)
+    if found is None:
+        raise StructureError(f"spglib finds no symmetry for {structure.formula}; are atoms on top of each other?")
+    lattice, coords, numbers = found
+    return Structure(lattice, numbers, coords)
 
 
 def space_group_translations(structure: Structure) -> np.ndarray:

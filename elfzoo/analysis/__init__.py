@@ -14,21 +14,27 @@ from elfzoo.analysis.metrics import (
     stratified_weights,
     summarise,
 )
+from elfzoo.analysis.networking import Networking, networking
+from elfzoo.analysis.percolation import Thresholds, percolation_thresholds
 
 __all__ = [
     "Comparison",
     "Histograms",
     "Interval",
     "Metrics",
+    "Networking",
     "PairedIntervals",
     "Summary",
+    "Thresholds",
     "WorstVoxel",
     "bootstrap_interval",
     "compare",
     "elf_bins",
     "field_metrics",
     "histogram_distance",
+    "networking",
     "paired_bootstrap",
+    "percolation_thresholds",
     "require_same_structure",
     "stratified_weights",
     "summarise",

@@ -13,10 +13,9 @@ from elfzoo.errors import ElfzooError, FieldFileError
 from elfzoo.field import Field
 from elfzoo.io.content import field_from, pack_meta, structure_from
 from elfzoo.io.files import read_bytes, write_bytes
+from elfzoo.io.symmetric import LAYOUT_KEYS, STRUCTURE_KEYS, archive, stored_values
 
 __all__ = ["read", "write"]
-
-STRUCTURE_KEYS = ("lattice", "frac_coords", "numbers")
 
 
 def read(path: Path, species: Sequence[str] | None = None) -> dict[str, Field]:
@@ -24,6 +23,7 @@ def read(path: Path, species: Sequence[str] | None = None) -> dict[str, Field]:
 
     Keys: ``lattice`` (3, 3) rows in Å, ``frac_coords`` (atoms, 3), ``numbers`` (atoms,), ``meta`` (JSON text,
     optional), and one array (nx, ny, nz) under the quantity's name: floats as they are, or uint16 (value times 65535).
+    Smaller layouts of that array, with further keys, are described in :mod:`elfzoo.io.symmetric`.
 
     Raises:
         FieldFileError: see :func:`elfzoo.io.read_fields`; pickled objects are never opened.
@@ -32,7 +32,7 @@ def read(path: Path, species: Sequence[str] | None = None) -> dict[str, Field]:
         raise ElfzooError("species are for files without element symbols; an .npz file has atomic numbers")
     arrays = _load(path)
     missing = [key for key in STRUCTURE_KEYS if key not in arrays]
-    quantities = [key for key in arrays if key not in (*STRUCTURE_KEYS, "meta")]
+    quantities = [key for key in arrays if key not in (*STRUCTURE_KEYS, *LAYOUT_KEYS, "meta")]
     if missing or len(quantities) != 1:
         raise FieldFileError(
             f"{path} holds {', '.join(arrays) or 'nothing'}; expected {', '.join(STRUCTURE_KEYS)}, meta and one field "
@@ -40,8 +40,7 @@ def read(path: Path, species: Sequence[str] | None = None) -> dict[str, Field]:
         )
     lattice, coords, numbers = (arrays[key] for key in STRUCTURE_KEYS)
     meta = {"quantity": quantities[0], **_meta(path, arrays)}
-    values = arrays[quantities[0]]
-    values = values / np.float32(65535) if values.dtype == np.uint16 else values
+    values = stored_values(arrays[quantities[0]], arrays)
     field = field_from(values, structure_from(lattice, numbers, coords), meta)
     return {field.spin or "total": field}
 
@@ -49,18 +48,7 @@ def read(path: Path, species: Sequence[str] | None = None) -> dict[str, Field]:
 def write(fields: Mapping[str, Field], path: Path) -> None:
     """Write one field, compressed, its values in their own floating-point type."""
     field = next(iter(fields.values()))
-    if field.quantity in (*STRUCTURE_KEYS, "meta"):
-        raise ElfzooError(f"a quantity cannot be called {field.quantity!r} in an .npz file")
-    arrays = {
-        field.quantity: field.values,
-        "lattice": field.structure.lattice.matrix,
-        "frac_coords": field.structure.frac_coords,
-        "numbers": np.array(field.structure.atomic_numbers, dtype=np.int64),
-        "meta": np.array(json.dumps(pack_meta(field))),
-    }
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    write_bytes(path, [buffer.getvalue()])
+    write_bytes(path, [archive(field, {field.quantity: field.values}, pack_meta(field))])
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:

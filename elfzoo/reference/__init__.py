@@ -1,0 +1,1 @@
+"""How reference data are made: structures, DFT labels, checks. Imported by the command line only; engines lazily."""

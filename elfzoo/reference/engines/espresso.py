@@ -1,0 +1,300 @@
+"""Quantum ESPRESSO: pw.x for energy, forces, stress and relaxation, pp.x for the ELF.
+
+The ELF of a label comes from norm-conserving pseudopotentials only: with PAW and ultrasoft sets, pp.x leaves the
+augmentation out. Versions 6.8 to 7.5 write a wrong ELF without spin (χ lacks a factor of 2^(2/3)) and are refused.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pymatgen.core import Element, Structure
+
+from elfzoo.grid import Grid
+from elfzoo.io import read_field
+from elfzoo.reference.engines.base import (
+    EngineError,
+    Label,
+    Relaxation,
+    RelaxSettings,
+    Settings,
+    k_mesh,
+    label_grid,
+)
+from elfzoo.reference.engines.process import run_process
+from elfzoo.reference.smooth import on_grid
+
+__all__ = ["EspressoEngine", "pw_input"]
+
+INSTALL = "install it with: apt-get install quantum-espresso quantum-espresso-data"
+RYDBERG, BOHR = 13.605693122994, 0.529177210903  # eV, Å (CODATA 2018)
+WRONG_ELF = ((6, 8), (7, 5))
+SMEARING = {"fermi-dirac": "fd", "methfessel-paxton": "mp", "marzari-vanderbilt": "mv"}
+# name of a set -> file of an element; our own files first, then those of the distribution
+SETS = {
+    "GTH-PBE-q1": "{element}-GTH-PBE-q1.gth",
+    "pslibrary PBE kjpaw": "{element}.pbe-kjpaw.UPF",
+}
+LABEL_SETS = {"GTH-PBE-q1"}
+PSEUDO_FOLDERS = ("/usr/share/espresso/pseudo",)  # where Debian's quantum-espresso-data puts them
+
+
+class EspressoEngine:
+    """Labels and relaxations by pw.x and pp.x. See :class:`elfzoo.reference.engines.base.Engine`."""
+
+    def version(self) -> str:
+        """``"Quantum ESPRESSO 6.7"``; see :meth:`Engine.version`."""
+        return f"Quantum ESPRESSO {_version()}"
+
+    def label(self, structure: Structure, settings: Settings, folder: Path) -> Label:
+        """SCF on a grid that suits the space group, then the ELF, smoothed, on the grid of the label. See :meth:`Engine.label`."""
+        if settings.pseudopotential not in LABEL_SETS:
+            raise EngineError(
+                f"the ELF of pp.x needs a norm-conserving set ({', '.join(sorted(LABEL_SETS))}); "
+                f"got {settings.pseudopotential!r}"
+            )
+        version, began = self.version(), time.perf_counter()
+        grid = label_grid(structure, settings, density_spacing(settings.cutoff))
+        pseudo = copy_pseudopotentials(structure, settings.pseudopotential, folder)
+        output = self._scf(structure, settings, folder, grid, pseudo)
+        elf = on_grid(self._elf(folder, grid), label_grid(structure, settings), settings.low_pass)
+        shutil.rmtree(folder / "scratch", ignore_errors=True)
+        facts = {
+            "engine": f"{version} pw.x, pp.x (plot_num 8)",
+            "pseudopotential_sha256": pseudo,
+            "k_mesh": list(k_mesh(settings, structure)),
+            "k_points": int(_last(r"number of k points= *(\d+)", output)),
+            "calculation_grid": list(grid.shape),
+            "scf_steps": int(_last(r"convergence has been achieved in +(\d+)", output)),
+            "wall_seconds": round(time.perf_counter() - began, 2),
+        }
+        return Label(elf, structure, read_forces(output), *read_pressure_energy(output), facts)
+
+    def forces(self, structure: Structure, settings: Settings, folder: Path) -> tuple[np.ndarray, float, float]:
+        """Forces (atoms, 3) in eV/Å, pressure in GPa and energy in eV, without the ELF."""
+        self.version()
+        pseudo = copy_pseudopotentials(structure, settings.pseudopotential, folder)
+        output = self._scf(structure, settings, folder, None, pseudo)
+        shutil.rmtree(folder / "scratch", ignore_errors=True)
+        return (read_forces(output), *read_pressure_energy(output))
+
+    def relax(self, structure: Structure, settings: RelaxSettings, folder: Path) -> Relaxation:
+        """vc-relax at constant pressure; the space group is kept. See :meth:`Engine.relax`."""
+        version, began = self.version(), time.perf_counter()
+        pseudo = copy_pseudopotentials(structure, settings.pseudopotential, folder)
+        (folder / "relax.in").write_text(relax_input(structure, settings))
+        # pw.x stops by itself first, and ends with code 3 after its last step: a residual, not a failure
+        command, limit = ["pw.x", "-in", "relax.in"], settings.max_seconds + 300
+        output = run_process(command, folder, "relax", limit, any_code=True)
+        shutil.rmtree(folder / "scratch", ignore_errors=True)
+        relaxed, steps = read_trajectory_end(output, structure)
+        facts = {
+            "engine": f"{version} pw.x vc-relax",
+            "pseudopotential_sha256": pseudo,
+            "k_mesh": list(k_mesh(settings, structure)),
+            "wall_seconds": round(time.perf_counter() - began, 2),
+        }
+        return Relaxation(relaxed, "bfgs converged" in output, steps, facts)
+
+    def _scf(
+        self, structure: Structure, settings: Settings, folder: Path, grid: Grid | None, pseudo: dict[str, str]
+    ) -> str:
+        (folder / "scf.in").write_text(pw_input(structure, settings, grid))
+        output = run_process(["pw.x", "-in", "scf.in"], folder, "scf")
+        if "convergence has been achieved" not in output:
+            steps = len(re.findall(r"iteration # *\d+", output))
+            raise EngineError(f"the SCF did not converge in {steps} steps")
+        return output
+
+    def _elf(self, folder: Path, grid: Grid) -> np.ndarray:
+        (folder / "elf.in").write_text(
+            "&inputpp\n prefix='x', outdir='scratch', plot_num=8, filplot='elf.dat'\n/\n"
+            "&plot\n iflag=3, output_format=6, fileout='elf.cube'\n/\n"
+        )
+        run_process(["pp.x", "-in", "elf.in"], folder, "elf")
+        values = read_field(folder / "elf.cube").values
+        if values.shape != grid.shape:
+            raise EngineError(f"pp.x wrote a grid of {values.shape}; {grid.shape} was asked for")
+        for file in ("elf.cube", "elf.dat"):
+            (folder / file).unlink()
+        return np.clip(values, 0.0, 1.0)
+
+
+def density_spacing(cutoff: float) -> float:
+    """Spacing, Å, of the grid that holds the density of orbitals up to ``cutoff`` eV: π / (2 G_max)."""
+    return float(np.pi / (2 * np.sqrt(cutoff / RYDBERG))) * BOHR
+
+
+def pw_input(structure: Structure, settings: Settings, grid: Grid | None) -> str:
+    """Input of pw.x for one SCF with forces and stress; ``grid`` is its FFT grid, None leaves it to pw.x."""
+    mesh = " ".join(f"nr{i + 1}={n}," for i, n in enumerate(grid.shape)) if grid else ""
+    atoms = len(structure)
+    return "\n".join(
+        [
+            "&control",
+            " calculation='scf', prefix='x', pseudo_dir='.', outdir='scratch',",
+            " tstress=.true., tprnfor=.true., disk_io='low'",
+            "/",
+            "&system",
+            f" ibrav=0, nat={atoms}, ntyp={len(structure.composition)}, ecutwfc={settings.cutoff / RYDBERG:.6f},",
+            f" input_dft='{settings.functional}', occupations='smearing', smearing='{SMEARING[settings.smearing]}',",
+            f" degauss={settings.smearing_width / RYDBERG:.8f}, {mesh}",
+            "/",
+            "&electrons",
+            f" conv_thr={settings.convergence * atoms / RYDBERG:.3e}, mixing_beta=0.5, electron_maxstep=200",
+            "/",
+            *_cards(structure, settings.pseudopotential),
+            _k_points(settings, structure),
+            "",
+        ]
+    )
+
+
+def relax_input(structure: Structure, settings: RelaxSettings) -> str:
+    """Input of pw.x for vc-relax at constant pressure."""
+    force = settings.force_tolerance / (RYDBERG / BOHR)
+    return "\n".join(
+        [
+            "&control",
+            " calculation='vc-relax', prefix='x', pseudo_dir='.', outdir='scratch', disk_io='none',",
+            f" nstep={settings.max_steps}, max_seconds={settings.max_seconds},",
+            f" forc_conv_thr={force:.3e}, etot_conv_thr=1e-3",
+            "/",
+            "&system",
+            f" ibrav=0, nat={len(structure)}, ntyp={len(structure.composition)},",
+            f" ecutwfc={settings.cutoff / RYDBERG:.6f}, ecutrho={settings.density_cutoff / RYDBERG:.6f},",
+            " input_dft='PBE', occupations='smearing', smearing='fd',",
+            f" degauss={settings.smearing_width / RYDBERG:.8f}",
+            "/",
+            "&electrons",
+            " conv_thr=1e-6, mixing_beta=0.6, electron_maxstep=60",
+            "/",
+            "&ions\n/",
+            "&cell",
+            f" press={10 * settings.pressure}, press_conv_thr={10 * settings.pressure_tolerance}, cell_factor=2.0",
+            "/",
+            *_cards(structure, settings.pseudopotential),
+            _k_points(settings, structure),
+            "",
+        ]
+    )
+
+
+def copy_pseudopotentials(structure: Structure, name: str, folder: Path) -> dict[str, str]:
+    """Put the files of a set into ``folder``; returns their SHA-256 by element.
+
+    Raises:
+        EngineError: no such set, or no file of it for an element.
+    """
+    if name not in SETS:
+        raise EngineError(f"no pseudopotential set is called {name!r}; known: {', '.join(SETS)}")
+    hashes = {}
+    for element in _symbols(structure):
+        file = SETS[name].format(element=element)
+        content = _pseudopotential(file)
+        (folder / file).write_bytes(content)
+        hashes[element] = hashlib.sha256(content).hexdigest()
+    return hashes
+
+
+def read_forces(output: str) -> np.ndarray:
+    """(atoms, 3) eV/Å, of the last set of forces that pw.x printed (the total ones come first in a set)."""
+    blocks = output.split("Forces acting on atoms")
+    rows = re.findall(r"atom +\d+ type +\d+ +force = +([-\d.]+) +([-\d.]+) +([-\d.]+)", blocks[-1].split("The non-local")[0])
+    if len(blocks) < 2 or not rows:
+        raise EngineError("pw.x printed no forces")
+    return np.array(rows, dtype=float) * RYDBERG / BOHR
+
+
+def read_pressure_energy(output: str) -> tuple[float, float]:
+    """Pressure, GPa, and energy, eV, as pw.x printed them last."""
+    return float(_last(r"P= *([-\d.]+)", output)) / 10, float(_last(r"^!.*= *([-\d.]+) Ry", output)) * RYDBERG
+
+
+def read_trajectory_end(output: str, start: Structure) -> tuple[Structure, int]:
+    """The last complete structure of a relaxation, and the number of steps.
+
+    Raises:
+        EngineError: there is none.
+    """
+    row = r"((?: *[-\d.]+){3})\n"
+    number = len(start)
+    pattern = rf"CELL_PARAMETERS \(angstrom\)\n{row * 3}\s*ATOMIC_POSITIONS \(crystal\)\n((?:\w+.*\n){{{number}}})"
+    found = re.findall(pattern, output)
+    if not found:
+        raise EngineError("the relaxation made no step")
+    *lattice, atoms = found[-1]
+    coords = [line.split()[1:4] for line in atoms.splitlines()]
+    species = [line.split()[0] for line in atoms.splitlines()]
+    cell = np.array([line.split() for line in lattice], dtype=float)
+    return Structure(cell, species, np.array(coords, dtype=float)), len(found)
+
+
+def _cards(structure: Structure, pseudopotential: str) -> list[str]:
+    names = _symbols(structure)
+    return [
+        "ATOMIC_SPECIES",
+        *(f" {x} {float(Element(x).atomic_mass):.4f} {SETS[pseudopotential].format(element=x)}" for x in names),
+        "CELL_PARAMETERS angstrom",
+        *(" ".join(f"{x:.12f}" for x in row) for row in structure.lattice.matrix),
+        "ATOMIC_POSITIONS crystal",
+        *(f" {site.specie.symbol} " + " ".join(f"{x:.12f}" for x in site.frac_coords) for site in structure),
+    ]
+
+
+def _k_points(settings: Settings | RelaxSettings, structure: Structure) -> str:
+    shift = " 1 1 1" if getattr(settings, "k_shift", False) else " 0 0 0"
+    return "K_POINTS automatic\n " + " ".join(map(str, k_mesh(settings, structure))) + shift
+
+
+def _symbols(structure: Structure) -> list[str]:
+    return sorted({site.specie.symbol for site in structure}, key=lambda symbol: Element(symbol).Z)
+
+
+def _pseudopotential(file: str) -> bytes:
+    own = resources.files("elfzoo.reference").joinpath("pseudo", file)
+    if own.is_file():
+        return own.read_bytes()
+    folders = [Path(p) for p in (os.environ.get("ESPRESSO_PSEUDO"), *PSEUDO_FOLDERS) if p]
+    for folder in folders:
+        if (folder / file).is_file():
+            return (folder / file).read_bytes()
+    raise EngineError(
+        f"no pseudopotential file {file}: looked in {', '.join(map(str, folders))}; "
+        "install quantum-espresso-data, or set ESPRESSO_PSEUDO to its folder"
+    )
+
+
+@functools.cache
+def _version() -> str:
+    for program in ("pw.x", "pp.x"):
+        if shutil.which(program) is None:
+            raise EngineError(f"Quantum ESPRESSO's {program} is not on the PATH; {INSTALL}")
+    with tempfile.TemporaryDirectory() as folder:  # pw.x leaves its complaint about an empty input behind
+        banner = subprocess.run(["pw.x"], cwd=folder, input="", capture_output=True, text=True, timeout=60).stdout
+    match = re.search(r"Program PWSCF v\.(\d+)\.(\d+)", banner)
+    if match is None:
+        raise EngineError(f"pw.x does not tell its version; expected a Quantum ESPRESSO banner, got {banner[:80]!r}")
+    if WRONG_ELF[0] <= (int(match[1]), int(match[2])) <= WRONG_ELF[1]:
+        raise EngineError(
+            f"Quantum ESPRESSO {match[1]}.{match[2]} writes a wrong ELF without spin (6.8 to 7.5 do); use 6.7"
+        )
+    return f"{match[1]}.{match[2]}"
+
+
+def _last(pattern: str, output: str) -> Any:
+    found = re.findall(pattern, output, re.M)
+    if not found:
+        raise EngineError(f"the output of pw.x lacks what matches {pattern!r}")
+    return found[-1]

@@ -1,0 +1,74 @@
+"""A recipe: everything that makes one data set, in one YAML file, with one hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field as PydanticField
+
+from elfzoo.config import config_class, read_yaml, to_dict
+from elfzoo.errors import UnknownNameError
+from elfzoo.reference.crystals import CrystalSource
+from elfzoo.reference.engines import Engine, RelaxSettings, Settings
+from elfzoo.reference.engines.espresso import EspressoEngine
+from elfzoo.reference.engines.gpaw import GpawEngine
+from elfzoo.reference.solids import HydrideSource, MetalSource
+
+__all__ = ["ReferenceRecipe", "find_recipe", "make_engine", "recipe_names"]
+
+Source = Annotated[CrystalSource | HydrideSource | MetalSource, PydanticField(discriminator="kind")]
+
+
+@config_class
+class ReferenceRecipe:
+    """How one data set is made.
+
+    Args:
+        dataset: its name, as in :mod:`elfzoo.datasets`.
+        title: one line for people.
+        source: where the structures come from.
+        label: how every one of them is computed.
+        relax: how those are relaxed that ask for it.
+    """
+
+    dataset: str
+    title: str
+    source: Source
+    label: Settings
+    relax: RelaxSettings | None = None
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of what decides the labels of given structures: label and relaxation. More structures keep it."""
+        settings = {"label": to_dict(self.label), "relax": to_dict(self.relax) if self.relax else None}
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that elfzoo's own data sets are made by."""
+    folder = resources.files("elfzoo.reference").joinpath("recipes")
+    return sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def find_recipe(name: str | Path) -> ReferenceRecipe:
+    """The recipe of this name, or in this file.
+
+    Raises:
+        UnknownNameError: neither a recipe of elfzoo nor a file.
+        ConfigError: the file is no recipe; says which key is wrong.
+    """
+    if Path(name).is_file():
+        return read_yaml(ReferenceRecipe, name)
+    if str(name) not in recipe_names():
+        raise UnknownNameError("recipe", str(name), recipe_names())
+    with resources.as_file(resources.files("elfzoo.reference").joinpath("recipes", f"{name}.yaml")) as path:
+        return read_yaml(ReferenceRecipe, path)
+
+
+def make_engine(settings: Settings) -> Engine:
+    """The engine that these settings name."""
+    return {"espresso": EspressoEngine, "gpaw": GpawEngine}[settings.engine]()

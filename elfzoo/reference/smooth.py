@@ -1,0 +1,63 @@
+"""Take the ringing of a sharp plane-wave cutoff out of an ELF.
+
+Orbitals that end at G_max ring there, and the ELF, made of derivatives, shows it: a ripple with |G| near G_max that
+moves with the cutoff and has no physics in it. For a hydrogen crystal at 100 GPa it is most of what separates an
+ELF at 100 Ry from one at 200 Ry (MAE 0.0040; 0.0012 once it is taken out). It is taken out of
+logit(ELF) = -2 ln χ, so that the result stays within (0, 1) and is band-limited: Fourier interpolation of the logit
+gives it on any other grid.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+from elfzoo.grid import Grid
+from elfzoo.interpolate import fourier_resample
+
+__all__ = ["CLIP", "low_pass", "on_grid"]
+
+CLIP = 1e-4  # ELF nearer to 0 or 1 than this has a logit that says nothing
+
+
+def on_grid(
+    elf: Float[np.ndarray, "nx ny nz"], grid: Grid, window: tuple[float, float] | None
+) -> Float[np.ndarray, "mx my mz"]:
+    """An ELF on another grid of the same cell, without what varies faster than ``window``.
+
+    Args:
+        elf: values within [0, 1].
+        grid: the grid wanted.
+        window: |G|, rad/Å, where the cosine window leaves 1 and where it reaches 0; None keeps everything.
+    """
+    if window is None and elf.shape == grid.shape:
+        return elf
+    values = np.clip(elf, CLIP, 1 - CLIP)
+    logit = np.log(values / (1 - values))
+    if window is not None:
+        logit = low_pass(logit, grid.lattice, window)
+    return 1 / (1 + np.exp(-fourier_resample(logit, grid.shape)))
+
+
+def low_pass(
+    values: Float[np.ndarray, "nx ny nz"], lattice: Float[np.ndarray, "3 3"], window: tuple[float, float]
+) -> Float[np.ndarray, "nx ny nz"]:
+    """Multiply by a window of |G| that falls from 1 at ``window[0]`` to 0 at ``window[1]``, both in rad/Å.
+
+    The window depends on |G| alone, so every symmetry of the field stays.
+    """
+    reciprocal = 2 * np.pi * np.linalg.inv(lattice).T
+    axes = [np.fft.fftfreq(n, 1 / n) for n in values.shape[:2]] + [np.fft.rfftfreq(values.shape[2], 1 / values.shape[2])]
+    squared = sum(
+        (sum(_along(axes[i], i) * reciprocal[i, x] for i in range(3)) ** 2 for x in range(3)), start=np.zeros(1)
+    )
+    low, high = window
+    fall = np.clip((high - np.sqrt(squared)) / (high - low), 0, 1)
+    spectrum = np.fft.rfftn(values) * (0.5 - 0.5 * np.cos(np.pi * fall))
+    return np.fft.irfftn(spectrum, values.shape, axes=(0, 1, 2))
+
+
+def _along(values: np.ndarray, axis: int) -> np.ndarray:
+    shape = [1, 1, 1]
+    shape[axis] = len(values)
+    return values.reshape(shape)

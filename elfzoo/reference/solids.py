@@ -1,0 +1,37 @@
+"""Sources of hydride and metal structures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from elfzoo.config import config_class
+from elfzoo.reference.candidate import Candidate
+
+__all__ = ["HydrideSource", "MetalSource"]
+
+
+@config_class
+class HydrideSource:
+    """The hydrides of ``tables/hydrides.yaml``: relaxed at their pressure, compressed, strained, rattled."""
+
+    kind: Literal["hydrides"]
+
+    def candidates(self, out: Path) -> list[Candidate]:
+        """See :mod:`elfzoo.reference.hydrides`."""
+        from elfzoo.reference.hydrides import candidates
+
+        return candidates()
+
+
+@config_class
+class MetalSource:
+    """The metals of ``tables/metals.yaml``: elements and binaries at three volumes, and relaxed low-symmetry cells."""
+
+    kind: Literal["metals"]
+
+    def candidates(self, out: Path) -> list[Candidate]:
+        """See :mod:`elfzoo.reference.metals`."""
+        from elfzoo.reference.metals import candidates
+
+        return candidates()
