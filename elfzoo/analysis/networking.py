@@ -11,19 +11,21 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from elfzoo.analysis.percolation import Thresholds, percolation_thresholds
+from elfzoo.analysis.percolation import Thresholds, checked_values, percolation_thresholds
 from elfzoo.errors import ElfzooError
 from elfzoo.field import Field
+from elfzoo.grid import Grid
 from elfzoo.interpolate import PeriodicSpline
 
 __all__ = ["Networking", "networking"]
 
+Shape = tuple[int, int, int]
 HALF = 16  # voxels on each side of a saddle that its spline sees; what lies farther counts less than 1e-5
 REACH = 2.0  # voxels along an axis that a saddle may lie from the point that the union-find stopped at
 STEPS, LONGEST_STEP, CONVERGED = 40, 0.3, 1e-6  # of Newton's method, in voxels
@@ -80,41 +82,42 @@ def networking(field: Field, spacing: float | None = 0.05) -> Networking:
     Raises:
         ElfzooError: values that are not finite, a spacing that is not positive, or no compiled kernel.
     """
-    if spacing is None:
-        thresholds = percolation_thresholds(field.values)
-        return _result(thresholds, {}, field.values)
+    stored = checked_values(field.values)
+    values = stored if spacing is None else _refined(stored, _finer_shape(field.grid, spacing))
+    thresholds = percolation_thresholds(values)
+    saddles = _saddles(stored, thresholds, values.shape)
+    error = _error(thresholds, saddles, values)
+    nx, ny, nz = values.shape
+    return _result(thresholds, {} if spacing is None else saddles, error, (nx, ny, nz))
+
+
+def _finer_shape(grid: Grid, spacing: float) -> Shape:
+    """Points along each axis that are at most ``spacing`` Å apart, and no fewer than there are."""
     if not (math.isfinite(spacing) and spacing > 0):
         raise ElfzooError(f"the grid spacing must be a positive number of Å, or None; got {spacing}")
-    finer = [
-        max(n, math.ceil(n * d / spacing - 1e-9)) for n, d in zip(field.grid.shape, field.grid.spacing, strict=True)
-    ]
-    values = _refined(field.values, finer)
-    thresholds = percolation_thresholds(values)
-    return _result(thresholds, _saddles(field.values, thresholds, values.shape), values)
+    a, b, c = (max(n, math.ceil(n * d / spacing - 1e-9)) for n, d in zip(grid.shape, grid.spacing, strict=True))
+    return a, b, c
 
 
-def _result(thresholds: Thresholds, saddles: Mapping[int, _Saddle], values: np.ndarray) -> Networking:
+def _result(thresholds: Thresholds, saddles: Mapping[int, _Saddle], error: float, shape: Shape) -> Networking:
     """Saddle values in place of the grid's where there are any, kept in the order that the definitions imply."""
-    grid_points = dict(
-        zip(thresholds.best_points + thresholds.all_points, thresholds.best + thresholds.all, strict=True)
-    )
-    value = {point: saddles[point].value if point in saddles else at_point for point, at_point in grid_points.items()}
+    value = dict(zip(thresholds.best_points + thresholds.all_points, thresholds.best + thresholds.all, strict=True))
+    value |= {point: saddle.value for point, saddle in saddles.items()}
     best = np.minimum.accumulate([value[point] for point in thresholds.best_points])
     every = np.minimum.accumulate(np.maximum([value[point] for point in thresholds.all_points], best))
-    saddle = saddles.get(thresholds.best_points[2])
-    moved = abs(float(best[2]) - thresholds.best[2])
-    error = _spread(thresholds, values) if saddle is None else moved + saddle.uncertainty
-    nx, ny, nz = values.shape
     (a, b, c), (d, e, f) = best.tolist(), every.tolist()
-    return Networking(a, b, c, d, e, f, error, saddle is not None, (nx, ny, nz))
+    return Networking(a, b, c, d, e, f, error, thresholds.best_points[2] in saddles, shape)
 
 
-def _spread(thresholds: Thresholds, values: np.ndarray) -> float:
-    """How far φ moves when a grid point has fewer or more neighbours."""
+def _error(thresholds: Thresholds, saddles: Mapping[int, _Saddle], values: np.ndarray) -> float:
+    """How far φ moves from grid point to saddle; without a saddle, when a point has fewer or more neighbours."""
+    saddle = saddles.get(thresholds.best_points[2])
+    if saddle is not None:
+        return abs(saddle.value - thresholds.best[2]) + saddle.uncertainty
     return max(abs(percolation_thresholds(values, c).best[2] - thresholds.best[2]) for c in (6, 26))
 
 
-def _refined(values: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+def _refined(values: np.ndarray, shape: Shape) -> np.ndarray:
     """The tricubic spline on a finer grid, axis by axis."""
     for axis, m in enumerate(shape):
         if m != values.shape[axis]:

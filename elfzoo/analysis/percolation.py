@@ -67,7 +67,7 @@ def percolation_thresholds(values: Float[np.ndarray, "nx ny nz"], connectivity: 
         ElfzooError: values that are not three-dimensional or not finite, another connectivity, or no compiled kernel.
         MemoryError: fewer than about 30 bytes per point are free.
     """
-    values = _checked_values(values)
+    values = checked_values(values)
     if connectivity not in get_args(Connectivity):
         raise ElfzooError(f"grid points have 6, 14 or 26 neighbours; got connectivity={connectivity}")
     points = np.zeros(6, np.int64)
@@ -97,7 +97,8 @@ def _require_library() -> ctypes.CDLL:
     return library
 
 
-def _checked_values(values: np.ndarray) -> np.ndarray:
+def checked_values(values: np.ndarray) -> np.ndarray:
+    """The values in the kernel's layout, single or double precision in C order; refuses what it cannot rank."""
     values = np.asarray(values)
     if values.ndim != 3 or not 0 < values.size <= MOST_POINTS:
         raise ElfzooError(

@@ -17,8 +17,8 @@ from pymatgen.core import Structure
 
 from elfzoo.check.symmetry import describe_operation
 from elfzoo.errors import ElfzooError, StructureError
-from elfzoo.field import Field, Recipe, read_field
-from elfzoo.io import read_field as read_any_values
+from elfzoo.field import Field, Recipe
+from elfzoo.io import read_field
 from elfzoo.io.symmetric import ROUNDING, TOLERANCE, orbit_means, orbits, write_reference
 from elfzoo.progress import progress_bar
 from elfzoo.symmetry import space_group_operations, standardise
@@ -113,7 +113,9 @@ def check_folder(
             problems += [Problem(path.name, rule, message) for rule, message in found]
             labels += [label] if label is not None else []
             step(1)
-    problems += [*_mixed_recipes(labels), *_divided_groups(labels), *_duplicates(labels)]
+    problems += _mixed(labels, "recipe", lambda label: label.recipe)
+    problems += _mixed(labels, "recipe-hash", lambda label: label.recipe_hash and f"recipe {label.recipe_hash}")
+    problems += [*_divided_groups(labels), *_duplicates(labels)]
     return sorted(problems)
 
 
@@ -122,7 +124,7 @@ Found = tuple[str, str]  # rule and message
 
 def _check_file(path: Path, split_of: Callable[[str], str] | None, scratch: Path) -> tuple[list[Found], _Label | None]:
     try:
-        field = read_any_values(path, check=False)
+        field = read_field(path, check=False)
         primitive = _primitive(field.structure)
     except ElfzooError as error:
         return [("unreadable", str(error))], None
@@ -174,16 +176,16 @@ def _symmetry(field: Field) -> Iterator[Found]:
     """The operations that map the grid onto itself are a group, and the field is tested under these."""
     try:
         rotations, translations = space_group_operations(field.structure)
-    except StructureError as error:
+        on_grid = np.array([field.grid.is_mapped_by(r, t) for r, t in zip(rotations, translations, strict=True)])
+        deviation = _deviation(field, rotations[on_grid], translations[on_grid])
+    except ElfzooError as error:  # no symmetry found, or operations that are no group
         yield "grid-symmetry", str(error)
         return
-    on_grid = np.array([field.grid.is_mapped_by(r, t) for r, t in zip(rotations, translations, strict=True)])
     if not on_grid.all():
         first = int(np.argmin(on_grid))
         operation = describe_operation(rotations[first], translations[first])
         count = f"{int((~on_grid).sum())} of {len(on_grid)} operations"
         yield "grid-symmetry", f"{count} do not map the grid {field.grid.shape} onto itself, such as ({operation})"
-    deviation = _deviation(field, rotations[on_grid], translations[on_grid])
     if deviation > TOLERANCE:
         yield "symmetry", f"the field is off its space group by {deviation:.4g}; expected at most {TOLERANCE}"
 
@@ -217,16 +219,13 @@ def _survives(field: Field, scratch: Path, symmetric: bool | None) -> bool:
     )
 
 
-def _mixed_recipes(labels: Sequence[_Label]) -> Iterator[Problem]:
-    """What differs from the majority is named."""
-    recipes = [label.recipe for label in labels]
-    for label in labels:
-        if label.recipe != (usual := Counter(recipes).most_common(1)[0][0]):
-            yield Problem(label.file, "recipe", f"made by {label.recipe}, most others by {usual}")
-    hashes = [label.recipe_hash for label in labels if label.recipe_hash is not None]
-    for label in labels:
-        if label.recipe_hash is not None and label.recipe_hash != (usual := Counter(hashes).most_common(1)[0][0]):
-            yield Problem(label.file, "recipe-hash", f"made by recipe {label.recipe_hash}, most others by {usual}")
+def _mixed(labels: Sequence[_Label], rule: str, entry: Callable[[_Label], Any]) -> Iterator[Problem]:
+    """What differs from the majority is named; files that do not say are named for that elsewhere."""
+    entries = {label.file: entry(label) for label in labels if entry(label) is not None}
+    usual = Counter(entries.values()).most_common(1)
+    for file, found in entries.items():
+        if found != usual[0][0]:
+            yield Problem(file, rule, f"made by {found}, most others by {usual[0][0]}")
 
 
 def _divided_groups(labels: Sequence[_Label]) -> Iterator[Problem]:

@@ -1,13 +1,15 @@
 """Metals: known crystals at stated volumes, and relaxed cells whose symmetry is low."""
 
+import gzip
+import json
 import re
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 import pymatgen.core
 import pytest
 import spglib
-from monty.serialization import loadfn
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Element, Structure
 
@@ -48,8 +50,9 @@ def test_cells_have_their_space_group_and_a_grid_that_it_maps_onto_itself(made):
     for candidate in candidates():
         structure = check_structure(made[candidate.name], name=candidate.name)
         cell = (structure.lattice.matrix, structure.frac_coords, structure.atomic_numbers)
-        assert spglib.get_symmetry_dataset(cell, 1e-3).international == candidate.facts["space_group"], candidate.name
-        assert len(spglib.find_primitive(cell, 1e-3)[2]) == len(structure)
+        found = spglib.get_symmetry_dataset(cell, 1e-3)
+        assert found.international == candidate.facts["space_group"], candidate.name
+        assert len(set(found.mapping_to_primitive)) == len(structure)
         operations = space_group_operations(structure)
         grid = Grid.for_symmetry(structure.lattice.matrix, 0.10, *operations)
         assert max(grid.spacing) <= 0.10 + 1e-9
@@ -87,7 +90,9 @@ def test_structure_types_agree_with_an_independent_library(made):
     path = Path(pymatgen.core.__file__).parents[1] / "analysis" / "prototypes" / "aflow_prototypes.json.gz"
     if not path.is_file():
         pytest.skip(f"pymatgen comes without {path.name}")
-    library = {entry["tags"]["aflow"]: entry["snl"].structure for entry in loadfn(path)}
+    library = defaultdict(list)
+    for entry in json.loads(gzip.decompress(path.read_bytes())):
+        library[entry["tags"]["aflow"]].append(entry["snl"])  # one label may stand for several minerals
     matcher = StructureMatcher(ltol=0.2, stol=0.25, angle_tol=5, primitive_cell=True)
     for name, label in {
         "Ga_Cmce_P0": "A_oC8_64_f",
@@ -104,7 +109,8 @@ def test_structure_types_agree_with_an_independent_library(made):
         "LiAl_B32_V1.0": "AB_cF16_227_a_b",
         "AuSn_B8_1_V1.0": "AB_hP4_194_c_a",
     }.items():
-        assert matcher.fit_anonymous(made[name], library[label]), name
+        known = [Structure.from_dict(entry) for entry in library[label]]
+        assert any(matcher.fit_anonymous(made[name], one) for one in known), name
 
 
 @pytest.mark.parametrize(
@@ -136,8 +142,8 @@ def test_relaxed_cells_are_of_low_symmetry_and_start_compressed(made):
     relaxed = [candidate for candidate in candidates() if candidate.relax]
     assert len(relaxed) >= 25
     assert all(candidate.pressure == candidate.facts["pressure_target"] for candidate in relaxed)
-    cubic = {candidate.group for candidate in relaxed if made[candidate.name].lattice.is_orthogonal}
-    assert len({c.facts["space_group"] for c in relaxed}) >= 10 and cubic != {c.group for c in relaxed}
+    groups = {candidate.facts["space_group"] for candidate in relaxed}
+    assert groups >= {"P2_1/m", "Pmma", "Cmcm", "Cmce", "R-3m", "P4/nmm", "I4/mcm", "I4_1/amd"}
     assert made["In_I4mmm_P50"].volume < made["In_I4mmm_P20"].volume < made["In_I4mmm_P0"].volume
 
 

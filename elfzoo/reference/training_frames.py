@@ -1,0 +1,173 @@
+"""Fit the potential of the fluid: rounds of dynamics, DFT forces on what it visited, and a new fit.
+
+The first round starts from classical molecular fluids, some of them shaken; every later one from the dynamics of the
+potential so far, half of it hotter than the fluid that is wanted. A frame of DFT forces is one file, so the work goes
+on where it stopped.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pymatgen.core import Structure
+
+from elfzoo.config import config_class
+from elfzoo.io.files import write_bytes
+from elfzoo.progress import progress_bar
+from elfzoo.reference.dynamics import run_dynamics
+from elfzoo.reference.engines import Settings
+from elfzoo.reference.engines.espresso import EspressoEngine
+from elfzoo.reference.engines.process import stop_all
+from elfzoo.reference.molecular import molecular_fluid
+from elfzoo.reference.potential import FitConfig, Frame, Potential, PotentialConfig, fit
+
+__all__ = ["FramesConfig", "fit_potential", "read_frames"]
+
+SHAKE = 0.12  # angstrom
+
+
+@config_class
+class FramesConfig:
+    """Where the potential learns.
+
+    Args:
+        label: how forces are computed.
+        volumes: Å³ per atom, those of the fluid and beyond on both sides.
+        atoms: in the cube.
+        rounds: of dynamics, forces and fit.
+        per_round: frames of one round; every eighth validates.
+        temperature: K, of the fluid.
+        hot: K, of every second run.
+        duration: fs, of each run of dynamics.
+        seed: of everything.
+    """
+
+    label: Settings
+    volumes: tuple[float, ...]
+    atoms: int = 64
+    rounds: int = 4
+    per_round: int = 48
+    temperature: float = 1500.0
+    hot: float = 3000.0
+    duration: float = 400.0
+    seed: int = 7
+
+
+def fit_potential(
+    config: FramesConfig,
+    shape: PotentialConfig,
+    how: FitConfig,
+    out: Path,
+    workers: int = 1,
+    show_progress: bool | None = None,
+) -> tuple[Potential, list[dict[str, float]]]:
+    """Carry out all rounds; what is in ``out`` already is taken from there.
+
+    Returns:
+        The potential of the last round, and the errors of every round on its validation frames.
+    """
+    errors = []
+    potential: Potential | None = None
+    for index in range(config.rounds):
+        folder = out / f"round{index}"
+        folder.mkdir(parents=True, exist_ok=True)
+        _compute_forces(config, _frames_wanted(config, index, potential, folder), folder, workers, show_progress)
+        weights = folder / "potential.safetensors"
+        if not weights.exists():
+            frames = [read_frames(out / f"round{i}") for i in range(index + 1)]
+            train, val = ([f for part in frames for f in part[which]] for which in ("train", "val"))
+            found, error = fit(train, val, shape, how, show_progress=show_progress)
+            write_bytes(folder / "errors.json", [json.dumps({"frames": len(train), **error}).encode()])
+            found.save(weights)
+        errors.append(json.loads((folder / "errors.json").read_text()))
+        potential = Potential.load(weights)
+    assert potential is not None
+    return potential, errors
+
+
+def read_frames(folder: Path) -> dict[str, list[Frame]]:
+    """The frames of one round, ``"train"`` and ``"val"``; failed ones are left out."""
+    frames: dict[str, list[Frame]] = {"train": [], "val": []}
+    for path in sorted(folder.glob("frame*.npz")):
+        with np.load(path, allow_pickle=False) as data:
+            if "forces" not in data:
+                continue
+            frame = Frame(data["positions"], data["lattice"], float(data["energy"]), data["forces"])
+        frames["val" if int(path.stem.removeprefix("frame")) % 8 == 7 else "train"].append(frame)
+    return frames
+
+
+def _frames_wanted(
+    config: FramesConfig, index: int, potential: Potential | None, folder: Path
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(lattice, positions) of the frames of a round, kept in a file so that a resumed run has the same."""
+    path = folder / "wanted.npz"
+    if not path.exists():
+        frames = [_frame(config, index, number, potential) for number in range(config.per_round)]
+        buffer = io.BytesIO()
+        np.savez(buffer, lattices=np.array([f[0] for f in frames]), positions=np.array([f[1] for f in frames]))
+        write_bytes(path, [buffer.getvalue()])
+    with np.load(path, allow_pickle=False) as data:
+        return list(zip(data["lattices"], data["positions"], strict=True))
+
+
+def _frame(
+    config: FramesConfig, index: int, number: int, potential: Potential | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """One frame: the end of a short run of its own, so that frames are independent."""
+    volume = config.volumes[number % len(config.volumes)]
+    hot = number // len(config.volumes) % 2 == 1
+    temperature = config.hot if hot else config.temperature
+    seed = config.seed + 1000 * index + number
+    if potential is None:
+        rng = np.random.default_rng(seed)
+        lattice, positions = molecular_fluid(config.atoms // 2, volume, temperature, rng)
+        return lattice, positions + hot * rng.normal(scale=SHAKE, size=positions.shape)
+    run = run_dynamics(potential, config.atoms, volume, temperature, config.duration, seed, stop_at_collision=True)
+    return run.lattice, run.positions[-1]
+
+
+def _compute_forces(
+    config: FramesConfig,
+    wanted: Sequence[tuple[np.ndarray, np.ndarray]],
+    folder: Path,
+    workers: int,
+    show_progress: bool | None,
+) -> None:
+    left = [i for i in range(len(wanted)) if not (folder / f"frame{i:03d}.npz").exists()]
+    pool = ThreadPoolExecutor(workers)
+    with progress_bar(f"DFT forces, {folder.name}", len(wanted), show_progress) as advance:
+        advance(len(wanted) - len(left))
+        try:
+            for _ in pool.map(lambda i: _one(config, *wanted[i], folder / f"frame{i:03d}.npz"), left):
+                advance(1)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            stop_all()
+            raise
+        finally:
+            pool.shutdown(wait=True)
+
+
+def _one(config: FramesConfig, lattice: np.ndarray, positions: np.ndarray, path: Path) -> None:
+    """Forces of one frame into one file; a failure is a file too, with its reason."""
+    from elfzoo.reference.engines import EngineError
+
+    structure = Structure(lattice, ["H"] * len(positions), positions, coords_are_cartesian=True)
+    content: dict[str, Any] = {"lattice": lattice, "positions": positions}
+    with tempfile.TemporaryDirectory(prefix=f"{path.stem}.", dir=path.parent) as scratch:
+        try:
+            forces, pressure, energy = EspressoEngine().forces(structure, config.label, Path(scratch))
+            content |= {"forces": forces, "energy": energy, "pressure": pressure}
+        except EngineError as error:
+            content["reason"] = str(error)
+    buffer = io.BytesIO()
+    np.savez(buffer, **content)
+    write_bytes(path, [buffer.getvalue()])
