@@ -16,6 +16,7 @@ from elfzoo.cli.demo import demo
 from elfzoo.cli.fields import check, compare, plot
 from elfzoo.cli.models import models
 from elfzoo.cli.predict import predict
+from elfzoo.cli.reference import app as reference
 from elfzoo.cli.shell import command
 from elfzoo.cli.train import train
 
@@ -53,6 +54,7 @@ def _root(
 
 for _function in (predict, compare, plot, check, models, train, demo):
     app.command()(command(_function))
+app.add_typer(reference, name="reference")
 
 
 def main() -> None:

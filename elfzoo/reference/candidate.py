@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pymatgen.core import Structure
 
 from elfzoo.errors import ElfzooError
 
-__all__ = ["Candidate"]
+__all__ = ["Candidate", "StructureSource"]
 
 
 @dataclass(frozen=True)
@@ -43,3 +44,18 @@ class Candidate:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[\w.+-]+", self.name):
             raise ElfzooError(f"{self.name!r} is no name for a file; expected letters, digits and _ . + -")
+
+
+class StructureSource:
+    """Where the structures of a data set come from. Subclasses are configurations."""
+
+    def prepare(self, out: Path, workers: int = 1, show_progress: bool | None = None) -> None:
+        """Make what all candidates need before the first of them can be made; most sources need nothing."""
+
+    def candidates(self, out: Path) -> list[Candidate]:
+        """Every structure of the set, in the order in which they are labelled.
+
+        Args:
+            out: folder of the run, where :meth:`prepare` left what it made.
+        """
+        raise NotImplementedError

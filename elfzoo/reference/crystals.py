@@ -14,7 +14,7 @@ from pymatgen.core import Structure
 
 from elfzoo.config import config_class
 from elfzoo.errors import ElfzooError
-from elfzoo.reference.candidate import Candidate
+from elfzoo.reference.candidate import Candidate, StructureSource
 from elfzoo.reference.engines import EngineError
 
 __all__ = ["CrystalSource", "random_crystal"]
@@ -25,7 +25,7 @@ ATTEMPTS = 400
 
 
 @config_class
-class CrystalSource:
+class CrystalSource(StructureSource):
     """Which random crystals: drawn with PyXtal from space groups of a crystal system, sizes in turn.
 
     Args:
@@ -118,8 +118,7 @@ def _centring(group: int) -> int:
 
 
 def _shortest_distance(structure: Structure) -> float:
-    first, second, _, distances = structure.get_neighbor_list(1.5)
-    return float(distances.min(initial=9.0))
+    return float(structure.get_neighbor_list(1.5)[3].min(initial=9.0))
 
 
 def _pyxtal() -> Any:

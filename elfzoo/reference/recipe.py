@@ -16,11 +16,12 @@ from elfzoo.reference.crystals import CrystalSource
 from elfzoo.reference.engines import Engine, RelaxSettings, Settings
 from elfzoo.reference.engines.espresso import EspressoEngine
 from elfzoo.reference.engines.gpaw import GpawEngine
+from elfzoo.reference.fluid import FluidSource
 from elfzoo.reference.solids import HydrideSource, MetalSource
 
 __all__ = ["ReferenceRecipe", "find_recipe", "make_engine", "recipe_names"]
 
-Source = Annotated[CrystalSource | HydrideSource | MetalSource, PydanticField(discriminator="kind")]
+Source = Annotated[CrystalSource | FluidSource | HydrideSource | MetalSource, PydanticField(discriminator="kind")]
 
 
 @config_class

@@ -23,7 +23,11 @@ def kinetic_pressure(temperature: float, volume_per_atom: float) -> float:
 
 
 def reference_field(
-    label: Label, candidate: Candidate, recipe: ReferenceRecipe, relaxation: Relaxation | None, temperature: float | None
+    label: Label,
+    candidate: Candidate,
+    recipe: ReferenceRecipe,
+    relaxation: Relaxation | None,
+    temperature: float | None,
 ) -> Field:
     """The field of a label with its record in ``meta``.
 

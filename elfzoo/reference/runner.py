@@ -44,7 +44,7 @@ VOLUME_WINDOW = 0.05  # relative; crystals further apart in volume per atom are 
 class Outcome:
     """What became of the candidates of a recipe: names by result."""
 
-    labelled: tuple[str, ...]
+    done: tuple[str, ...]
     failed: tuple[str, ...]
     left: tuple[str, ...]
 
@@ -83,6 +83,7 @@ class Run:
             EngineError: the engine is not installed.
         """
         self.engine.version()
+        self.recipe.source.prepare(self.out, workers, show_progress)
         if retry:
             for record in (self.out / "failed").glob("*.json"):
                 record.unlink()
@@ -95,10 +96,13 @@ class Run:
 
     def outcome(self) -> Outcome:
         """The state of the folder."""
-        labelled = tuple(n for n in self.wanted if self._label(n).exists())
         failed = tuple(n for n in self.wanted if self._failure(n).exists())
         left = tuple(n for n in self.wanted if not self._settled(n))
-        return Outcome(labelled, failed, left)
+        return Outcome(tuple(n for n in self.wanted if n not in (*failed, *left)), failed, left)
+
+    def reason(self, name: str) -> str:
+        """Why a candidate failed."""
+        return str(json.loads(self._failure(name).read_text())["reason"])
 
     def _schedule(self, workers: int, done: Callable[[], None]) -> None:
         """Start what is ready, in the order of the candidates, until nothing is left that can start."""
@@ -158,9 +162,7 @@ class Run:
         with self._structures:  # a relaxation may find a higher symmetry, and its standard origin
             return replace(relaxation, structure=standardise(relaxation.structure))
 
-    def _compute(
-        self, candidate: Candidate, structure: Structure, relaxation: Relaxation | None, folder: Path
-    ) -> None:
+    def _compute(self, candidate: Candidate, structure: Structure, relaxation: Relaxation | None, folder: Path) -> None:
         if relaxation is not None:
             with self._structures:
                 self._refuse_copy(candidate, structure)

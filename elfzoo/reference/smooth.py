@@ -47,7 +47,9 @@ def low_pass(
     The window depends on |G| alone, so every symmetry of the field stays.
     """
     reciprocal = 2 * np.pi * np.linalg.inv(lattice).T
-    axes = [np.fft.fftfreq(n, 1 / n) for n in values.shape[:2]] + [np.fft.rfftfreq(values.shape[2], 1 / values.shape[2])]
+    axes = [np.fft.fftfreq(n, 1 / n) for n in values.shape[:2]] + [
+        np.fft.rfftfreq(values.shape[2], 1 / values.shape[2])
+    ]
     squared = sum(
         (sum(_along(axes[i], i) * reciprocal[i, x] for i in range(3)) ** 2 for x in range(3)), start=np.zeros(1)
     )

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Literal
 
 from elfzoo.config import config_class
-from elfzoo.reference.candidate import Candidate
+from elfzoo.reference.candidate import Candidate, StructureSource
 
 __all__ = ["HydrideSource", "MetalSource"]
 
 
 @config_class
-class HydrideSource:
+class HydrideSource(StructureSource):
     """The hydrides of ``tables/hydrides.yaml``: relaxed at their pressure, compressed, strained, rattled."""
 
     kind: Literal["hydrides"]
@@ -25,7 +25,7 @@ class HydrideSource:
 
 
 @config_class
-class MetalSource:
+class MetalSource(StructureSource):
     """The metals of ``tables/metals.yaml``: elements and binaries at three volumes, and relaxed low-symmetry cells."""
 
     kind: Literal["metals"]

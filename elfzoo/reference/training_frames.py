@@ -12,13 +12,14 @@ import json
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pymatgen.core import Structure
 
-from elfzoo.config import config_class
+from elfzoo.config import config_class, read_yaml
 from elfzoo.io.files import write_bytes
 from elfzoo.progress import progress_bar
 from elfzoo.reference.dynamics import run_dynamics
@@ -28,7 +29,7 @@ from elfzoo.reference.engines.process import stop_all
 from elfzoo.reference.molecular import molecular_fluid
 from elfzoo.reference.potential import FitConfig, Frame, Potential, PotentialConfig, fit
 
-__all__ = ["FramesConfig", "fit_potential", "read_frames"]
+__all__ = ["FramesConfig", "Plan", "fit_potential", "read_frames", "read_plan"]
 
 SHAKE = 0.12  # angstrom
 
@@ -60,19 +61,32 @@ class FramesConfig:
     seed: int = 7
 
 
+@config_class
+class Plan:
+    """How the potential is made: frames to learn from, its shape, and the fit."""
+
+    frames: FramesConfig
+    potential: PotentialConfig
+    fit: FitConfig
+
+
+def read_plan(path: Path | None = None) -> Plan:
+    """The plan in a YAML file; elfzoo's own by default."""
+    if path is not None:
+        return read_yaml(Plan, path)
+    with resources.as_file(resources.files("elfzoo.reference").joinpath("tables", "potential.yaml")) as own:
+        return read_yaml(Plan, own)
+
+
 def fit_potential(
-    config: FramesConfig,
-    shape: PotentialConfig,
-    how: FitConfig,
-    out: Path,
-    workers: int = 1,
-    show_progress: bool | None = None,
+    plan: Plan, out: Path, workers: int = 1, show_progress: bool | None = None
 ) -> tuple[Potential, list[dict[str, float]]]:
     """Carry out all rounds; what is in ``out`` already is taken from there.
 
     Returns:
         The potential of the last round, and the errors of every round on its validation frames.
     """
+    config = plan.frames
     errors = []
     potential: Potential | None = None
     for index in range(config.rounds):
@@ -83,7 +97,7 @@ def fit_potential(
         if not weights.exists():
             frames = [read_frames(out / f"round{i}") for i in range(index + 1)]
             train, val = ([f for part in frames for f in part[which]] for which in ("train", "val"))
-            found, error = fit(train, val, shape, how, show_progress=show_progress)
+            found, error = fit(train, val, plan.potential, plan.fit, show_progress=show_progress)
             write_bytes(folder / "errors.json", [json.dumps({"frames": len(train), **error}).encode()])
             found.save(weights)
         errors.append(json.loads((folder / "errors.json").read_text()))
@@ -118,9 +132,7 @@ def _frames_wanted(
         return list(zip(data["lattices"], data["positions"], strict=True))
 
 
-def _frame(
-    config: FramesConfig, index: int, number: int, potential: Potential | None
-) -> tuple[np.ndarray, np.ndarray]:
+def _frame(config: FramesConfig, index: int, number: int, potential: Potential | None) -> tuple[np.ndarray, np.ndarray]:
     """One frame: the end of a short run of its own, so that frames are independent."""
     volume = config.volumes[number % len(config.volumes)]
     hot = number // len(config.volumes) % 2 == 1

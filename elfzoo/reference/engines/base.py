@@ -20,7 +20,17 @@ from elfzoo.errors import ElfzooError
 from elfzoo.grid import Grid
 from elfzoo.symmetry import space_group_operations
 
-__all__ = ["Engine", "EngineError", "Label", "RelaxSettings", "Relaxation", "Settings", "k_mesh", "k_spacing", "label_grid"]
+__all__ = [
+    "Engine",
+    "EngineError",
+    "Label",
+    "RelaxSettings",
+    "Relaxation",
+    "Settings",
+    "k_mesh",
+    "k_spacing",
+    "label_grid",
+]
 
 
 class EngineError(ElfzooError):
@@ -37,7 +47,8 @@ class Settings:
         cutoff: plane-wave cutoff of the orbitals, eV.
         k_spacing: largest distance of neighbouring k-points, rad/Å (2π included).
         k_mesh: the mesh itself, instead of a spacing.
-        k_shift: shift the mesh by half a step along each axis (Monkhorst-Pack) rather than centring it on Γ.
+        k_shift: shift the mesh by half a step along each axis (Monkhorst-Pack) rather than centring it on Γ; of a
+            mesh of one point, Baldereschi's (1/4, 1/4, 1/4) is taken.
         smearing: occupation of the states.
         smearing_width: eV; of Fermi-Dirac smearing, k T of the electrons.
         convergence: self-consistency, eV per atom.

@@ -211,7 +211,9 @@ def copy_pseudopotentials(structure: Structure, name: str, folder: Path) -> dict
 def read_forces(output: str) -> np.ndarray:
     """(atoms, 3) eV/Å, of the last set of forces that pw.x printed (the total ones come first in a set)."""
     blocks = output.split("Forces acting on atoms")
-    rows = re.findall(r"atom +\d+ type +\d+ +force = +([-\d.]+) +([-\d.]+) +([-\d.]+)", blocks[-1].split("The non-local")[0])
+    rows = re.findall(
+        r"atom +\d+ type +\d+ +force = +([-\d.]+) +([-\d.]+) +([-\d.]+)", blocks[-1].split("The non-local")[0]
+    )
     if len(blocks) < 2 or not rows:
         raise EngineError("pw.x printed no forces")
     return np.array(rows, dtype=float) * RYDBERG / BOHR
@@ -254,8 +256,10 @@ def _cards(structure: Structure, pseudopotential: str) -> list[str]:
 
 
 def _k_points(settings: Settings | RelaxSettings, structure: Structure) -> str:
-    shift = " 1 1 1" if getattr(settings, "k_shift", False) else " 0 0 0"
-    return "K_POINTS automatic\n " + " ".join(map(str, k_mesh(settings, structure))) + shift
+    mesh, shifted = k_mesh(settings, structure), getattr(settings, "k_shift", False)
+    if shifted and mesh == (1, 1, 1):
+        return "K_POINTS crystal\n1\n 0.25 0.25 0.25 1.0"
+    return "K_POINTS automatic\n " + " ".join(map(str, mesh)) + (" 1 1 1" if shifted else " 0 0 0")
 
 
 def _symbols(structure: Structure) -> list[str]:

@@ -33,6 +33,7 @@ from elfzoo.reference.engines.base import (
     label_grid,
 )
 from elfzoo.reference.engines.process import run_process
+from elfzoo.reference.smooth import on_grid
 from elfzoo.symmetry import grid_orbits, space_group_operations
 
 __all__ = ["GpawEngine", "elf_from_densities", "gradient_squared", "pauli_elf", "symmetrised"]
@@ -67,7 +68,7 @@ class GpawEngine:
         job = _job("label", structure, settings) | {"convergence": _convergence(structure, settings)}
         result = _run(job, folder)
         raw = elf_from_densities(result["density"], result["kinetic"], structure.lattice.matrix / BOHR, grid.shape)
-        elf, deviation = symmetrised(raw, structure)
+        elf, deviation = symmetrised(on_grid(raw, grid, settings.low_pass), structure)
         facts |= {
             "k_points": int(result["k_points"]),
             "calculation_grid": job["grid"],
