@@ -31,7 +31,7 @@ wheel: .venv/lint-extra
 	$(PIP) torch
 	touch $@
 
-.venv/installed: .venv/torch pyproject.toml setup.py $(wildcard elfzoo/transforms/native/*)
+.venv/installed: .venv/torch pyproject.toml setup.py $(wildcard elfzoo/*/native/*)
 	$(PIP) --no-build-isolation -e .
 	touch $@
 

@@ -90,7 +90,7 @@ def run_dynamics(
     MaxwellBoltzmannDistribution(system, temperature_K=temperature, rng=rng)
     Stationary(system)
     motion = Bussi(system, STEP * units.fs, temperature, THERMOSTAT * units.fs, rng=rng)
-    rows = []
+    rows: list[tuple[np.ndarray, float, float, float, float]] = []
     for _ in range(int(duration / STEP / EVERY)):
         motion.run(EVERY)
         rows.append(_row(system, motion, len(rows)))

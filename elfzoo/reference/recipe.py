@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import Annotated
@@ -72,4 +73,5 @@ def find_recipe(name: str | Path) -> ReferenceRecipe:
 
 def make_engine(settings: Settings) -> Engine:
     """The engine that these settings name."""
-    return {"espresso": EspressoEngine, "gpaw": GpawEngine}[settings.engine]()
+    engines: dict[str, Callable[[], Engine]] = {"espresso": EspressoEngine, "gpaw": GpawEngine}
+    return engines[settings.engine]()

@@ -58,7 +58,7 @@ class EspressoEngine:
         return f"Quantum ESPRESSO {_version()}"
 
     def label(self, structure: Structure, settings: Settings, folder: Path) -> Label:
-        """SCF on a grid that suits the space group, then the ELF, smoothed, on the grid of the label. See :meth:`Engine.label`."""
+        """SCF on a grid that suits the space group, then the ELF on the grid of the label. See :meth:`Engine.label`."""
         if settings.pseudopotential not in LABEL_SETS:
             raise EngineError(
                 f"the ELF of pp.x needs a norm-conserving set ({', '.join(sorted(LABEL_SETS))}); "
