@@ -54,10 +54,7 @@ def outside_cores(structure: Structure, grid: Grid, scale: float = 1.0) -> Bool[
     Raises:
         ElfzooError: an element without a radius, a grid on another lattice, or a negative scale.
     """
-    if not np.allclose(grid.lattice, structure.lattice.matrix, atol=1e-4):
-        raise ElfzooError(
-            f"the grid's lattice {grid.lattice.tolist()} is not the structure's {structure.lattice.matrix.tolist()}"
-        )
+    grid.require_cell_of(structure)
     if not (np.isfinite(scale) and scale >= 0):
         raise ElfzooError(f"the scale of core radii must be zero or more; got {scale}")
     outside = np.ones(grid.size, dtype=bool)

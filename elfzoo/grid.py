@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
+from pymatgen.core import Structure
 from scipy.fft import next_fast_len
 
 from elfzoo.errors import ElfzooError
@@ -97,6 +98,14 @@ class Grid:
             points = int(np.ceil(max(lengths[partner] for partner in partners) / spacing / step - 1e-9))
             shape.append(step * int(next_fast_len(points, real=True)))
         return cls((shape[0], shape[1], shape[2]), lattice)
+
+    def require_cell_of(self, structure: Structure) -> None:
+        """Raise :class:`ElfzooError` unless this is a grid on the structure's cell, within 1e-4 Å."""
+        if not np.allclose(self.lattice, structure.lattice.matrix, atol=1e-4):
+            raise ElfzooError(
+                f"the grid's lattice {np.round(self.lattice, 4).tolist()} is not the structure's "
+                f"{np.round(structure.lattice.matrix, 4).tolist()}"
+            )
 
     @property
     def size(self) -> int:

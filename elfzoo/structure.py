@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from pymatgen.core import DummySpecies, Structure
 from elfzoo.errors import StructureError
 from elfzoo.periodic import probe_edges
 
-__all__ = ["as_structure", "check_structure", "read_structures"]
+__all__ = ["as_structure", "check_structure", "read_structures", "structure_from"]
 
 MIN_DISTANCE = 0.2  # angstrom; nothing bonds below 0.5, and a field there means nothing
+MAX_EDGE = 1e4  # angstrom; beyond any cell that is computed, a damaged number
 MIN_VOLUME = 0.3  # cubic angstrom per atom; hydrogen at 10 TPa has about 0.6
 
 
@@ -160,21 +162,52 @@ def _select(structures: list[Structure], index: str) -> Iterator[Structure]:
 def _from_ase(atoms: Any) -> Structure:
     if not all(atoms.pbc) and abs(np.linalg.det(np.asarray(atoms.cell))) < 1e-6:
         raise StructureError(f"{atoms.get_chemical_formula()} has no periodic cell; put it into a box first")
-    return _build(np.array(atoms.cell), atoms.numbers, atoms.positions)
+    return structure_from(np.array(atoms.cell), atoms.numbers, atoms.positions, cartesian=True)
 
 
 def _from_pyg(data: Any) -> Structure:
-    arrays = (data.cell.reshape(3, 3), data.z, data.pos)
-    return _build(*(a.detach().cpu().double().numpy() for a in arrays))
+    cell, numbers, positions = (a.detach().cpu().numpy() for a in (data.cell.reshape(3, 3), data.z, data.pos))
+    return structure_from(cell, numbers, positions, cartesian=True)
 
 
-def _build(lattice: Any, numbers: Any, positions: Any) -> Structure:
-    """Structure from rows in Å, checked before pymatgen divides by the volume."""
-    if not (np.isfinite(lattice).all() and np.isfinite(positions).all()):
-        raise StructureError("structure has NaN or infinite lattice vectors or coordinates")
+def structure_from(
+    lattice: np.ndarray, numbers: np.ndarray | Sequence[int], coords: np.ndarray, cartesian: bool = False
+) -> Structure:
+    """Structure from arrays, checked before pymatgen divides by the volume.
+
+    Args:
+        lattice: (3, 3) lattice vectors as rows, Å.
+        numbers: (atoms,) atomic numbers.
+        coords: (atoms, 3) fractional coordinates, or positions in Å where ``cartesian``.
+        cartesian: what ``coords`` are.
+
+    Raises:
+        StructureError: shapes that do not fit, NaN, a cell without volume, or numbers that are no elements.
+    """
+    numbers = np.asarray(numbers)
+    _refuse_arrays(lattice, numbers, coords)
+    lattice, coords = lattice.astype(np.float64), coords.astype(np.float64)
+    if not (np.isfinite(lattice).all() and np.isfinite(coords).all()):
+        raise StructureError("the lattice vectors or coordinates hold NaN or infinite numbers")
+    if np.abs(lattice).max() > MAX_EDGE:
+        raise StructureError(f"a lattice vector of {np.abs(lattice).max():.3g} Å; expected at most {MAX_EDGE:.0f} Å")
     if abs(np.linalg.det(lattice)) < 1e-9:
-        raise StructureError(f"structure has a cell without volume: {np.asarray(lattice).tolist()}")
-    unknown = sorted({int(z) for z in numbers if not 1 <= int(z) <= 118})
+        raise StructureError(f"the cell has no volume: {lattice.tolist()}")
+    unknown = sorted({int(z) for z in numbers if not 1 <= z <= 118})
     if unknown:
         raise StructureError(f"atomic numbers {unknown} are no elements; expected 1 to 118")
-    return Structure(lattice, [int(z) for z in numbers], positions, coords_are_cartesian=True)
+    return Structure(lattice, [int(z) for z in numbers], coords, coords_are_cartesian=cartesian)
+
+
+def _refuse_arrays(lattice: np.ndarray, numbers: np.ndarray, coords: np.ndarray) -> None:
+    kinds = lattice.dtype.kind + numbers.dtype.kind + coords.dtype.kind
+    if not re.fullmatch("[fiu][iu][fiu]", kinds):
+        raise StructureError(
+            f"lattice, atomic numbers and coordinates of types {lattice.dtype}, {numbers.dtype}, {coords.dtype}; "
+            "expected floats, integers and floats"
+        )
+    if numbers.ndim != 1 or lattice.shape != (3, 3) or coords.shape != (*numbers.shape, 3):
+        raise StructureError(
+            f"lattice {lattice.shape}, coordinates {coords.shape} and atomic numbers {numbers.shape}; expected (3, 3), "
+            "(atoms, 3) and (atoms,)"
+        )

@@ -36,7 +36,7 @@ def _root() -> None:
 
 
 def list_recipes() -> None:
-    """List the recipes: data set, engine, number of candidates."""
+    """List the recipes: data set, engine, and what it makes."""
     from elfzoo.reference.recipe import find_recipe, recipe_names
 
     for name in recipe_names():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -11,57 +10,13 @@ from typing import Any
 import numpy as np
 from pymatgen.core import Element, Structure
 
-from elfzoo.errors import ElfzooError, StructureError
+from elfzoo.errors import ElfzooError
 from elfzoo.field import Field, Recipe
 from elfzoo.io.text import Head
 
-__all__ = ["atomic_numbers", "field_from", "pack_meta", "read_title", "structure_from", "title"]
+__all__ = ["atomic_numbers", "field_from", "pack_meta", "read_title", "title"]
 
-MAX_EDGE = 1e4  # angstrom; beyond any cell that is computed, a damaged number
 SIGNATURE = "elfzoo "  # a comment line that begins so continues with JSON
-
-
-def structure_from(
-    lattice: np.ndarray, numbers: np.ndarray | Sequence[int], coords: np.ndarray, cartesian: bool = False
-) -> Structure:
-    """Structure from whatever a file holds.
-
-    Args:
-        lattice: (3, 3) lattice vectors as rows, Å.
-        numbers: (atoms,) atomic numbers.
-        coords: (atoms, 3) fractional coordinates, or positions in Å where ``cartesian``.
-        cartesian: what ``coords`` are.
-
-    Raises:
-        StructureError: shapes that do not fit, NaN, a cell without volume, or numbers that are no elements.
-    """
-    numbers = np.asarray(numbers)
-    _refuse_arrays(lattice, numbers, coords)
-    lattice, coords = lattice.astype(np.float64), coords.astype(np.float64)
-    if not (np.isfinite(lattice).all() and np.isfinite(coords).all()):
-        raise StructureError("the lattice vectors or coordinates hold NaN or infinite numbers")
-    if np.abs(lattice).max() > MAX_EDGE:
-        raise StructureError(f"a lattice vector of {np.abs(lattice).max():.3g} Å; expected at most {MAX_EDGE:.0f} Å")
-    if abs(np.linalg.det(lattice)) < 1e-9:
-        raise StructureError(f"the cell has no volume: {lattice.tolist()}")
-    unknown = sorted({int(z) for z in numbers if not 1 <= z <= 118})
-    if unknown:
-        raise StructureError(f"atomic numbers {unknown} are no elements; expected 1 to 118")
-    return Structure(lattice, [int(z) for z in numbers], coords, coords_are_cartesian=cartesian)
-
-
-def _refuse_arrays(lattice: np.ndarray, numbers: np.ndarray, coords: np.ndarray) -> None:
-    kinds = lattice.dtype.kind + numbers.dtype.kind + coords.dtype.kind
-    if not re.fullmatch("[fiu][iu][fiu]", kinds):
-        raise StructureError(
-            f"lattice, atomic numbers and coordinates of types {lattice.dtype}, {numbers.dtype}, {coords.dtype}; "
-            "expected floats, integers and floats"
-        )
-    if numbers.ndim != 1 or lattice.shape != (3, 3) or coords.shape != (*numbers.shape, 3):
-        raise StructureError(
-            f"lattice {lattice.shape}, coordinates {coords.shape} and atomic numbers {numbers.shape}; expected (3, 3), "
-            "(atoms, 3) and (atoms,)"
-        )
 
 
 def atomic_numbers(head: Head, symbols: Sequence[str]) -> list[int]:

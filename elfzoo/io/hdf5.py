@@ -13,8 +13,9 @@ import numpy as np
 
 from elfzoo.errors import ElfzooError, FieldFileError
 from elfzoo.field import Field
-from elfzoo.io.content import field_from, pack_meta, structure_from
+from elfzoo.io.content import field_from, pack_meta
 from elfzoo.io.files import read_bytes, write_bytes
+from elfzoo.structure import structure_from
 
 __all__ = ["read", "write"]
 

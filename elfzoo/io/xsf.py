@@ -16,9 +16,10 @@ from pymatgen.core import Element, Structure
 
 from elfzoo.errors import ElfzooError, FieldFileError
 from elfzoo.field import Field
-from elfzoo.io.content import atomic_numbers, field_from, read_title, structure_from, title
+from elfzoo.io.content import atomic_numbers, field_from, read_title, title
 from elfzoo.io.files import write_bytes
 from elfzoo.io.text import Head, number_lines
+from elfzoo.structure import structure_from
 
 __all__ = ["read", "write"]
 

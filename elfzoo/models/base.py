@@ -117,10 +117,7 @@ class Model(nn.Module, ABC):
     def _grid(self, structure: Structure, grid: Any, spacing: float, symmetry: bool) -> Grid:
         lattice = structure.lattice.matrix
         if isinstance(grid, Grid):
-            if not np.allclose(grid.lattice, lattice, atol=1e-4):
-                raise ElfzooError(
-                    f"the grid's lattice {grid.lattice.tolist()} is not the structure's {lattice.tolist()}"
-                )
+            grid.require_cell_of(structure)
             return grid
         if grid is not None:
             return Grid(tuple(grid), lattice)  # type: ignore[arg-type]

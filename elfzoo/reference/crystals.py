@@ -15,7 +15,6 @@ from pymatgen.core import Structure
 from elfzoo.config import config_class
 from elfzoo.errors import ElfzooError
 from elfzoo.reference.candidate import Candidate, StructureSource
-from elfzoo.reference.engines import EngineError
 
 __all__ = ["CrystalSource", "random_crystal"]
 
@@ -47,6 +46,10 @@ class CrystalSource(StructureSource):
     shortest_distance: float = 0.45
     seed: int = 2026
 
+    def prepare(self, out: Path, workers: int = 1, show_progress: bool | None = None) -> None:
+        """Nothing is made, but a missing PyXtal is one error here rather than one for each candidate."""
+        _pyxtal()
+
     def candidates(self, out: Path) -> list[Candidate]:
         """Archetypes first, then cubic and hexagonal in turn; a name is ``{system}_{number}``."""
         plans: dict[str, list[tuple[tuple[int, ...], int]]] = {system: [] for system in SYSTEMS}
@@ -75,7 +78,7 @@ class CrystalSource(StructureSource):
             structure = random_crystal(int(rng.choice(groups)), size, rng, self.volume_per_atom)
             if structure is not None and _shortest_distance(structure) > self.shortest_distance:
                 return structure
-        raise EngineError(f"no crystal of {size} atoms in the space groups {groups} after {ATTEMPTS} attempts")
+        raise ElfzooError(f"no crystal of {size} atoms in the space groups {groups} after {ATTEMPTS} attempts")
 
 
 def random_crystal(group: int, size: int, rng: np.random.Generator, volume_per_atom: float) -> Structure | None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,9 +58,18 @@ class Trajectory:
 
     @classmethod
     def load(cls, path: Path) -> Trajectory:
-        """Read what :meth:`save` wrote."""
-        with np.load(path, allow_pickle=False) as data:
-            return cls(**{key: data[key].astype(np.float64) for key in data.files})
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            ElfzooError: missing, damaged, or not a trajectory.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as data:
+                return cls(**{key: data[key].astype(np.float64) for key in data.files})
+        except OSError as error:
+            raise ElfzooError(f"cannot read the trajectory {path}: {error.strerror or error}") from error
+        except (ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+            raise ElfzooError(f"{path} is damaged or no trajectory; delete it and run again: {error}") from error
 
 
 def run_dynamics(
@@ -76,14 +88,20 @@ def run_dynamics(
         atoms: even number of H in a cube.
         volume_per_atom: Å³.
         temperature: K.
-        duration: fs.
+        duration: fs, cut to whole frames, each EVERY steps of STEP after the one before; the first is one of these
+            after the start.
         seed: of start, velocities and thermostat.
         stop_at_collision: end there instead of raising: the last frame is then one that the potential should learn.
 
     Raises:
-        ElfzooError: two atoms came closer than the potential can know about.
+        ElfzooError: no even number of atoms, a duration shorter than one frame, two atoms that came closer than the
+            potential can know about, or forces that are not finite.
     """
-    torch.set_num_threads(1)
+    steps = int(duration / STEP / EVERY + 1e-6)
+    if atoms < 2 or atoms % 2 or steps < 1:
+        raise ElfzooError(
+            f"dynamics need an even number of atoms and at least {EVERY * STEP} fs; got {atoms} and {duration} fs"
+        )
     rng = np.random.default_rng(seed)
     lattice, positions = molecular_fluid(atoms // 2, volume_per_atom, temperature, rng)
     system = Atoms(f"H{atoms}", positions=positions, cell=lattice, pbc=True, calculator=PotentialCalculator(potential))
@@ -91,26 +109,44 @@ def run_dynamics(
     Stationary(system)
     motion = Bussi(system, STEP * units.fs, temperature, THERMOSTAT * units.fs, rng=rng)
     rows: list[tuple[np.ndarray, float, float, float, float]] = []
-    for _ in range(int(duration / STEP / EVERY)):
-        motion.run(EVERY)
-        rows.append(_row(system, motion, len(rows)))
-        closest = _closest(rows[-1][0], lattice)
-        if closest < CLOSEST and stop_at_collision:
-            break
-        if closest < CLOSEST:
-            raise ElfzooError(
-                f"in the dynamics with seed {seed} two atoms came to {closest:.2f} Å: "
-                "the potential was not fitted well enough there"
-            )
+    with _one_thread():
+        for _ in range(steps):
+            motion.run(EVERY)
+            rows.append(_row(system, motion, len(rows)))
+            closest = _closest(rows[-1][0], lattice)
+            if closest < CLOSEST and stop_at_collision:
+                break
+            if closest < CLOSEST:
+                raise ElfzooError(
+                    f"in the dynamics with seed {seed} two atoms came to {closest:.2f} Å after {rows[-1][1]:.0f} fs: "
+                    "the potential was not fitted well enough there"
+                )
     columns = [np.array(column) for column in zip(*rows, strict=True)]
     return Trajectory(lattice, *columns)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """So small a calculation is slower on several threads, and runs side by side would fight for the cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def pair_distribution(
     frames: Float[np.ndarray, "frames atoms 3"], lattice: Float[np.ndarray, "3 3"], bins: int = 100
 ) -> tuple[Float[np.ndarray, " bins"], Float[np.ndarray, " bins"]]:
-    """Radii, Å, up to half the edge of the cube, and g(r) averaged over the frames."""
-    edge, atoms = float(lattice[0, 0]), frames.shape[1]
+    """Radii, Å, up to half the edge of the cube, and g(r) averaged over the frames.
+
+    Raises:
+        ElfzooError: the cell is no cube along the axes, there are no frames, or fewer than two atoms.
+    """
+    edge, atoms = _edge(lattice), frames.shape[1]
+    if len(frames) == 0 or atoms < 2:
+        raise ElfzooError(f"g(r) needs frames of two atoms or more; got {len(frames)} frames of {atoms}")
     edges = np.linspace(0, edge / 2, bins + 1)
     upper = np.triu_indices(atoms, 1)
     counts = np.zeros(bins)
@@ -132,9 +168,16 @@ def _row(system: Atoms, motion: Bussi, index: int) -> tuple[np.ndarray, float, f
 
 
 def _closest(positions: np.ndarray, lattice: np.ndarray) -> float:
-    edge = lattice[0, 0]
+    edge = _edge(lattice)
     apart = positions[:, None] - positions[None]
     apart -= edge * np.round(apart / edge)
     distance = np.sqrt((apart**2).sum(-1))
     np.fill_diagonal(distance, np.inf)
     return float(distance.min())
+
+
+def _edge(lattice: np.ndarray) -> float:
+    edge = float(lattice[0, 0])
+    if not np.allclose(lattice, edge * np.eye(3), atol=1e-9 * edge):
+        raise ElfzooError(f"expected a cube along the axes; got the lattice {lattice.round(4).tolist()}")
+    return edge

@@ -19,19 +19,24 @@ import numpy as np
 import torch
 from ase.calculators.calculator import Calculator, all_changes
 from jaxtyping import Float, Int
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from elfzoo.config import config_class, parse, to_dict
-from elfzoo.errors import WeightsError
+from elfzoo.errors import ElfzooError, WeightsError
 from elfzoo.io.files import write_bytes
 from elfzoo.periodic import probe_edges
 from elfzoo.progress import progress_bar
-from elfzoo.transforms.power_spectrum import PowerSpectrumConfig, power_spectrum
+from elfzoo.transforms.power_spectrum import PowerSpectrumConfig, angular_functions, contract, radial_functions
 
-__all__ = ["FitConfig", "Frame", "Potential", "PotentialCalculator", "PotentialConfig", "fit"]
+__all__ = ["FitConfig", "Frame", "Potential", "PotentialCalculator", "PotentialConfig", "evaluate", "fit", "neighbours"]
 
 SKIN = 0.6  # angstrom
+COULOMB = 14.399645  # eV Å
+SCREENING = 0.8854 * 0.529177 / 2  # Å, of two protons
+ZBL = ((0.18175, 3.19980), (0.50986, 0.94229), (0.28022, 0.40290), (0.02817, 0.20162))
+FADE = (0.5, 1.0)  # Å
 
 
 @config_class
@@ -98,16 +103,24 @@ class Potential(nn.Module):
         self.network = nn.Sequential(*layers, nn.Linear(widths[-1], 1))
 
     def features(
+        self, vectors: Float[Tensor, "near 3"], centre: Int[Tensor, " near"], atoms: int
+    ) -> Float[Tensor, "atoms features"]:
+        """Power spectrum of the neighbours of each atom; edges as :meth:`near` gives them."""
+        descriptor = self.config.descriptor
+        radial, angular = radial_functions(vectors, descriptor), angular_functions(vectors, descriptor)
+        return contract(_sum_products(radial, angular, centre, atoms), descriptor)
+
+    def near(
         self,
         positions: Float[Tensor, "atoms 3"],
         centre: Int[Tensor, " edges"],
         other: Int[Tensor, " edges"],
         shift: Float[Tensor, "edges 3"],
-    ) -> Float[Tensor, "atoms features"]:
-        """Power spectrum of the neighbours of each atom, itself excluded."""
+    ) -> tuple[Float[Tensor, "near 3"], Int[Tensor, " near"]]:
+        """Vectors to the neighbours, Å, and their centres: those edges of a list with a skin that count now."""
         vectors = positions[other] + shift - positions[centre]
-        ones = torch.ones(len(vectors), 1, dtype=vectors.dtype)
-        return power_spectrum(vectors, ones, centre, len(positions), self.config.descriptor)
+        near = (vectors.detach().square().sum(dim=1) < self.config.r_cut**2).nonzero()[:, 0]
+        return vectors[near], centre[near]
 
     def forward(
         self,
@@ -116,9 +129,16 @@ class Potential(nn.Module):
         other: Int[Tensor, " edges"],
         shift: Float[Tensor, "edges 3"],
     ) -> Float[Tensor, " atoms"]:
-        """Energies of the atoms, eV."""
-        features = (self.features(positions, centre, other, shift) - self.mean) / self.scale
-        return self.network(features)[:, 0] + self.offset
+        """Energies of the atoms, eV: what the network learns, on top of the repulsion of the nuclei.
+
+        Args:
+            positions: Å.
+            centre, other, shift: edges, ordered by centre, as :func:`neighbours` gives them.
+        """
+        vectors, centre = self.near(positions, centre, other, shift)
+        features = (self.features(vectors, centre, len(positions)) - self.mean) / self.scale
+        learned = self.network(features)[:, 0] + self.offset
+        return learned.index_add(0, centre, nuclear_repulsion(vectors.norm(dim=1)))
 
     def save(self, path: Path) -> None:
         """Write weights and configuration into one safetensors file, whole or not at all."""
@@ -130,29 +150,70 @@ class Potential(nn.Module):
         """Read what :meth:`save` wrote.
 
         Raises:
-            WeightsError: missing, damaged, or not a potential.
+            WeightsError: missing, truncated, or not a potential.
         """
         try:
             content = path.read_bytes()
+            tensors = load(content)  # first, because it finds every truncation
             header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
             potential = cls(parse(PotentialConfig, json.loads(header["__metadata__"]["config"]), where=str(path)))
-            potential.load_state_dict(load(content))
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise WeightsError(f"{path} is no potential: {error}") from error
-        except Exception as error:  # safetensors has its own exception
-            raise WeightsError(f"{path} is damaged: {error}") from error
+            potential.load_state_dict(tensors)
+        except OSError as error:
+            raise WeightsError(f"cannot read the potential {path}: {error.strerror or error}") from error
+        except SafetensorError as error:
+            raise WeightsError(f"{path} is truncated or no safetensors file: {error}") from error
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise WeightsError(f"{path} is no potential as `elfzoo reference fit` writes them: {reason}") from error
         return potential.eval()
 
 
-def neighbours(positions: np.ndarray, lattice: np.ndarray, r_cut: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Edges (centre, other, shift) of atoms closer than ``r_cut``, periodic images included, an atom and itself not."""
-    centre, other, shift = probe_edges(positions, positions, lattice, r_cut)
+def nuclear_repulsion(distances: Float[Tensor, " edges"]) -> Float[Tensor, " edges"]:
+    """Half of the screened Coulomb energy of two protons, eV, faded out between 0.5 and 1 Å.
+
+    Ziegler, Biersack and Littmark's universal screening. It keeps atoms apart where no DFT frame tells the network to.
+    """
+    inside = distances.clamp(max=FADE[1])
+    x = inside / SCREENING
+    screening = sum((a * torch.exp(-b * x) for a, b in ZBL), start=torch.zeros_like(x))
+    fall = ((FADE[1] - inside) / (FADE[1] - FADE[0])).clamp(0, 1)
+    return 0.5 * COULOMB / inside * screening * fall**2 * (3 - 2 * fall)
+
+
+def neighbours(
+    positions: Float[np.ndarray, "atoms 3"], lattice: Float[np.ndarray, "3 3"], r_cut: float
+) -> tuple[Int[Tensor, " edges"], Int[Tensor, " edges"], Float[Tensor, "edges 3"]]:
+    """Edges of atoms closer than ``r_cut`` (Å), periodic images included, an atom and itself not.
+
+    Returns:
+        ``(centre, other, shift)``, ordered by centre: the vector from centre to neighbour is
+        ``positions[other] + shift - positions[centre]``, shift in Å, float64.
+    """
+    other, centre, shift = probe_edges(positions, positions, lattice, r_cut)
     keep = (centre != other) | (np.abs(shift).max(axis=1, initial=0.0) > 1e-6)
     return (
         torch.from_numpy(np.ascontiguousarray(centre[keep], dtype=np.int64)),
         torch.from_numpy(np.ascontiguousarray(other[keep], dtype=np.int64)),
-        torch.from_numpy(np.ascontiguousarray(shift[keep])).float(),
+        torch.from_numpy(np.ascontiguousarray(shift[keep])),
     )
+
+
+def _sum_products(
+    radial: Float[Tensor, "edges n"], angular: Float[Tensor, "edges lm"], centre: Int[Tensor, " edges"], atoms: int
+) -> Float[Tensor, "atoms n lm"]:
+    """Sum over the edges of each centre, in whose order they come, of the products radial x angular.
+
+    Rows of one centre go side by side, filled up with zeros, and a matrix product adds them: four times as fast as
+    adding the products themselves.
+    """
+    counts = torch.bincount(centre, minlength=atoms)
+    width = int(counts.max())
+    slot = centre * width + torch.arange(len(centre)) - (counts.cumsum(0) - counts)[centre]
+    left, right = (
+        rows.new_zeros(atoms * width, rows.shape[1]).index_copy(0, slot, rows).reshape(atoms, width, rows.shape[1])
+        for rows in (radial, angular)
+    )
+    return left.transpose(1, 2) @ right
 
 
 @dataclass(frozen=True)
@@ -172,7 +233,6 @@ def fit(
     val: Sequence[Frame],
     config: PotentialConfig,
     how: FitConfig,
-    start: Potential | None = None,
     show_progress: bool | None = None,
 ) -> tuple[Potential, dict[str, float]]:
     """Fit a potential; the weights of the epoch with the smallest force error on ``val`` are kept.
@@ -180,12 +240,16 @@ def fit(
     Returns:
         The potential, and its errors on ``val``: ``force_rmse`` and ``force_rms`` (of the DFT forces) in eV/Å,
         ``force_correlation``, ``energy_rmse`` in eV per atom, offset removed.
+
+    Raises:
+        ElfzooError: no frames to train or none to validate with.
     """
+    if not train or not val:
+        raise ElfzooError(f"a fit needs frames to train and to validate; got {len(train)} and {len(val)}")
     torch.manual_seed(how.seed)
-    potential = start or Potential(config)
+    potential = Potential(config)
     edges = {id(f): neighbours(f.positions, f.lattice, config.r_cut) for f in (*train, *val)}
-    if start is None:
-        _standardise(potential, train, edges)
+    _standardise(potential, train, edges)
     optimiser = torch.optim.AdamW(potential.parameters(), lr=how.learning_rate, weight_decay=1e-4)
     steps = how.epochs * -(-len(train) // how.batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, how.learning_rate, total_steps=steps, pct_start=0.1)
@@ -227,7 +291,9 @@ def evaluate(potential: Potential, frames: Sequence[Frame], edges: dict[int, Any
 
 def _standardise(potential: Potential, frames: Sequence[Frame], edges: dict[int, Any]) -> None:
     with torch.no_grad():
-        rows = torch.cat([potential.features(torch.from_numpy(f.positions).float(), *edges[id(f)]) for f in frames])
+        batches = [_batch([frame], edges) for frame in frames]
+        edges_near = [potential.near(b.positions, b.centre, b.other, b.shift) for b in batches]
+        rows = torch.cat([potential.features(*e, len(f.forces)) for e, f in zip(edges_near, frames, strict=True)])
         potential.mean.copy_(rows.mean(0))
         potential.scale.copy_(rows.std(0).clamp_min(1e-3 * rows.std(0).max()))
         potential.offset.fill_(float(np.mean([f.energy / len(f.forces) for f in frames])))
@@ -241,7 +307,7 @@ def _batch(frames: Sequence[Frame], edges: dict[int, Any]) -> _Batch:
         positions=torch.cat([torch.from_numpy(f.positions).float() for f in frames]),
         centre=torch.cat([p[0] + int(s) for p, s in zip(parts, starts, strict=True)]),
         other=torch.cat([p[1] + int(s) for p, s in zip(parts, starts, strict=True)]),
-        shift=torch.cat([p[2] for p in parts]),
+        shift=torch.cat([p[2] for p in parts]).float(),
         owner=torch.repeat_interleave(torch.arange(len(frames)), torch.tensor(sizes)),
         atoms=torch.tensor(sizes, dtype=torch.float32),
         energy=torch.tensor([f.energy for f in frames], dtype=torch.float32),
@@ -275,21 +341,39 @@ class PotentialCalculator(Calculator):
     def __init__(self, potential: Potential):
         super().__init__()
         self.potential = potential
-        self._reference: np.ndarray | None = None
+        self._listed: tuple[np.ndarray, np.ndarray] | None = None
         self._edges: tuple[Tensor, Tensor, Tensor] | None = None
 
     def calculate(
         self, atoms: Any = None, properties: Sequence[str] = ("energy",), system_changes: Sequence[str] = all_changes
     ) -> None:
-        """Energy, eV, and forces, eV/Å; positions must not be wrapped between calls."""
+        """Energy, eV, and forces, eV/Å.
+
+        Raises:
+            ElfzooError: not hydrogen, not periodic along all three axes, or atoms so close that forces are not finite.
+        """
         super().calculate(atoms, properties, system_changes)
-        positions, lattice = self.atoms.get_positions(), np.array(self.atoms.cell)
-        moved = np.inf if self._reference is None else np.abs(positions - self._reference).max() * np.sqrt(3)
-        if moved > SKIN / 2 or "cell" in system_changes or "numbers" in system_changes:
-            self._edges = neighbours(positions, lattice, self.potential.config.r_cut + SKIN)
-            self._reference = positions.copy()
-        assert self._edges is not None
-        x = torch.from_numpy(positions).float().requires_grad_(True)
-        energy = self.potential(x, *self._edges).sum()
-        (gradient,) = torch.autograd.grad(energy, x)
-        self.results = {"energy": float(energy.detach()), "forces": -gradient.double().numpy()}
+        if not (self.atoms.pbc.all() and (self.atoms.numbers == 1).all()):
+            raise ElfzooError(f"the potential knows periodic hydrogen only; got {self.atoms}")
+        centre, other, shift = self._neighbours(self.atoms.get_positions(), np.array(self.atoms.cell))
+        x = torch.from_numpy(self.atoms.get_positions()).to(shift).requires_grad_(True)
+        atomic = self.potential(x, centre, other, shift)
+        (gradient,) = torch.autograd.grad(atomic.sum(), x)
+        if not gradient.isfinite().all():
+            raise ElfzooError("the potential gives forces that are not finite: atoms lie upon each other")
+        energy = float(atomic.detach().double().sum())  # 7000 eV of 500 atoms leave single precision 5e-4 eV
+        self.results = {"energy": energy, "forces": -gradient.double().numpy()}
+
+    def _neighbours(self, positions: np.ndarray, lattice: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+        """The list at hand, or a new one where an atom came so far that a neighbour may be missing."""
+        if self._edges is None or self._listed is None or not _within_skin(positions, lattice, *self._listed):
+            centre, other, shift = neighbours(positions, lattice, self.potential.config.r_cut + SKIN)
+            self._edges, self._listed = (centre, other, shift.to(self.potential.mean)), (positions, lattice)
+        return self._edges
+
+
+def _within_skin(positions: np.ndarray, lattice: np.ndarray, old: np.ndarray, old_lattice: np.ndarray) -> bool:
+    """Whether a list made at the old positions and lattice still holds every pair within the cutoff."""
+    if positions.shape != old.shape or not np.array_equal(lattice, old_lattice):
+        return False
+    return bool(((positions - old) ** 2).sum(axis=1).max() <= (SKIN / 2) ** 2)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from elfzoo.field import Field, Recipe
 from elfzoo.reference.candidate import Candidate
 from elfzoo.reference.engines import Label, Relaxation
 from elfzoo.reference.engines.base import k_spacing
+from elfzoo.reference.molecular import BOLTZMANN
 from elfzoo.reference.recipe import ReferenceRecipe
 
-__all__ = ["BOLTZMANN", "kinetic_pressure", "reference_field"]
+__all__ = ["kinetic_pressure", "reference_field"]
 
-BOLTZMANN = 8.617333262e-5  # eV/K
 EV_PER_A3 = 160.21766208  # GPa
 
 
@@ -23,23 +22,18 @@ def kinetic_pressure(temperature: float, volume_per_atom: float) -> float:
 
 
 def reference_field(
-    label: Label,
-    candidate: Candidate,
-    recipe: ReferenceRecipe,
-    relaxation: Relaxation | None,
-    temperature: float | None,
+    label: Label, candidate: Candidate, recipe: ReferenceRecipe, relaxation: Relaxation | None
 ) -> Field:
     """The field of a label with its record in ``meta``.
 
     Args:
         label: what the engine gave.
-        candidate: what was asked for.
+        candidate: what was asked for; its fact ``temperature_K``, if any, is that of the ions.
         recipe: what it was made by.
         relaxation: what came before the label, if anything.
-        temperature: of the ions, K; None for a structure at rest.
     """
     settings, structure = recipe.label, label.structure
-    engine = str(label.facts["engine"])
+    temperature = candidate.facts.get("temperature_K")
     volume = structure.volume / len(structure)
     kinetic = kinetic_pressure(temperature, volume) if temperature else 0.0
     space_group, number = structure.get_space_group_info(symprec=1e-3)
@@ -70,16 +64,10 @@ def reference_field(
         "relaxation": _relaxation(relaxation),
         "recipe_hash": recipe.hash,
     }
-    recipe_name = Recipe.from_meta({"engine": engine, **settings_names(recipe)})
-    return Field(label.elf, structure, recipe=recipe_name, meta=meta)
+    return Field(label.elf, structure, recipe=Recipe.from_meta(meta), meta=meta)
 
 
-def settings_names(recipe: ReferenceRecipe) -> dict[str, str]:
-    """Functional and pseudopotential as a Recipe has them."""
-    return {"functional": recipe.label.functional, "pseudopotential": recipe.label.pseudopotential}
-
-
-def _relaxation(relaxation: Relaxation | None) -> Mapping[str, Any] | None:
+def _relaxation(relaxation: Relaxation | None) -> dict[str, Any] | None:
     if relaxation is None:
         return None
     return {"converged": relaxation.converged, "steps": relaxation.steps, **relaxation.facts}

@@ -8,14 +8,17 @@ there whole or not at all, so a run that was killed goes on where it stopped.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -23,21 +26,22 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
 from elfzoo.config import to_dict
-from elfzoo.errors import ElfzooError
+from elfzoo.errors import ElfzooError, UnknownNameError
 from elfzoo.io.files import write_bytes
 from elfzoo.io.symmetric import write_reference
 from elfzoo.progress import progress_bar
 from elfzoo.reference.candidate import Candidate
+from elfzoo.reference.check import NEAR, NEAR_VOLUME
 from elfzoo.reference.engines import Relaxation
 from elfzoo.reference.engines.process import stop_all
-from elfzoo.reference.recipe import ReferenceRecipe, make_engine
+from elfzoo.reference.recipe import ReferenceRecipe, find_recipe, make_engine
 from elfzoo.reference.record import reference_field
 from elfzoo.structure import check_structure
 from elfzoo.symmetry import standardise
 
 __all__ = ["Outcome", "Run"]
 
-VOLUME_WINDOW = 0.05  # relative; crystals further apart in volume per atom are different ones
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class Outcome:
 
 
 class Run:
-    """A recipe in a folder.
+    """A recipe in a folder. Nothing is written before :meth:`execute`.
 
     Args:
         recipe: what to make.
@@ -58,17 +62,17 @@ class Run:
         only: names of the candidates wanted; those that they need are made too. All of them by default.
 
     Raises:
-        ElfzooError: the folder holds the results of another recipe, or another run is at work in it.
+        ElfzooError: the folder holds the results of another recipe.
+        UnknownNameError: there is no candidate of a name in ``only``.
     """
 
     def __init__(self, recipe: ReferenceRecipe, out: Path, only: Sequence[str] | None = None):
         self.recipe, self.out = recipe, out.resolve()
         self.engine = make_engine(recipe.label)
-        for folder in ("relaxed", "failed", "work"):
-            (self.out / folder).mkdir(parents=True, exist_ok=True)
-        self._claim_recipe()
-        self.candidates = {c.name: c for c in recipe.source.candidates(self.out)}
+        self._refuse_other_recipe()
+        self.candidates = _by_name(recipe.source.candidates(self.out))
         self.wanted = self._wanted(only)
+        self._at_work: set[str] = set()  # being labelled
         self._structures = threading.Lock()  # pymatgen and PyXtal are not meant for threads
 
     def execute(self, workers: int = 1, retry: bool = False, show_progress: bool | None = None) -> Outcome:
@@ -81,17 +85,16 @@ class Run:
 
         Raises:
             EngineError: the engine is not installed.
+            ElfzooError: another run is at work in the folder, or nothing can be written there.
         """
         self.engine.version()
-        self.recipe.source.prepare(self.out, workers, show_progress)
-        if retry:
-            for record in (self.out / "failed").glob("*.json"):
-                record.unlink()
-        with _lock(self.out), progress_bar(self.recipe.dataset, len(self.wanted), show_progress) as advance:
-            shutil.rmtree(self.out / "work", ignore_errors=True)
-            (self.out / "work").mkdir()
-            advance(sum(self._settled(name) for name in self.wanted))
-            self._schedule(workers, lambda: advance(1))
+        self.out.mkdir(parents=True, exist_ok=True)
+        with _lock(self.out):
+            self._set_up(retry)
+            self.recipe.source.prepare(self.out, workers, show_progress)
+            with progress_bar(self.recipe.dataset, len(self.wanted), show_progress) as advance:
+                advance(sum(self._settled(name) for name in self.wanted))
+                self._schedule(workers, lambda: advance(1))
         return self.outcome()
 
     def outcome(self) -> Outcome:
@@ -104,25 +107,34 @@ class Run:
         """Why a candidate failed."""
         return str(json.loads(self._failure(name).read_text())["reason"])
 
+    def _set_up(self, retry: bool) -> None:
+        shutil.rmtree(self.out / "work", ignore_errors=True)
+        for folder in ("relaxed", "failed", "work"):
+            (self.out / folder).mkdir(exist_ok=True)
+        write_bytes(self.out / "recipe.yaml", [yaml.safe_dump(to_dict(self.recipe), sort_keys=False).encode()])
+        if retry:
+            for name in self.wanted:
+                self._failure(name).unlink(missing_ok=True)
+
     def _schedule(self, workers: int, done: Callable[[], None]) -> None:
-        """Start what is ready, in the order of the candidates, until nothing is left that can start."""
+        """Start what is ready, in the order of the candidates, until nothing is left."""
         waiting = [name for name in self.wanted if not self._settled(name)]
-        running: dict[Future[None], str] = {}
+        running: set[Future[None]] = set()
         pool = ThreadPoolExecutor(workers)
         try:
             while waiting or running:
                 for name in [n for n in waiting if self._ready(n)][: workers - len(running)]:
                     waiting.remove(name)
-                    running[pool.submit(self._process, self.candidates[name])] = name
-                if not running:  # what is left waits for something that failed
-                    break
+                    running.add(pool.submit(self._process, self.candidates[name]))
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    running.pop(future)
+                    running.remove(future)
                     future.result()
                     done()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            stop_all()
+            while not all(future.done() for future in running):  # each may be about to start its next program
+                stop_all()
+                time.sleep(0.05)
             raise
         finally:
             pool.shutdown(wait=True)
@@ -134,14 +146,17 @@ class Run:
             structure, relaxation = self._prepare(candidate, folder)
             if candidate.label:
                 self._compute(candidate, structure, relaxation, folder)
-        except ElfzooError as error:
-            self._record_failure(candidate.name, str(error))
+        except Exception as error:  # a night's run does not end at a fault that one structure shows
+            if _disk_is_full(error):
+                raise
+            self._record_failure(candidate.name, error)
         finally:
+            self._at_work.discard(candidate.name)
             shutil.rmtree(folder, ignore_errors=True)
 
     def _prepare(self, candidate: Candidate, folder: Path) -> tuple[Structure, Relaxation | None]:
         """The structure to label, from the folder where an earlier run left it."""
-        stored = self.out / "relaxed" / f"{candidate.name}.json"
+        stored = self._relaxed(candidate.name)
         if stored.exists():
             return _read_relaxed(stored)
         with self._structures:
@@ -163,64 +178,81 @@ class Run:
             return replace(relaxation, structure=standardise(relaxation.structure))
 
     def _compute(self, candidate: Candidate, structure: Structure, relaxation: Relaxation | None, folder: Path) -> None:
-        if relaxation is not None:
-            with self._structures:
-                self._refuse_copy(candidate, structure)
-        label = self.engine.label(structure, self.recipe.label, folder)
-        temperature = candidate.facts.get("temperature_K")
         with self._structures:
-            field = reference_field(label, candidate, self.recipe, relaxation, temperature)
-            write_reference(field, self._label(candidate.name))
+            if relaxation is not None:
+                self._refuse_copy(candidate, structure)
+            self._at_work.add(candidate.name)
+        label = self.engine.label(structure, self.recipe.label, folder)
+        with self._structures:
+            write_reference(reference_field(label, candidate, self.recipe, relaxation), self._label(candidate.name))
 
     def _refuse_copy(self, candidate: Candidate, structure: Structure) -> None:
-        """Random crystals may relax to the same one: the first in the list stays."""
-        names = list(self.candidates)
-        for name in names[: names.index(candidate.name)]:
-            if self.candidates[name].group == candidate.group or not (self.out / "relaxed" / f"{name}.json").exists():
-                continue
-            if _same(structure, self._structure_of(name)):
+        """Random crystals may relax to the same one: the first to be labelled stays."""
+        for name, other in self.candidates.items():
+            kept = self._relaxed(name).exists() and (name in self._at_work or self._label(name).exists())
+            if kept and other.group != candidate.group and _same(structure, self._structure_of(name)):
                 raise ElfzooError(f"the same crystal as {name}")
 
     def _structure_of(self, name: str) -> Structure:
-        return _read_relaxed(self.out / "relaxed" / f"{name}.json")[0]
+        if not self._relaxed(name).exists():
+            raise ElfzooError(f"needs {name}, " + ("which failed" if self._failure(name).exists() else "which is gone"))
+        return _read_relaxed(self._relaxed(name))[0]
 
     def _ready(self, name: str) -> bool:
-        return all((self.out / "relaxed" / f"{need}.json").exists() for need in self.candidates[name].needs)
+        return all(self._relaxed(need).exists() or self._settled(need) for need in self.candidates[name].needs)
 
     def _settled(self, name: str) -> bool:
-        done = self._label(name) if self.candidates[name].label else self.out / "relaxed" / f"{name}.json"
+        done = self._label(name) if self.candidates[name].label else self._relaxed(name)
         return done.exists() or self._failure(name).exists()
 
     def _label(self, name: str) -> Path:
         return self.out / f"{name}.npz"
 
+    def _relaxed(self, name: str) -> Path:
+        return self.out / "relaxed" / f"{name}.json"
+
     def _failure(self, name: str) -> Path:
         return self.out / "failed" / f"{name}.json"
 
-    def _record_failure(self, name: str, reason: str) -> None:
-        record = {"name": name, "reason": reason, "recipe_hash": self.recipe.hash}
+    def _record_failure(self, name: str, error: Exception) -> None:
+        record = {"name": name, "reason": str(error), "recipe_hash": self.recipe.hash}
+        if not isinstance(error, ElfzooError):
+            record["reason"] = traceback.format_exception_only(error)[-1].strip()
+            record["traceback"] = "".join(traceback.format_exception(error))
         write_bytes(self._failure(name), [json.dumps(record, indent=1).encode(), b"\n"])
 
     def _wanted(self, only: Sequence[str] | None) -> list[str]:
         if only is None:
             return list(self.candidates)
-        unknown = sorted(set(only) - set(self.candidates))
-        if unknown:
-            raise ElfzooError(f"{self.recipe.dataset} has no candidate {', '.join(unknown)}")
         chosen = set(only)
         for name in only:
-            chosen.update(self.candidates[name].needs)
+            if name not in self.candidates:
+                raise UnknownNameError(f"candidate of {self.recipe.dataset}", name, self.candidates)
+        for name in reversed(self.candidates):  # what is needed comes before what needs it
+            if name in chosen:
+                chosen.update(self.candidates[name].needs)
         return [name for name in self.candidates if name in chosen]
 
-    def _claim_recipe(self) -> None:
+    def _refuse_other_recipe(self) -> None:
         path = self.out / "recipe.yaml"
-        if path.exists():
-            from elfzoo.reference.recipe import find_recipe
+        if not path.exists():
+            return
+        stored = find_recipe(path)
+        if (stored.dataset, stored.hash) != (self.recipe.dataset, self.recipe.hash):
+            raise ElfzooError(f"{self.out} holds labels of another recipe (its recipe.yaml); choose another folder")
 
-            if find_recipe(path).hash != self.recipe.hash:
-                raise ElfzooError(f"{self.out} holds labels of another recipe (its recipe.yaml); choose another folder")
-        text = yaml.safe_dump(to_dict(self.recipe), sort_keys=False)
-        write_bytes(path, [text.encode()])
+
+def _by_name(candidates: Iterable[Candidate]) -> dict[str, Candidate]:
+    """Candidates by name, each after those that it needs."""
+    found: dict[str, Candidate] = {}
+    for candidate in candidates:
+        missing = [need for need in candidate.needs if need not in found]
+        if candidate.name in found:
+            raise ElfzooError(f"two candidates are called {candidate.name}")
+        if missing:
+            raise ElfzooError(f"{candidate.name} needs {', '.join(missing)}, and no candidate before it is called that")
+        found[candidate.name] = candidate
+    return found
 
 
 @contextlib.contextmanager
@@ -234,17 +266,24 @@ def _lock(folder: Path) -> Iterator[None]:
         yield
 
 
+def _disk_is_full(error: Exception) -> bool:
+    """Then nothing more can be stored, not even what went wrong. :func:`write_bytes` raises from the system's error."""
+    cause = error if isinstance(error, OSError) else error.__cause__
+    return isinstance(cause, OSError) and cause.errno in FULL
+
+
 def _same(first: Structure, second: Structure) -> bool:
+    """Would a check across splits call them near-duplicates?"""
     volumes = [s.volume / len(s) for s in (first, second)]
-    if first.composition.reduced_formula != second.composition.reduced_formula:
+    if abs(volumes[0] / volumes[1] - 1) > NEAR_VOLUME:
         return False
-    if abs(volumes[0] / volumes[1] - 1) > VOLUME_WINDOW:
-        return False
-    return bool(StructureMatcher(scale=False).fit(first, second))
+    return bool(StructureMatcher(scale=False, **NEAR).fit(first, second))
 
 
 def _write_relaxed(path: Path, structure: Structure, relaxation: Relaxation | None) -> None:
-    facts = None if relaxation is None else {k: v for k, v in asdict(replace(relaxation)).items() if k != "structure"}
+    facts = None
+    if relaxation is not None:
+        facts = {"converged": relaxation.converged, "steps": relaxation.steps, "facts": dict(relaxation.facts)}
     record = {
         "lattice": structure.lattice.matrix.tolist(),
         "numbers": list(structure.atomic_numbers),

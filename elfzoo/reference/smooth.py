@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from elfzoo.errors import ElfzooError
 from elfzoo.grid import Grid
 from elfzoo.interpolate import fourier_resample
 
@@ -44,8 +45,14 @@ def low_pass(
 ) -> Float[np.ndarray, "nx ny nz"]:
     """Multiply by a window of |G| that falls from 1 at ``window[0]`` to 0 at ``window[1]``, both in rad/Å.
 
-    The window depends on |G| alone, so every symmetry of the field stays.
+    The window depends on |G| alone, so every symmetry of the field stays; in a skewed cell that needs a grid fine
+    enough that nothing at its Nyquist frequency, which stands for several G, is kept.
+
+    Raises:
+        ElfzooError: the window does not fall between two positive |G|.
     """
+    if not 0 < window[0] < window[1]:
+        raise ElfzooError(f"a window falls between two |G| > 0, the smaller first; got {window} rad/Å")
     reciprocal = 2 * np.pi * np.linalg.inv(lattice).T
     axes = [np.fft.fftfreq(n, 1 / n) for n in values.shape[:2]] + [
         np.fft.rfftfreq(values.shape[2], 1 / values.shape[2])

@@ -20,6 +20,7 @@ import numpy as np
 from pymatgen.core import Structure
 
 from elfzoo.config import config_class, read_yaml
+from elfzoo.errors import ConfigError
 from elfzoo.io.files import write_bytes
 from elfzoo.progress import progress_bar
 from elfzoo.reference.dynamics import run_dynamics
@@ -43,10 +44,11 @@ class FramesConfig:
         volumes: Å³ per atom, those of the fluid and beyond on both sides.
         atoms: in the cube.
         rounds: of dynamics, forces and fit.
-        per_round: frames of one round; every eighth validates.
+        per_round: frames of one round, a multiple of ``runs``; every eighth validates.
+        runs: of dynamics in one round, each at one of the volumes, every other set of volumes hot.
         temperature: K, of the fluid.
         hot: K, of every second run.
-        duration: fs, of each run of dynamics.
+        interval: fs, between the frames that are taken from a run.
         seed: of everything.
     """
 
@@ -55,10 +57,18 @@ class FramesConfig:
     atoms: int = 64
     rounds: int = 4
     per_round: int = 48
+    runs: int = 12
     temperature: float = 1500.0
     hot: float = 3000.0
-    duration: float = 400.0
+    interval: float = 100.0
     seed: int = 7
+
+    def __post_init__(self) -> None:
+        if not (self.volumes and self.rounds >= 1 and self.runs >= 1 and self.per_round % self.runs == 0):
+            raise ConfigError(
+                "frames need volumes, at least one round, and as many frames per round as make a multiple of the runs; "
+                f"got {len(self.volumes)} volumes, {self.rounds} rounds, {self.per_round} frames, {self.runs} runs"
+            )
 
 
 @config_class
@@ -93,14 +103,14 @@ def fit_potential(
         folder = out / f"round{index}"
         folder.mkdir(parents=True, exist_ok=True)
         _compute_forces(config, _frames_wanted(config, index, potential, folder), folder, workers, show_progress)
-        weights = folder / "potential.safetensors"
-        if not weights.exists():
+        weights, found_errors = folder / "potential.safetensors", folder / "errors.json"
+        if not (weights.exists() and found_errors.exists()):
             frames = [read_frames(out / f"round{i}") for i in range(index + 1)]
             train, val = ([f for part in frames for f in part[which]] for which in ("train", "val"))
             found, error = fit(train, val, plan.potential, plan.fit, show_progress=show_progress)
-            write_bytes(folder / "errors.json", [json.dumps({"frames": len(train), **error}).encode()])
+            write_bytes(found_errors, [json.dumps({"frames": len(train), **error}).encode()])
             found.save(weights)
-        errors.append(json.loads((folder / "errors.json").read_text()))
+        errors.append(json.loads(found_errors.read_text()))
         potential = Potential.load(weights)
     assert potential is not None
     return potential, errors
@@ -124,7 +134,7 @@ def _frames_wanted(
     """(lattice, positions) of the frames of a round, kept in a file so that a resumed run has the same."""
     path = folder / "wanted.npz"
     if not path.exists():
-        frames = [_frame(config, index, number, potential) for number in range(config.per_round)]
+        frames = [frame for run in range(config.runs) for frame in _run_frames(config, index, run, potential)]
         buffer = io.BytesIO()
         np.savez(buffer, lattices=np.array([f[0] for f in frames]), positions=np.array([f[1] for f in frames]))
         write_bytes(path, [buffer.getvalue()])
@@ -132,18 +142,29 @@ def _frames_wanted(
         return list(zip(data["lattices"], data["positions"], strict=True))
 
 
-def _frame(config: FramesConfig, index: int, number: int, potential: Potential | None) -> tuple[np.ndarray, np.ndarray]:
-    """One frame: the end of a short run of its own, so that frames are independent."""
-    volume = config.volumes[number % len(config.volumes)]
-    hot = number // len(config.volumes) % 2 == 1
+def _run_frames(
+    config: FramesConfig, index: int, run: int, potential: Potential | None
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Frames of one run: classical ones in the first round, then those that the dynamics visits."""
+    volume = config.volumes[run % len(config.volumes)]
+    hot = run // len(config.volumes) % 2 == 1
     temperature = config.hot if hot else config.temperature
-    seed = config.seed + 1000 * index + number
+    count = config.per_round // config.runs
+    seed = config.seed + 1000 * index + run
     if potential is None:
-        rng = np.random.default_rng(seed)
-        lattice, positions = molecular_fluid(config.atoms // 2, volume, temperature, rng)
-        return lattice, positions + hot * rng.normal(scale=SHAKE, size=positions.shape)
-    run = run_dynamics(potential, config.atoms, volume, temperature, config.duration, seed, stop_at_collision=True)
-    return run.lattice, run.positions[-1]
+        return [_classical_frame(config, volume, temperature, hot, 100 * seed + number) for number in range(count)]
+    duration = count * config.interval
+    visited = run_dynamics(potential, config.atoms, volume, temperature, duration, seed, stop_at_collision=True)
+    chosen = np.linspace(0, len(visited.time) - 1, count + 1).round().astype(int)[1:]
+    return [(visited.lattice, visited.positions[frame]) for frame in np.unique(chosen)]  # fewer after a collision
+
+
+def _classical_frame(
+    config: FramesConfig, volume: float, temperature: float, shaken: bool, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    lattice, positions = molecular_fluid(config.atoms // 2, volume, temperature, rng)
+    return lattice, positions + shaken * rng.normal(scale=SHAKE, size=positions.shape)
 
 
 def _compute_forces(

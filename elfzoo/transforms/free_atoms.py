@@ -44,10 +44,7 @@ def superposed_density(structure: Structure, grid: Grid, smoothing: float = 0.0)
     Raises:
         ElfzooError: an element without a table entry, a grid on another lattice, or a negative smoothing.
     """
-    if not np.allclose(grid.lattice, structure.lattice.matrix, atol=1e-4):
-        raise ElfzooError(
-            f"the grid's lattice {grid.lattice.tolist()} is not the structure's {structure.lattice.matrix.tolist()}"
-        )
+    grid.require_cell_of(structure)
     if not (np.isfinite(smoothing) and smoothing >= 0):
         raise ElfzooError(f"smoothing must be a length in Å, zero or more; got {smoothing}")
     nx, ny, nz = grid.shape

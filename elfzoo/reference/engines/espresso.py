@@ -40,6 +40,7 @@ __all__ = ["EspressoEngine", "pw_input"]
 INSTALL = "install it with: apt-get install quantum-espresso quantum-espresso-data"
 RYDBERG, BOHR = 13.605693122994, 0.529177210903  # eV, Å (CODATA 2018)
 WRONG_ELF = ((6, 8), (7, 5))
+UNCONVERGED = 2  # exit code of pw.x after its last SCF step
 SMEARING = {"fermi-dirac": "fd", "methfessel-paxton": "mp", "marzari-vanderbilt": "mv"}
 # name of a set -> file of an element; our own files first, then those of the distribution
 SETS = {
@@ -79,7 +80,7 @@ class EspressoEngine:
             "scf_steps": int(_last(r"convergence has been achieved in +(\d+)", output)),
             "wall_seconds": round(time.perf_counter() - began, 2),
         }
-        return Label(elf, structure, read_forces(output), *read_pressure_energy(output), facts)
+        return Label(elf, structure, read_forces(output, len(structure)), *read_pressure_energy(output), facts)
 
     def forces(self, structure: Structure, settings: Settings, folder: Path) -> tuple[np.ndarray, float, float]:
         """Forces (atoms, 3) in eV/Å, pressure in GPa and energy in eV, without the ELF."""
@@ -87,16 +88,16 @@ class EspressoEngine:
         pseudo = copy_pseudopotentials(structure, settings.pseudopotential, folder)
         output = self._scf(structure, settings, folder, None, pseudo)
         shutil.rmtree(folder / "scratch", ignore_errors=True)
-        return (read_forces(output), *read_pressure_energy(output))
+        return (read_forces(output, len(structure)), *read_pressure_energy(output))
 
     def relax(self, structure: Structure, settings: RelaxSettings, folder: Path) -> Relaxation:
         """vc-relax at constant pressure; the space group is kept. See :meth:`Engine.relax`."""
         version, began = self.version(), time.perf_counter()
         pseudo = copy_pseudopotentials(structure, settings.pseudopotential, folder)
         (folder / "relax.in").write_text(relax_input(structure, settings))
-        # pw.x stops by itself first, and ends with code 3 after its last step: a residual, not a failure
+        # pw.x stops by itself first, and where it ends early the last step counts: a residual, not a failure
         command, limit = ["pw.x", "-in", "relax.in"], settings.max_seconds + 300
-        output = run_process(command, folder, "relax", limit, any_code=True)
+        output = run_process(command, folder, "relax", limit, codes=range(256))
         shutil.rmtree(folder / "scratch", ignore_errors=True)
         relaxed, steps = read_trajectory_end(output, structure)
         facts = {
@@ -111,7 +112,7 @@ class EspressoEngine:
         self, structure: Structure, settings: Settings, folder: Path, grid: Grid | None, pseudo: dict[str, str]
     ) -> str:
         (folder / "scf.in").write_text(pw_input(structure, settings, grid))
-        output = run_process(["pw.x", "-in", "scf.in"], folder, "scf")
+        output = run_process(["pw.x", "-in", "scf.in"], folder, "scf", codes=(0, UNCONVERGED))
         if "convergence has been achieved" not in output:
             steps = len(re.findall(r"iteration # *\d+", output))
             raise EngineError(f"the SCF did not converge in {steps} steps")
@@ -208,14 +209,16 @@ def copy_pseudopotentials(structure: Structure, name: str, folder: Path) -> dict
     return hashes
 
 
-def read_forces(output: str) -> np.ndarray:
-    """(atoms, 3) eV/Å, of the last set of forces that pw.x printed (the total ones come first in a set)."""
-    blocks = output.split("Forces acting on atoms")
-    rows = re.findall(
-        r"atom +\d+ type +\d+ +force = +([-\d.]+) +([-\d.]+) +([-\d.]+)", blocks[-1].split("The non-local")[0]
-    )
-    if len(blocks) < 2 or not rows:
-        raise EngineError("pw.x printed no forces")
+def read_forces(output: str, atoms: int) -> np.ndarray:
+    """(atoms, 3) eV/Å, of the last set of forces that pw.x printed (the total ones come first in a set).
+
+    Raises:
+        EngineError: they are not all there.
+    """
+    last = output.rpartition("Forces acting on atoms")[2].partition("The non-local")[0]
+    rows = re.findall(r"atom +\d+ type +\d+ +force = +([-\d.]+) +([-\d.]+) +([-\d.]+)\n", last)
+    if len(rows) != atoms:
+        raise EngineError(f"pw.x printed the forces on {len(rows)} of {atoms} atoms")
     return np.array(rows, dtype=float) * RYDBERG / BOHR
 
 

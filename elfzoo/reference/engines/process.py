@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 from elfzoo.reference.engines.base import EngineError
 
-__all__ = ["run_process", "stop_all"]
+__all__ = ["Stopped", "run_process", "stop_all"]
 
 ONE_CORE = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
 LAST_LINES = 6
-# where there is setpriv (Linux), a program also ends when elfzoo itself is killed
-DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
 _running: set[subprocess.Popen[bytes]] = set()
 
 
+class Stopped(BaseException):
+    """:func:`stop_all` ended the program: no word about the calculation, and never to be recorded as its failure."""
+
+
 def run_process(
-    command: Sequence[str], folder: Path, name: str, max_seconds: float | None = None, any_code: bool = False
+    command: Sequence[str], folder: Path, name: str, max_seconds: float | None = None, codes: Container[int] = (0,)
 ) -> str:
     """Run ``command`` in ``folder`` on one core; its output goes to ``folder/name.out`` and is returned.
 
@@ -31,17 +34,20 @@ def run_process(
         folder: working directory.
         name: of the output file, and of the program in messages.
         max_seconds: of wall time.
-        any_code: take any exit code but that of a kill for success; the output tells.
+        codes: exit codes that are no error.
 
     Raises:
         EngineError: it cannot start, ends with an error, or takes longer than ``max_seconds``; with its last lines.
+        Stopped: :func:`stop_all` was called meanwhile.
     """
+    if shutil.which(command[0]) is None:
+        raise EngineError(f"cannot start {command[0]}: there is no such program")
     output = folder / f"{name}.out"
     with open(output, "wb") as sink:
         try:
             # a session of its own: Ctrl-C reaches this process first, which then ends the whole group
             process = subprocess.Popen(
-                [*DIE_WITH_PARENT, *command],
+                [*_dies_with_parent(), *command],
                 cwd=folder,
                 env={**os.environ, **ONE_CORE},
                 stdin=subprocess.DEVNULL,
@@ -54,20 +60,29 @@ def run_process(
         _running.add(process)
         try:
             code = process.wait(timeout=max_seconds)
+            if process not in _running:
+                raise Stopped(f"{name} was stopped")
         except subprocess.TimeoutExpired:
             raise EngineError(f"{name} took longer than {max_seconds:.0f} s") from None
         finally:
             _kill(process)
     text = output.read_text(errors="replace")
-    if code < 0 or (code and not any_code):
+    if code not in codes:
         raise EngineError(f"{name} ended with code {code}: {_last_lines(text)}")
     return text
 
 
 def stop_all() -> None:
-    """End every program that is running now; those who wait for one get an EngineError."""
+    """End every program that is running now; those who wait for one get :class:`Stopped`."""
     for process in list(_running):
+        _running.discard(process)  # first, for the one who waits to know
         _kill(process)
+
+
+@functools.cache
+def _dies_with_parent() -> tuple[str, ...]:
+    """Where there is setpriv (Linux), a program also ends when elfzoo itself is killed."""
+    return ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
