@@ -254,6 +254,7 @@ def converge(
     only: Sequence[str] | None = None,
 ) -> list[dict[str, Any]]:
     """Rows of all structures and variants, structure by structure; first the recipe's labels, then what changes."""
+    make_engine(recipe.label).version()  # a missing one is no failure of a structure
     cases = [
         Case(name, structure, recipe.label, variant, settings, out / recipe.dataset / name)
         for name, structure in structures.items()
@@ -344,4 +345,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except ElfzooError as error:
+        raise SystemExit(str(error)) from None

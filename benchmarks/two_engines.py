@@ -26,7 +26,6 @@ from reference_convergence import (
     RESULTS,
     difference,
     environment,
-    figures,
     find_structure,
     fingerprint,
     in_parallel,
@@ -39,6 +38,7 @@ from reference_convergence import (
 import elfzoo
 from elfzoo.analysis import networking
 from elfzoo.config import to_dict
+from elfzoo.errors import ElfzooError
 from elfzoo.reference.engines import EngineError, Settings
 from elfzoo.reference.engines.espresso import copy_pseudopotentials
 from elfzoo.reference.engines.gpaw import setup_files
@@ -157,7 +157,10 @@ def low_passed(field: elfzoo.Field, like: elfzoo.Field, window: Window) -> elfzo
 
 def compare_engines(pairs: Sequence[Pair], workers: int = 1, retry: bool = False) -> list[dict[str, Any]]:
     """Rows of all structures, in their order."""
-    rows = {pair.name: row for pair in pairs if (row := settled_row(pair.path, pair.key, retry)) is not None}
+    for engine in pairs[0].settings.values():
+        make_engine(engine).version()  # a missing one is no failure of a structure
+    settled = {pair.name: settled_row(pair.path, pair.key, retry) for pair in pairs}
+    rows = {name: row for name, row in settled.items() if row is not None and "not_compared" not in row}
     left = {pair.name: pair for pair in pairs if pair.name not in rows}
     for name, row in in_parallel({n: pair.row for n, pair in left.items()}, workers, "two engines").items():
         rows[name] = left[name].write(row) if "failed" in row else row
@@ -237,4 +240,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except ElfzooError as error:
+        raise SystemExit(str(error)) from None

@@ -29,9 +29,13 @@ def _root() -> None:
       elfzoo reference run crystal-h --out runs/crystal-h     make one of them (hours; goes on after a stop)
       elfzoo reference check runs/crystal-h                   is it fit to be a data set
 
-    The engines are optional. Quantum ESPRESSO 6.7: apt-get install quantum-espresso quantum-espresso-data.
-    GPAW: apt-get install gcc libxc-dev libopenblas-dev libfftw3-dev libopenmpi-dev openmpi-bin, then
-    pip install gpaw gpaw-data. Random crystals need pip install pyxtal.
+    \b
+    What the recipes call is optional:
+      Quantum ESPRESSO 6.7   apt-get install quantum-espresso quantum-espresso-data
+      GPAW                   apt-get install gcc libxc-dev libopenblas-dev libfftw3-dev
+                             apt-get install libopenmpi-dev openmpi-bin
+                             pip install --prefer-binary gpaw gpaw-data
+      random crystals        pip install pyxtal
     """
 
 

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from ase import Atoms, units
 from ase.md.bussi import Bussi
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
+from ase.md.velocitydistribution import Stationary
 from jaxtyping import Float
 
 from elfzoo.errors import ElfzooError
 from elfzoo.io.files import write_bytes
+from elfzoo.reference.calculator import PotentialCalculator
 from elfzoo.reference.molecular import molecular_fluid
-from elfzoo.reference.potential import Potential, PotentialCalculator
+from elfzoo.reference.potential import Potential, one_thread
 
-__all__ = ["Trajectory", "pair_distribution", "run_dynamics"]
+__all__ = ["Trajectory", "cube_edge", "pair_distribution", "run_dynamics"]
 
 STEP = 0.5  # fs
 EVERY = 10  # steps between stored frames
@@ -105,11 +103,12 @@ def run_dynamics(
     rng = np.random.default_rng(seed)
     lattice, positions = molecular_fluid(atoms // 2, volume_per_atom, temperature, rng)
     system = Atoms(f"H{atoms}", positions=positions, cell=lattice, pbc=True, calculator=PotentialCalculator(potential))
-    MaxwellBoltzmannDistribution(system, temperature_K=temperature, rng=rng)
+    thermal = np.sqrt(system.get_masses() * units.kB * temperature)
+    system.set_momenta(rng.standard_normal((atoms, 3)) * thermal[:, None])
     Stationary(system)
     motion = Bussi(system, STEP * units.fs, temperature, THERMOSTAT * units.fs, rng=rng)
     rows: list[tuple[np.ndarray, float, float, float, float]] = []
-    with _one_thread():
+    with one_thread():
         for _ in range(steps):
             motion.run(EVERY)
             rows.append(_row(system, motion, len(rows)))
@@ -125,15 +124,16 @@ def run_dynamics(
     return Trajectory(lattice, *columns)
 
 
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """So small a calculation is slower on several threads, and runs side by side would fight for the cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+def cube_edge(lattice: np.ndarray) -> float:
+    """Edge of a cubic cell, Å.
+
+    Raises:
+        ElfzooError: it is no cube along the axes.
+    """
+    edge = float(lattice[0, 0])
+    if not np.allclose(lattice, edge * np.eye(3), atol=1e-9 * edge):
+        raise ElfzooError(f"expected a cube along the axes; got the lattice {lattice.round(4).tolist()}")
+    return edge
 
 
 def pair_distribution(
@@ -144,7 +144,7 @@ def pair_distribution(
     Raises:
         ElfzooError: the cell is no cube along the axes, there are no frames, or fewer than two atoms.
     """
-    edge, atoms = _edge(lattice), frames.shape[1]
+    edge, atoms = cube_edge(lattice), frames.shape[1]
     if len(frames) == 0 or atoms < 2:
         raise ElfzooError(f"g(r) needs frames of two atoms or more; got {len(frames)} frames of {atoms}")
     edges = np.linspace(0, edge / 2, bins + 1)
@@ -168,16 +168,9 @@ def _row(system: Atoms, motion: Bussi, index: int) -> tuple[np.ndarray, float, f
 
 
 def _closest(positions: np.ndarray, lattice: np.ndarray) -> float:
-    edge = _edge(lattice)
+    edge = cube_edge(lattice)
     apart = positions[:, None] - positions[None]
     apart -= edge * np.round(apart / edge)
     distance = np.sqrt((apart**2).sum(-1))
     np.fill_diagonal(distance, np.inf)
     return float(distance.min())
-
-
-def _edge(lattice: np.ndarray) -> float:
-    edge = float(lattice[0, 0])
-    if not np.allclose(lattice, edge * np.eye(3), atol=1e-9 * edge):
-        raise ElfzooError(f"expected a cube along the axes; got the lattice {lattice.round(4).tolist()}")
-    return edge

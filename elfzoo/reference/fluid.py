@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from importlib import resources
+from importlib.resources.abc import Traversable
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,8 @@ from typing import Any, Literal
 from pymatgen.core import Structure
 
 from elfzoo.config import config_class
+from elfzoo.errors import ConfigError, ElfzooError
+from elfzoo.io.files import write_bytes
 from elfzoo.progress import progress_bar
 from elfzoo.reference.candidate import Candidate, StructureSource
 from elfzoo.reference.dynamics import EVERY, STEP, Trajectory, run_dynamics
@@ -35,11 +38,12 @@ class FluidState:
 
 @dataclass(frozen=True)
 class Run:
-    """One trajectory: its name, state, number of atoms and seed."""
+    """One trajectory: its name, state, number of atoms, snapshots that are taken from it, and seed."""
 
     name: str
     state: FluidState
     atoms: int
+    snapshots: int
     seed: int
 
 
@@ -56,8 +60,9 @@ class FluidSource(StructureSource):
         equilibration: fs that are thrown away.
         snapshots: frames per trajectory of a letter.
         large_snapshots: frames per trajectory of a large cell.
-        interval: fs between the frames.
-        seed: of starts, velocities and thermostats.
+        interval: fs between the frames; like ``equilibration`` a multiple of the time between stored frames, 5 fs.
+        seed: of starts, velocities and thermostats. Every trajectory has its own, which depends on this number, its
+            pressure and its letter or size, and on nothing else.
     """
 
     kind: Literal["fluid"]
@@ -72,23 +77,42 @@ class FluidSource(StructureSource):
     interval: float = 300.0
     seed: int = 2026
 
+    def __post_init__(self) -> None:
+        names = [run.name for run in self.runs()]
+        if len(set(names)) < len(names):
+            raise ConfigError(f"every pressure, letter and large size may come once; got the trajectories {names}")
+        if min(self.snapshots, self.large_snapshots) < 1:
+            raise ConfigError(f"a trajectory gives one snapshot or more; got {self.snapshots}, {self.large_snapshots}")
+        frame = STEP * EVERY
+        if not (self.equilibration >= frame and all(_whole(t / frame) for t in (self.equilibration, self.interval))):
+            raise ConfigError(
+                f"equilibration and interval must be multiples of {frame} fs, the time between stored frames; "
+                f"got {self.equilibration} and {self.interval} fs"
+            )
+
     def runs(self) -> list[Run]:
         """Every trajectory."""
-        names = [(letter, self.atoms) for letter in self.letters] + [(f"N{atoms}", atoms) for atoms in self.large]
+        kinds = [(letter, self.atoms, self.snapshots) for letter in self.letters]
+        kinds += [(f"N{atoms}", atoms, self.large_snapshots) for atoms in self.large]
         return [
-            Run(f"fluid_{state.pressure}GPa_{name}", state, atoms, self._seed(f"{state.pressure}/{name}"))
-            for name, atoms in names
+            Run(f"fluid_{state.pressure}GPa_{name}", state, atoms, count, self._seed(f"{state.pressure}/{name}"))
+            for name, atoms, count in kinds
             for state in self.states
         ]
 
     def duration(self, run: Run) -> float:
         """Length of a trajectory, fs."""
-        return self.equilibration + self.interval * (self._count(run) - 1)
+        return self.equilibration + self.interval * (run.snapshots - 1)
 
     def prepare(self, out: Path, workers: int = 1, show_progress: bool | None = None) -> None:
-        """Run the trajectories that are not in ``out/trajectories`` yet, each in a process of its own."""
+        """Run the trajectories that are not in ``out/trajectories`` yet, each in a process of its own.
+
+        Raises:
+            ElfzooError: there is no potential, another one made the trajectories that are there, or it failed.
+        """
         folder = out / "trajectories"
         folder.mkdir(parents=True, exist_ok=True)
+        _claim_potential(folder)
         left = [run for run in self.runs() if not (folder / f"{run.name}.npz").exists()]
         if not left:
             return
@@ -107,7 +131,7 @@ class FluidSource(StructureSource):
 
     def candidates(self, out: Path) -> list[Candidate]:
         """The frames to label: every trajectory's first frames first."""
-        frames = [(number, run) for run in self.runs() for number in range(self._count(run))]
+        frames = [(number, run) for run in self.runs() for number in range(run.snapshots)]
         return [self._candidate(out, run, number) for number, run in sorted(frames, key=lambda pair: pair[0])]
 
     def _candidate(self, out: Path, run: Run, number: int) -> Candidate:
@@ -129,23 +153,49 @@ class FluidSource(StructureSource):
             },
         )
 
-    def _count(self, run: Run) -> int:
-        return self.snapshots if run.atoms == self.atoms else self.large_snapshots
-
     def _seed(self, name: str) -> int:
         return int.from_bytes(hashlib.sha256(f"{self.seed}/{name}".encode()).digest()[:4], "big")
 
 
 def load_potential() -> Potential:
-    """The fitted potential that belongs to this version of elfzoo."""
-    with resources.as_file(resources.files("elfzoo.reference").joinpath("tables", POTENTIAL)) as path:
+    """The fitted potential that belongs to this version of elfzoo.
+
+    Raises:
+        ElfzooError: none has been fitted yet.
+    """
+    with resources.as_file(_table()) as path:
+        if not path.exists():
+            raise ElfzooError(
+                f"this elfzoo has no potential for dense hydrogen, which fluid trajectories are run with; make it with "
+                f"`elfzoo reference fit --out DIR` and copy the last round's potential.safetensors to {path}"
+            )
         return Potential.load(path)
 
 
-@functools.cache
+def _table() -> Traversable:
+    return resources.files("elfzoo.reference").joinpath("tables", POTENTIAL)
+
+
 def _potential_hash() -> str:
-    content = resources.files("elfzoo.reference").joinpath("tables", POTENTIAL).read_bytes()
-    return hashlib.sha256(content).hexdigest()
+    """SHA-256 of the potential; a word where there is none yet, for plans can be listed without it."""
+    return hashlib.sha256(_table().read_bytes()).hexdigest() if _table().is_file() else "unfitted"
+
+
+def _claim_potential(folder: Path) -> None:
+    """Trajectories of two potentials must not come together in one folder."""
+    load_potential()
+    path, mine = folder / "potential.sha256", _potential_hash()
+    if not path.exists():
+        write_bytes(path, [mine.encode()])
+    elif path.read_text() != mine:
+        raise ElfzooError(
+            f"the trajectories in {folder} were run with another potential (sha256 {path.read_text()[:12]}, now "
+            f"{mine[:12]}): take another folder, or delete this one to run them anew"
+        )
+
+
+def _whole(number: float) -> bool:
+    return abs(number - round(number)) < 1e-6
 
 
 def _run(source: FluidSource, run: Run, path: Path) -> None:

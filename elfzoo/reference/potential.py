@@ -8,8 +8,9 @@ the power spectrum of the neighbours (Behler and Parrinello, PRL 98, 146401, 200
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from ase.calculators.calculator import Calculator, all_changes
 from jaxtyping import Float, Int
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -30,9 +30,8 @@ from elfzoo.periodic import probe_edges
 from elfzoo.progress import progress_bar
 from elfzoo.transforms.power_spectrum import PowerSpectrumConfig, angular_functions, contract, radial_functions
 
-__all__ = ["FitConfig", "Frame", "Potential", "PotentialCalculator", "PotentialConfig", "evaluate", "fit", "neighbours"]
+__all__ = ["FitConfig", "Frame", "Potential", "PotentialConfig", "evaluate", "fit", "neighbours", "one_thread"]
 
-SKIN = 0.6  # angstrom
 COULOMB = 14.399645  # eV Å
 SCREENING = 0.8854 * 0.529177 / 2  # Å, of two protons
 ZBL = ((0.18175, 3.19980), (0.50986, 0.94229), (0.28022, 0.40290), (0.02817, 0.20162))
@@ -246,6 +245,14 @@ def fit(
     """
     if not train or not val:
         raise ElfzooError(f"a fit needs frames to train and to validate; got {len(train)} and {len(val)}")
+    with one_thread():
+        potential = _fit(train, val, config, how, show_progress)
+        return potential, evaluate(potential, val)
+
+
+def _fit(
+    train: Sequence[Frame], val: Sequence[Frame], config: PotentialConfig, how: FitConfig, show_progress: bool | None
+) -> Potential:
     torch.manual_seed(how.seed)
     potential = Potential(config)
     edges = {id(f): neighbours(f.positions, f.lattice, config.r_cut) for f in (*train, *val)}
@@ -267,7 +274,18 @@ def fit(
                     best, kept = error, {k: v.clone() for k, v in potential.state_dict().items()}
             advance(1)
     potential.load_state_dict(kept)
-    return potential.eval(), evaluate(potential, val, edges)
+    return potential.eval()
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """So small a calculation gains nothing from several threads, and gives the same numbers everywhere with one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def evaluate(potential: Potential, frames: Sequence[Frame], edges: dict[int, Any] | None = None) -> dict[str, float]:
@@ -331,49 +349,3 @@ def _step(potential: Potential, batch: _Batch, optimiser: torch.optim.Optimizer,
     loss.backward()
     nn.utils.clip_grad_norm_(potential.parameters(), 10.0)
     optimiser.step()
-
-
-class PotentialCalculator(Calculator):
-    """The potential as an ASE calculator. A neighbour list with a skin is kept between steps."""
-
-    implemented_properties = ("energy", "forces")
-
-    def __init__(self, potential: Potential):
-        super().__init__()
-        self.potential = potential
-        self._listed: tuple[np.ndarray, np.ndarray] | None = None
-        self._edges: tuple[Tensor, Tensor, Tensor] | None = None
-
-    def calculate(
-        self, atoms: Any = None, properties: Sequence[str] = ("energy",), system_changes: Sequence[str] = all_changes
-    ) -> None:
-        """Energy, eV, and forces, eV/Å.
-
-        Raises:
-            ElfzooError: not hydrogen, not periodic along all three axes, or atoms so close that forces are not finite.
-        """
-        super().calculate(atoms, properties, system_changes)
-        if not (self.atoms.pbc.all() and (self.atoms.numbers == 1).all()):
-            raise ElfzooError(f"the potential knows periodic hydrogen only; got {self.atoms}")
-        centre, other, shift = self._neighbours(self.atoms.get_positions(), np.array(self.atoms.cell))
-        x = torch.from_numpy(self.atoms.get_positions()).to(shift).requires_grad_(True)
-        atomic = self.potential(x, centre, other, shift)
-        (gradient,) = torch.autograd.grad(atomic.sum(), x)
-        if not gradient.isfinite().all():
-            raise ElfzooError("the potential gives forces that are not finite: atoms lie upon each other")
-        energy = float(atomic.detach().double().sum())  # 7000 eV of 500 atoms leave single precision 5e-4 eV
-        self.results = {"energy": energy, "forces": -gradient.double().numpy()}
-
-    def _neighbours(self, positions: np.ndarray, lattice: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-        """The list at hand, or a new one where an atom came so far that a neighbour may be missing."""
-        if self._edges is None or self._listed is None or not _within_skin(positions, lattice, *self._listed):
-            centre, other, shift = neighbours(positions, lattice, self.potential.config.r_cut + SKIN)
-            self._edges, self._listed = (centre, other, shift.to(self.potential.mean)), (positions, lattice)
-        return self._edges
-
-
-def _within_skin(positions: np.ndarray, lattice: np.ndarray, old: np.ndarray, old_lattice: np.ndarray) -> bool:
-    """Whether a list made at the old positions and lattice still holds every pair within the cutoff."""
-    if positions.shape != old.shape or not np.array_equal(lattice, old_lattice):
-        return False
-    return bool(((positions - old) ** 2).sum(axis=1).max() <= (SKIN / 2) ** 2)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import Annotated
@@ -14,15 +13,28 @@ from pydantic import Field as PydanticField
 from elfzoo.config import config_class, read_yaml, to_dict
 from elfzoo.errors import UnknownNameError
 from elfzoo.reference.crystals import CrystalSource
-from elfzoo.reference.engines import Engine, RelaxSettings, Settings
+from elfzoo.reference.engines import RelaxSettings, Settings
 from elfzoo.reference.engines.espresso import EspressoEngine
 from elfzoo.reference.engines.gpaw import GpawEngine
 from elfzoo.reference.fluid import FluidSource
 from elfzoo.reference.solids import HydrideSource, MetalSource
 
-__all__ = ["ReferenceRecipe", "find_recipe", "make_engine", "recipe_names"]
+__all__ = ["ReferenceRecipe", "Residuals", "find_recipe", "make_engine", "recipe_names"]
 
 Source = Annotated[CrystalSource | FluidSource | HydrideSource | MetalSource, PydanticField(discriminator="kind")]
+
+
+@config_class
+class Residuals:
+    """What a relaxed structure may be away from equilibrium, by the label's own forces and stress, and be kept.
+
+    Args:
+        force: largest force on an atom, eV/Å.
+        pressure: difference from the pressure that was asked for, GPa.
+    """
+
+    force: float
+    pressure: float
 
 
 @config_class
@@ -35,6 +47,7 @@ class ReferenceRecipe:
         source: where the structures come from.
         label: how every one of them is computed.
         relax: how those are relaxed that ask for it.
+        residuals: limits beyond which a relaxed structure is left out; None keeps all.
     """
 
     dataset: str
@@ -42,6 +55,7 @@ class ReferenceRecipe:
     source: Source
     label: Settings
     relax: RelaxSettings | None = None
+    residuals: Residuals | None = None
 
     @property
     def hash(self) -> str:
@@ -71,7 +85,6 @@ def find_recipe(name: str | Path) -> ReferenceRecipe:
         return read_yaml(ReferenceRecipe, path)
 
 
-def make_engine(settings: Settings) -> Engine:
+def make_engine(settings: Settings) -> EspressoEngine | GpawEngine:
     """The engine that these settings name."""
-    engines: dict[str, Callable[[], Engine]] = {"espresso": EspressoEngine, "gpaw": GpawEngine}
-    return engines[settings.engine]()
+    return EspressoEngine() if settings.engine == "espresso" else GpawEngine()

@@ -32,7 +32,7 @@ from elfzoo.io.symmetric import write_reference
 from elfzoo.progress import progress_bar
 from elfzoo.reference.candidate import Candidate
 from elfzoo.reference.check import NEAR, NEAR_VOLUME
-from elfzoo.reference.engines import Relaxation
+from elfzoo.reference.engines import Label, Relaxation
 from elfzoo.reference.engines.process import stop_all
 from elfzoo.reference.recipe import ReferenceRecipe, find_recipe, make_engine
 from elfzoo.reference.record import reference_field
@@ -183,6 +183,8 @@ class Run:
                 self._refuse_copy(candidate, structure)
             self._at_work.add(candidate.name)
         label = self.engine.label(structure, self.recipe.label, folder)
+        if relaxation is not None:
+            self._refuse_residuals(candidate, label)
         with self._structures:
             write_reference(reference_field(label, candidate, self.recipe, relaxation), self._label(candidate.name))
 
@@ -192,6 +194,18 @@ class Run:
             kept = self._relaxed(name).exists() and (name in self._at_work or self._label(name).exists())
             if kept and other.group != candidate.group and _same(structure, self._structure_of(name)):
                 raise ElfzooError(f"the same crystal as {name}")
+
+    def _refuse_residuals(self, candidate: Candidate, label: Label) -> None:
+        """A relaxation that came to nothing leaves a structure that the set's name does not describe."""
+        limits, relax = self.recipe.residuals, self.recipe.relax
+        if limits is None or relax is None:
+            return
+        off = label.stress_pressure - (relax.pressure if candidate.pressure is None else candidate.pressure)
+        if label.largest_force > limits.force or abs(off) > limits.pressure:
+            raise ElfzooError(
+                f"after its relaxation, forces of {label.largest_force:.2f} eV/Å and {off:+.0f} GPa off; "
+                f"expected at most {limits.force} eV/Å and {limits.pressure:.0f} GPa"
+            )
 
     def _structure_of(self, name: str) -> Structure:
         if not self._relaxed(name).exists():

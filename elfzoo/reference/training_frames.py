@@ -64,6 +64,8 @@ class FramesConfig:
     seed: int = 7
 
     def __post_init__(self) -> None:
+        if self.label.engine != "espresso":
+            raise ConfigError(f"forces of training frames come from the engine 'espresso'; got {self.label.engine!r}")
         if not (self.volumes and self.rounds >= 1 and self.runs >= 1 and self.per_round % self.runs == 0):
             raise ConfigError(
                 "frames need volumes, at least one round, and as many frames per round as make a multiple of the runs; "
@@ -95,7 +97,12 @@ def fit_potential(
 
     Returns:
         The potential of the last round, and the errors of every round on its validation frames.
+
+    Raises:
+        EngineError: the engine is not installed.
+        ElfzooError: so many calculations failed that no frames are left to train or to validate.
     """
+    EspressoEngine().version()  # else every frame would be recorded as a failure
     config = plan.frames
     errors = []
     potential: Potential | None = None

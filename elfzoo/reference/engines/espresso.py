@@ -228,7 +228,10 @@ def read_pressure_energy(output: str) -> tuple[float, float]:
 
 
 def read_trajectory_end(output: str, start: Structure) -> tuple[Structure, int]:
-    """The last complete structure of a relaxation, and the number of steps.
+    """The structure that a relaxation ended with, and the number of steps.
+
+    A structure is printed before its own SCF. Where pw.x did not end by itself, the last one whose SCF converged
+    counts: the one printed after it may be a step that the program died of.
 
     Raises:
         EngineError: there is none.
@@ -237,6 +240,8 @@ def read_trajectory_end(output: str, start: Structure) -> tuple[Structure, int]:
     number = len(start)
     pattern = rf"CELL_PARAMETERS \(angstrom\)\n{row * 3}\s*ATOMIC_POSITIONS \(crystal\)\n((?:\w+.*\n){{{number}}})"
     found = re.findall(pattern, output)
+    if "JOB DONE" not in output:
+        found = found[: max(0, output.count("convergence has been achieved") - 1)]
     if not found:
         raise EngineError("the relaxation made no step")
     *lattice, atoms = found[-1]

@@ -82,7 +82,8 @@ def stop_all() -> None:
 @functools.cache
 def _dies_with_parent() -> tuple[str, ...]:
     """Where there is setpriv (Linux), a program also ends when elfzoo itself is killed."""
-    return ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
+    setpriv = shutil.which("setpriv")
+    return (setpriv, "--pdeathsig", "KILL") if setpriv else ()
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -1,0 +1,143 @@
+"""Recipes: one file, one hash, and errors that name what was meant."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import pytest
+import yaml
+
+from elfzoo.config import to_dict
+from elfzoo.errors import ConfigError, ElfzooError, UnknownNameError
+from elfzoo.reference.crystals import CrystalSource
+from elfzoo.reference.engines.espresso import EspressoEngine
+from elfzoo.reference.engines.gpaw import GpawEngine
+from elfzoo.reference.fluid import FluidSource
+from elfzoo.reference.recipe import find_recipe, make_engine, recipe_names
+from elfzoo.reference.solids import HydrideSource, MetalSource
+
+CRYSTALS = find_recipe("crystal-h")
+LABEL_CHANGES = {
+    "engine": "gpaw",
+    "pseudopotential": "other",
+    "cutoff": 1361.0,
+    "smearing": "marzari-vanderbilt",
+    "smearing_width": 0.13,
+    "k_spacing": 0.2,
+    "k_mesh": (2, 2, 2),
+    "k_shift": True,
+    "convergence": 1e-9,
+    "grid_spacing": 0.09,
+    "low_pass": None,
+}
+RELAX_CHANGES = {
+    "pressure": 90.0,
+    "pseudopotential": "other",
+    "cutoff": 600.0,
+    "density_cutoff": 3000.0,
+    "k_spacing": 0.4,
+    "smearing_width": 0.2,
+    "max_steps": 21,
+    "force_tolerance": 0.04,
+    "pressure_tolerance": 2.0,
+    "max_seconds": 301,
+}
+
+
+def test_the_shipped_recipes():
+    assert recipe_names() == ["crystal-h", "fluid-h", "hydrides", "metals"]
+    sources = {name: type(find_recipe(name).source) for name in recipe_names()}
+    assert list(sources.values()) == [CrystalSource, FluidSource, HydrideSource, MetalSource]
+    for name in recipe_names():
+        assert find_recipe(name).dataset == name and find_recipe(name).label.grid_spacing <= 0.10
+
+
+def test_the_hash_is_the_same_in_every_release():
+    """Stored labels carry it: where this fails, the labels are to be computed anew."""
+    assert CRYSTALS.hash == "9969e1950c3be2a36f883a798ef03aef87129ae07f3362e9fb10ed13d3ac976e"
+
+
+@pytest.mark.parametrize("key", [field.name for field in fields(CRYSTALS.label) if field.name != "functional"])
+def test_every_setting_of_the_label_changes_the_hash(key):
+    changes = {key: LABEL_CHANGES[key]} | ({"k_spacing": None} if key == "k_mesh" else {})
+    assert replace(CRYSTALS, label=replace(CRYSTALS.label, **changes)).hash != CRYSTALS.hash
+
+
+@pytest.mark.parametrize("key", [field.name for field in fields(CRYSTALS.relax)])
+def test_every_setting_of_the_relaxation_changes_the_hash(key):
+    assert replace(CRYSTALS, relax=replace(CRYSTALS.relax, **{key: RELAX_CHANGES[key]})).hash != CRYSTALS.hash
+
+
+def test_no_relaxation_is_another_recipe():
+    assert replace(CRYSTALS, relax=None).hash != CRYSTALS.hash
+
+
+def test_more_structures_and_other_words_keep_the_hash():
+    more = replace(CRYSTALS, title="others", source=replace(CRYSTALS.source, cubic=80))
+    assert more.hash == CRYSTALS.hash
+
+
+def test_numbers_may_be_written_as_integers(tmp_path):
+    values = to_dict(CRYSTALS)
+    values["relax"]["pressure"] = 100
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(values))
+    assert find_recipe(tmp_path / "r.yaml") == CRYSTALS and find_recipe(tmp_path / "r.yaml").hash == CRYSTALS.hash
+
+
+@pytest.mark.parametrize("name", ["crystal-h", "fluid-h", "hydrides", "metals"])
+def test_a_recipe_survives_its_file(tmp_path, name):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(to_dict(find_recipe(name)), sort_keys=False))
+    assert find_recipe(path) == find_recipe(str(path)) == find_recipe(name)
+
+
+def test_unknown_recipes_name_the_nearest(tmp_path):
+    with pytest.raises(UnknownNameError, match="no recipe is called 'crystals-h'; did you mean crystal-h"):
+        find_recipe("crystals-h")
+    with pytest.raises(UnknownNameError, match=r"no recipe is called .*none\.yaml"):
+        find_recipe(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("place", "key", "near"),
+    [(("label",), "cutof", "cutoff"), (("relax",), "presure", "pressure"), ((), "datset", "dataset")],
+)
+def test_unknown_keys_name_the_nearest(tmp_path, place, key, near):
+    values = to_dict(CRYSTALS)
+    inner = values[place[0]] if place else values
+    inner[key] = inner.pop(near)
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(values))
+    with pytest.raises(
+        ConfigError, match=rf"r\.yaml: .*unknown key '{'.'.join((*place, key))}'; did you mean '{near}'"
+    ):
+        find_recipe(tmp_path / "r.yaml")
+
+
+def test_unknown_keys_of_the_source_name_the_nearest(tmp_path):
+    values = to_dict(CRYSTALS)
+    values["source"]["cubics"] = 3
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(values))
+    with pytest.raises(ConfigError, match=r"unknown key 'source.*cubics'"):
+        find_recipe(tmp_path / "r.yaml")
+
+
+@pytest.mark.parametrize(
+    ("place", "key", "value", "message"),
+    [
+        ("label", "engine", "vasp", "label.engine: Input should be 'espresso' or 'gpaw'"),
+        ("label", "cutoff", "much", "label.cutoff"),
+        ("label", "k_mesh", [2, 2, 2], "either k_spacing or k_mesh"),
+        ("source", "kind", "liquids", "source"),
+    ],
+)
+def test_wrong_values(tmp_path, place, key, value, message):
+    values = to_dict(CRYSTALS)
+    values[place][key] = value
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(values))
+    with pytest.raises(ElfzooError, match=message):
+        find_recipe(tmp_path / "r.yaml")
+
+
+def test_engines():
+    assert isinstance(make_engine(CRYSTALS.label), EspressoEngine)
+    assert isinstance(make_engine(find_recipe("metals").label), GpawEngine)
