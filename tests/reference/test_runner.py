@@ -12,7 +12,6 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -483,15 +482,18 @@ def test_the_bar_counts_every_candidate(out, engine, source, monkeypatch):
     assert shown[1][2] == [1, 1, 1, 1, 1]  # one was there, one each for the others
 
 
-def test_a_relaxation_that_came_to_nothing_is_left_out():
-    run, label = Run.__new__(Run), SimpleNamespace(stress_pressure=120.0, largest_force=0.2)
-    run.recipe = SimpleNamespace(residuals=Residuals(force=1.0, pressure=15.0), relax=SimpleNamespace(pressure=100.0))
-    candidate = SimpleNamespace(name="a", pressure=None)
-    with pytest.raises(ElfzooError, match=r"\+20 GPa off; expected at most 1.0 eV/Å and 15 GPa"):
-        Run._refuse_residuals(run, candidate, label)
-    Run._refuse_residuals(run, SimpleNamespace(name="a", pressure=110.0), label)
-    label.largest_force = 1.2
-    with pytest.raises(ElfzooError, match="forces of 1.20 eV/Å"):
-        Run._refuse_residuals(run, SimpleNamespace(name="a", pressure=110.0), label)
-    run.recipe.residuals = None
-    Run._refuse_residuals(run, candidate, label)
+def test_a_relaxation_that_came_to_nothing_is_left_out(out, source):
+    """Labels have 99 GPa and no force."""
+    source(candidate("a", relax=True), candidate("b", relax=True, pressure=150.0), candidate("c"))
+    run = Run(replace(RECIPE, residuals=Residuals(force=0.1, pressure=15.0)), out)
+    assert run.execute().done == ("a", "c")
+    off = "after its relaxation, forces of 0.00 eV/Å and -51 GPa off; expected at most 0.1 eV/Å and 15 GPa"
+    assert reasons(run) == {"b": off}
+
+
+def test_forces_left_by_a_relaxation_have_a_limit_too(out, source, engine, monkeypatch):
+    whole = engine.label
+    monkeypatch.setattr(engine, "label", lambda *args: replace(whole(*args), forces=np.array([[0.0, 0.3, 0.4]])))
+    source(candidate("a", relax=True), candidate("b"))
+    run = Run(replace(RECIPE, residuals=Residuals(force=0.4, pressure=15.0)), out)
+    assert run.execute().failed == ("a",) and "forces of 0.50 eV/Å" in run.reason("a")
