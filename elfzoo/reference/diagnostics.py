@@ -60,8 +60,8 @@ class Diagnostics:
         overlap_integral: fs, integral of Q(t) over the lags.
         structure_decay: fs, until the autocorrelation of the neighbour numbers is 1/e; None if not reached.
         structure_integral: fs, its integral up to its first zero.
-        partner_decay: fs, until 1/e of the atoms still have the nearest neighbour that they had; None if not reached. Of
-            what is measured here it forgets most slowly: a molecule turns and swings long before it breaks.
+        partner_decay: fs, until 1/e of the atoms still have the nearest neighbour that they had; None if not reached.
+            This is the slow one: a molecule turns and swings long before it breaks.
         partner_integral: fs, integral of the curve over the lags.
         lag: fs, of the four curves that follow.
         displacement: mean-square displacement, Å².
@@ -256,7 +256,14 @@ def draw(states: Mapping[str, Mapping[str, Trajectory]], path: str | Path, equil
                 _draw_one(column, name, trajectory, equilibration)
             _finish(column, equilibration)
         for row, label in zip(
-            axes, ("temperature, K", "potential energy, eV/atom", "g(r)", "Q(t); same neighbour (dashed)"), strict=True
+            axes,
+            (
+                "temperature, K",
+                "potential energy \N{MINUS SIGN} mean, meV/atom",
+                "g(r)",
+                "Q(t); same neighbour (dashed)",
+            ),
+            strict=True,
         ):
             row[0].set_ylabel(label)
         return _save(figure, path)
@@ -266,7 +273,7 @@ def _draw_one(column: np.ndarray, name: str, trajectory: Trajectory, equilibrati
     found = diagnose(trajectory, equilibration)
     time = trajectory.time / 1000
     column[0].plot(time, trajectory.temperature, linewidth=0.5, label=name)
-    column[1].plot(time, trajectory.potential_energy, linewidth=0.5)
+    column[1].plot(time, 1000 * (trajectory.potential_energy - found.potential_energy), linewidth=0.5)
     column[2].plot(found.radius, found.pair_distribution, linewidth=0.8)
     (line,) = column[3].plot(found.lag, found.overlap, linewidth=0.8)
     column[3].plot(found.lag, found.partner, linewidth=0.8, linestyle="--", color=line.get_color())

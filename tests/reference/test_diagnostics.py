@@ -213,6 +213,8 @@ def test_the_figure_has_a_column_for_each_state(rng, monkeypatch, tmp_path):
             3 * per_trajectory,
         ]
     np.testing.assert_array_equal(axes[0, 0].lines[0].get_ydata(), states["76 GPa"]["A"].temperature)
+    late = states["76 GPa"]["B"].potential_energy
+    np.testing.assert_allclose(axes[1, 0].lines[1].get_ydata(), 1000 * (late - late[10:].mean()), atol=1e-9)
     found = diagnose(states["138 GPa"]["C"], 50.0)
     np.testing.assert_array_equal(axes[2, 1].lines[2].get_ydata(), found.pair_distribution)
     np.testing.assert_array_equal(axes[3, 1].lines[4].get_ydata(), found.overlap)

@@ -18,6 +18,7 @@
 #define DEEPEST 8         /* halvings of a cell */
 #define MOST_BOXES 3000   /* in one cell, before it counts as degenerate */
 #define CONTRACTION 0.75  /* of Newton's method within a box, when a box is finished */
+#define NEARLY 1e-6       /* of a box's edge; a point on a face may be found on both sides of it */
 #define ROUNDING 1e-14    /* of the largest coefficient: gradients below it have no sign */
 
 enum { CORE = 1, PLATEAU = 2, UNDECIDED = 4 };
@@ -161,10 +162,10 @@ static int one_signed_combination(const double *b, const double y[3][3], double 
 /* The only critical point of a box in which Newton's method with y contracts by q: t, in parts of the box. */
 static int only_point(const double *b, const double y[3][3], double q, double t[3]) {
     t[0] = t[1] = t[2] = 0.5;
-    for (int step = 0; step < 200; step++) {
+    for (int step = 0; step < 100; step++) {
         double move[3];
         const Taylor here = bernstein_at(b, t);
-        const double length = multiply(y, here.g, move), spread = length * q / (1 - q) + 1e-9;
+        const double length = multiply(y, here.g, move), spread = length * q / (1 - q) + NEARLY;
         double moved = 0;
         for (int a = 0; a < 3; a++) {
             const double goal = t[a] - move[a], next = fmin(1, fmax(0, goal));
@@ -172,13 +173,24 @@ static int only_point(const double *b, const double y[3][3], double q, double t[
             moved = fmax(moved, fabs(next - t[a]));
             t[a] = next;
         }
-        if (moved < 1e-11) return length < 1e-6;
+        if (moved < NEARLY) return length < 10 * NEARLY;
     }
     return 0;
 }
 
+/* Newton's method on the whole spline, for the last digits. */
+static void polish(const Spline *s, double *x) {
+    for (int step = 0; step < 4; step++) {
+        double y[3][3], move[3];
+        const Taylor here = spline_at(s, x);
+        if (!invert(here.h, y) || multiply(y, here.g, move) > 10 * NEARLY) return;
+        for (int a = 0; a < 3; a++) x[a] -= move[a];
+    }
+}
+
 typedef struct {
-    double corner[3], size, tiny;
+    const Spline *s;
+    double tiny;
     int boxes, undecided;
     Found *found;
 } Cell;
@@ -194,6 +206,7 @@ static void search_box(Cell *cell, double *b, const double *corner, double size,
         if (q < CONTRACTION) {
             if (!only_point(b, y, q, t)) return;
             for (int a = 0; a < 3; a++) t[a] = corner[a] + size * t[a];
+            polish(cell->s, t);
             add_point(cell->found, t);
             return;
         }
@@ -232,7 +245,7 @@ static void search_cell(const Spline *s, const Spline *data, double flat, double
     }
     gather(s, at, c);
     to_bernstein(c, b);
-    Cell cell = {{0, 0, 0}, 1, tiny, 0, 0, found};
+    Cell cell = {s, tiny, 0, 0, found};
     const double corner[3] = {(double)at[0], (double)at[1], (double)at[2]};
     search_box(&cell, b, corner, 1, 0);
     if (cell.undecided) {
