@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ from elfzoo.errors import ConfigError, ElfzooError
 from elfzoo.io.files import write_bytes
 from elfzoo.progress import progress_bar
 from elfzoo.reference.candidate import Candidate, StructureSource
-from elfzoo.reference.dynamics import EVERY, STEP, Trajectory, run_dynamics
+from elfzoo.reference.diagnostics import diagnose
+from elfzoo.reference.dynamics import EVERY, STEP, run_dynamics
 from elfzoo.reference.potential import Potential
 
 __all__ = ["FluidSource", "FluidState", "Run"]
@@ -100,27 +102,29 @@ class FluidSource(StructureSource):
             for state in self.states
         ]
 
-    def duration(self, run: Run) -> float:
-        """Length of a trajectory, fs."""
-        return self.equilibration + self.interval * (run.snapshots - 1)
+    def times(self, run: Run) -> list[float]:
+        """When the snapshots of a trajectory are taken, fs; it ends with the last."""
+        return [self.equilibration + number * self.interval for number in range(run.snapshots)]
 
     def prepare(self, out: Path, workers: int = 1, show_progress: bool | None = None) -> None:
-        """Run the trajectories that are not in ``out/trajectories`` yet, each in a process of its own.
+        """Run the trajectories whose snapshots are not in ``out/snapshots`` yet, each in a process of its own.
+
+        The whole trajectories are left in ``out/trajectories``; nothing but their diagnosis needs them.
 
         Raises:
             ElfzooError: there is no potential, another one made the trajectories that are there, or it failed.
         """
-        folder = out / "trajectories"
-        folder.mkdir(parents=True, exist_ok=True)
-        _claim_potential(folder)
-        left = [run for run in self.runs() if not (folder / f"{run.name}.npz").exists()]
+        for folder in ("snapshots", "trajectories"):
+            (out / folder).mkdir(parents=True, exist_ok=True)
+        _claim_potential(out / "snapshots")
+        left = [run for run in self.runs() if not _snapshots(out, run).exists()]
         if not left:
             return
         with (
             ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
             progress_bar("molecular dynamics", len(left), show_progress) as advance,
         ):
-            jobs = [pool.submit(_run, self, run, folder / f"{run.name}.npz") for run in left]
+            jobs = [pool.submit(_run, self, run, out) for run in left]
             try:
                 for job in jobs:
                     job.result()
@@ -135,8 +139,7 @@ class FluidSource(StructureSource):
         return [self._candidate(out, run, number) for number, run in sorted(frames, key=lambda pair: pair[0])]
 
     def _candidate(self, out: Path, run: Run, number: int) -> Candidate:
-        time = self.equilibration + number * self.interval
-        frame = round(time / STEP / EVERY) - 1
+        time = self.times(run)[number]
         return Candidate(
             name=f"{run.name}_f{round(time):05d}",
             group=run.name,
@@ -144,7 +147,7 @@ class FluidSource(StructureSource):
                 f"MD of {run.atoms} H at {self.temperature:.0f} K with elfzoo's potential for dense hydrogen "
                 f"(sha256 {_potential_hash()[:12]}), from a classical molecular fluid, seed {run.seed}"
             ),
-            make=functools.partial(_snapshot, out / "trajectories" / f"{run.name}.npz", frame),
+            make=functools.partial(_snapshot, _snapshots(out, run), number),
             facts={
                 "target_pressure_GPa": run.state.pressure,
                 "temperature_K": self.temperature,
@@ -198,14 +201,25 @@ def _whole(number: float) -> bool:
     return abs(number - round(number)) < 1e-6
 
 
-def _run(source: FluidSource, run: Run, path: Path) -> None:
-    duration = source.duration(run)
-    run_dynamics(load_potential(), run.atoms, run.state.volume, source.temperature, duration, run.seed).save(path)
+def _snapshots(out: Path, run: Run) -> Path:
+    return out / "snapshots" / f"{run.name}.json"
 
 
-def _snapshot(path: Path, frame: int, _: Mapping[str, Any]) -> Structure:
-    trajectory = Trajectory.load(path)
-    positions = trajectory.positions[frame]
-    return Structure(
-        trajectory.lattice, ["H"] * len(positions), positions, coords_are_cartesian=True, to_unit_cell=True
-    )
+def _run(source: FluidSource, run: Run, out: Path) -> None:
+    times = source.times(run)
+    found = run_dynamics(load_potential(), run.atoms, run.state.volume, source.temperature, times[-1], run.seed)
+    found.save(out / "trajectories" / f"{run.name}.npz")
+    frames = [round(time / STEP / EVERY) - 1 for time in times]
+    record = {
+        "lattice": found.lattice.tolist(),
+        "times_fs": times,
+        "positions": found.positions[frames].round(6).tolist(),
+        "diagnostics": diagnose(found, min(source.equilibration, times[-1] / 2)).to_dict(),
+    }
+    write_bytes(_snapshots(out, run), [json.dumps(record).encode()])
+
+
+def _snapshot(path: Path, number: int, _: Mapping[str, Any]) -> Structure:
+    record = json.loads(path.read_text())
+    positions = record["positions"][number]
+    return Structure(record["lattice"], ["H"] * len(positions), positions, coords_are_cartesian=True, to_unit_cell=True)

@@ -1,8 +1,10 @@
 """Fluid hydrogen: which trajectories, seeds and frames there are, and what happens to a run that stops."""
 
 import dataclasses
+import json
 import re
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -46,6 +48,7 @@ def runs(monkeypatch):
         return Trajectory(lattice, positions, 5.0 * np.arange(1, count + 1), *np.zeros((3, count)))
 
     monkeypatch.setattr(fluid, "run_dynamics", fake)
+    monkeypatch.setattr(fluid, "diagnose", lambda *args: SimpleNamespace(to_dict=dict))
     return asked
 
 
@@ -91,17 +94,17 @@ def test_seeds_do_not_depend_on_the_other_entries():
 
 def test_prepare_runs_every_trajectory_once(runs, tmp_path):
     SOURCE.prepare(tmp_path, workers=2, show_progress=False)
-    expected = {(r.atoms, r.state.volume, 1500.0, SOURCE.duration(r), r.seed) for r in SOURCE.runs()}
+    expected = {(r.atoms, r.state.volume, 1500.0, SOURCE.times(r)[-1], r.seed) for r in SOURCE.runs()}
     assert set(runs) == expected and len(runs) == 6
     assert {duration for atoms, _, _, duration, _ in runs if atoms == 8} == {50.0}
     assert {duration for atoms, _, _, duration, _ in runs if atoms == 12} == {20.0}
-    lost = tmp_path / "trajectories" / "fluid_76.0GPa_B.npz"
-    before = Trajectory.load(lost)
+    lost = tmp_path / "snapshots" / "fluid_76.0GPa_B.json"
+    before = lost.read_text()
     lost.unlink()
     SOURCE.prepare(tmp_path, show_progress=False)
     assert len(runs) == 7
     assert runs[-1] in expected
-    assert np.array_equal(Trajectory.load(lost).positions, before.positions)
+    assert lost.read_text() == before
     SOURCE.prepare(tmp_path, show_progress=False)
     assert len(runs) == 7
 
@@ -138,9 +141,13 @@ def test_snapshots_are_the_frames_of_their_times(runs, tmp_path):
 def test_real_dynamics_end_at_the_last_snapshot(monkeypatch, tmp_path):
     source = dataclasses.replace(SOURCE, states=STATES[:1], letters="A", large=())
     monkeypatch.setattr("elfzoo.reference.dynamics.CLOSEST", 0.0)
+    monkeypatch.setattr(fluid, "diagnose", lambda found, start: SimpleNamespace(to_dict=lambda: {"from": start}))
     source.prepare(tmp_path, show_progress=False)
     found = Trajectory.load(tmp_path / "trajectories" / "fluid_76.0GPa_A.npz")
     assert found.time[-1] == source.candidates(tmp_path)[-1].facts["time_fs"] == 50.0
+    record = json.loads((tmp_path / "snapshots" / "fluid_76.0GPa_A.json").read_text())
+    assert record["diagnostics"] == {"from": 20.0}
+    np.testing.assert_allclose(record["positions"], found.positions[[3, 6, 9]], atol=1e-5)
 
 
 def test_a_large_cell_of_the_usual_size_keeps_its_own_number_of_snapshots(tmp_path):
