@@ -1,6 +1,8 @@
 """The potential: exact neighbours in any cell, forces that are its gradient, whole files, a fit that learns."""
 
 import itertools
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from elfzoo.errors import ElfzooError, WeightsError
+from elfzoo.reference.fluid import load_potential
 from elfzoo.reference.potential import (
     COULOMB,
     SCREENING,
@@ -22,6 +25,7 @@ from elfzoo.reference.potential import (
     nuclear_repulsion,
     one_thread,
 )
+from elfzoo.reference.training_frames import read_frames
 from elfzoo.transforms.power_spectrum import power_spectrum
 
 SMALL = PotentialConfig(r_cut=2.5, n_radial=5, l_max=3, hidden=(12,))
@@ -281,3 +285,14 @@ def test_errors_are_what_they_say():
     assert errors["force_rmse"] == pytest.approx(np.sqrt(np.mean((guess - truth) ** 2)), rel=1e-5)
     assert errors["force_correlation"] == pytest.approx(np.corrcoef(guess, truth)[0, 1], abs=1e-5)
     assert errors["energy_rmse"] == pytest.approx(np.std(own), rel=1e-4)  # a common offset does not count
+
+
+def test_the_shipped_potential_has_the_error_that_the_record_states():
+    """On frames of DFT that its own dynamics visited and that it was not fitted to."""
+    folder = Path(__file__).parents[2] / "benchmarks" / "reference" / "potential"
+    frames = [frame for index in range(3) for frame in read_frames(folder / f"round{index}")["val"]]
+    found = evaluate(load_potential(), frames)
+    stated = json.loads((folder / "round2" / "errors.json").read_text())
+    for key in ("force_rmse", "force_correlation", "energy_rmse"):
+        assert found[key] == pytest.approx(stated[key], rel=1e-3)
+    assert found["force_rmse"] < 0.4 and found["energy_rmse"] < 0.015
