@@ -32,6 +32,7 @@ setup(
     ext_modules=[
         kernel("elfzoo.transforms._kernel", "elfzoo/transforms/native", SOURCES, HEADERS),
         kernel("elfzoo.analysis._percolation", "elfzoo/analysis/native", ["percolation"]),
+        kernel("elfzoo.analysis._critical", "elfzoo/analysis/native", ["critical", "flow"], ["boxes", "spline"]),
     ],
     cmdclass={"bdist_wheel": StableABIWheel},
 )

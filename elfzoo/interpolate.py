@@ -19,7 +19,15 @@ from elfzoo.errors import ElfzooError, UnknownNameError
 from elfzoo.field import Field
 from elfzoo.grid import Grid
 
-__all__ = ["PeriodicSpline", "evaluate", "fourier_interpolate", "fourier_resample", "resample", "spline_interpolate"]
+__all__ = [
+    "PeriodicSpline",
+    "evaluate",
+    "fourier_interpolate",
+    "fourier_resample",
+    "resample",
+    "spline_interpolate",
+    "spline_resample",
+]
 
 Method = Literal["spline", "fourier"]
 Space = Literal["value", "logit"]
@@ -102,6 +110,15 @@ def fourier_resample(values: Float[np.ndarray, "nx ny nz"], shape: Shape) -> Flo
     return values
 
 
+def spline_resample(values: Float[np.ndarray, "nx ny nz"], shape: Shape) -> Float[np.ndarray, "mx my mz"]:
+    """The periodic tricubic spline through the values on a grid of another shape, axis by axis."""
+    for axis, m in enumerate(shape):
+        if m != values.shape[axis]:
+            matrix = _spline_matrix(values.shape[axis], m)
+            values = np.moveaxis(np.tensordot(matrix, values, (1, axis)), 0, axis)
+    return np.ascontiguousarray(values)
+
+
 def evaluate(
     field: Field, frac_coords: Float[np.ndarray, "points 3"], method: Method = "spline", space: Space = "value"
 ) -> Float[np.ndarray, " points"]:
@@ -127,17 +144,18 @@ def resample(field: Field, shape: Shape, method: Method = "fourier", space: Spac
 
     ``"spline"`` samples the spline; ``"fourier"`` keeps every frequency that the new grid holds, and only those.
     """
-    methods: dict[str, Callable[..., np.ndarray]] = {"spline": _spline_resample, "fourier": fourier_resample}
+    methods: dict[str, Callable[..., np.ndarray]] = {"spline": spline_resample, "fourier": fourier_resample}
     if method not in methods:
         raise UnknownNameError("interpolation method", method, methods)
     values = methods[method](_to_space(field.values, space), _checked_shape(shape))
     return field.replace(values=_from_space(values, space))
 
 
-def _spline_resample(values: np.ndarray, shape: Shape) -> np.ndarray:
-    spline, grid = PeriodicSpline.through(values), Grid(shape, np.eye(3))
-    blocks = np.split(np.arange(grid.size), range(BLOCK // 8, grid.size, BLOCK // 8))
-    return np.concatenate([spline(grid.frac_coords(block)) for block in blocks]).reshape(shape)
+def _spline_matrix(n: int, m: int) -> np.ndarray:
+    """(m, n): the periodic cubic spline through n values along an axis, at m points."""
+    spline = PeriodicSpline.through(np.eye(1, n).reshape(n, 1, 1))
+    distance = np.arange(m)[:, None] / m - np.arange(n) / n
+    return spline(np.stack([distance.ravel(), *np.zeros((2, m * n))], axis=1)).reshape(m, n)
 
 
 def _resample_axis(values: np.ndarray, m: int, axis: int) -> np.ndarray:

@@ -1,6 +1,10 @@
 """From fields to numbers. Sees fields only, never models."""
 
 from elfzoo.analysis.compare import Comparison, Histograms, WorstVoxel, compare, require_same_structure
+from elfzoo.analysis.critical_points import critical_points
+from elfzoo.analysis.critical_result import SIGNATURES, CriticalPoints
+from elfzoo.analysis.dos import hydrogen_dos_share
+from elfzoo.analysis.hydrogen_network import HydrogenNetwork, hydrogen_network, hydrogen_pairs, jaccard, jaccard_curve
 from elfzoo.analysis.metrics import (
     Interval,
     Metrics,
@@ -14,24 +18,39 @@ from elfzoo.analysis.metrics import (
     stratified_weights,
     summarise,
 )
+from elfzoo.analysis.molecularity import molecularity
 from elfzoo.analysis.networking import Networking, networking
 from elfzoo.analysis.percolation import Thresholds, percolation_thresholds
+from elfzoo.analysis.tc import TcEstimate, estimate_tc, hydrogen_fraction
 
 __all__ = [
+    "SIGNATURES",
     "Comparison",
+    "CriticalPoints",
     "Histograms",
+    "HydrogenNetwork",
     "Interval",
     "Metrics",
     "Networking",
     "PairedIntervals",
     "Summary",
+    "TcEstimate",
     "Thresholds",
     "WorstVoxel",
     "bootstrap_interval",
     "compare",
+    "critical_points",
     "elf_bins",
+    "estimate_tc",
     "field_metrics",
     "histogram_distance",
+    "hydrogen_dos_share",
+    "hydrogen_fraction",
+    "hydrogen_network",
+    "hydrogen_pairs",
+    "jaccard",
+    "jaccard_curve",
+    "molecularity",
     "networking",
     "paired_bootstrap",
     "percolation_thresholds",

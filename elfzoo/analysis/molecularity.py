@@ -16,10 +16,11 @@ from jaxtyping import Bool, Int
 from scipy import ndimage
 
 from elfzoo.analysis.hydrogen_network import hydrogens, periodic_components
-from elfzoo.analysis.networking import _finer_shape, _refined, _saddle
+from elfzoo.analysis.networking import finer_shape
 from elfzoo.analysis.percolation import checked_values
+from elfzoo.analysis.saddle import find_saddle
 from elfzoo.field import Field
-from elfzoo.interpolate import PeriodicSpline
+from elfzoo.interpolate import PeriodicSpline, spline_resample
 
 __all__ = ["molecularity"]
 
@@ -40,14 +41,14 @@ def molecularity(field: Field, spacing: float | None = 0.05) -> float:
     stored = checked_values(field.values)
     if spacing is None:
         return _bottleneck(stored, _nearest(nuclei, stored.shape))[0]
-    values = _refined(stored, _finer_shape(field.grid, spacing)).astype(np.float64)
+    values = spline_resample(stored, finer_shape(field.grid, spacing)).astype(np.float64)
     at_nuclei = PeriodicSpline.through(stored, 5)(nuclei)
     seeds = _nearest(nuclei, values.shape)
     values[tuple(seeds.T)] = at_nuclei
     value, point, joined = _bottleneck(values, seeds)
     if (seeds == point).all(axis=1).any():
         return value
-    saddle = _saddle(stored, point * np.array(stored.shape) / np.array(values.shape))
+    saddle = find_saddle(stored, point * np.array(stored.shape) / np.array(values.shape))
     return value if saddle is None else min(saddle.value, float(at_nuclei[joined].min()))
 
 

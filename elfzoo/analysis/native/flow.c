@@ -12,6 +12,8 @@
 #define MOST_STEPS 20000
 #define NEAR 0.7      /* a Newton step this short, where the field is concave, leads to the maximum */
 #define SAME_POINT 1e-3
+#define KICK 0.03     /* grid steps, off a saddle on the way */
+#define MOST_KICKS 10
 
 enum { CORE = 1, PLATEAU = 2 };
 enum { LOST = -1, IN_CORE = -2, ON_PLATEAU = -3 };
@@ -123,17 +125,53 @@ static int rise(const Flow *f, double *x, Taylor *t, double *step) {
     return 0;
 }
 
+/* The direction along which the field curves upwards most: power iteration on the Hessian, shifted to be positive. */
+static void steepest_curvature(const double *h, double *v) {
+    double shift = 0;
+    for (int i = 0; i < 6; i++) shift += fabs(h[i]);
+    const double m[3][3] = {{h[0] + shift, h[3], h[4]}, {h[3], h[1] + shift, h[5]}, {h[4], h[5], h[2] + shift}};
+    v[0] = 0.8, v[1] = 0.53, v[2] = 0.29; /* on no axis, so that symmetry does not hide the direction */
+    for (int step = 0; step < 200; step++) {
+        double w[3];
+        multiply(m, v, w);
+        const double length = sqrt(w[0] * w[0] + w[1] * w[1] + w[2] * w[2]) + 1e-300;
+        for (int a = 0; a < 3; a++) v[a] = w[a] / length;
+    }
+}
+
+/* Leave a saddle that symmetry led the line to, on the higher side; 0 where the field rises on neither. */
+static int leave_saddle(const Flow *f, double *x, Taylor *t) {
+    double v[3], best[3];
+    Taylor highest = *t;
+    steepest_curvature(t->h, v);
+    for (int side = -1; side < 2; side += 2) {
+        double at[3];
+        for (int a = 0; a < 3; a++) at[a] = x[a] + side * KICK * v[a];
+        const Taylor there = taylor(f, at);
+        if (there.f > highest.f) {
+            highest = there;
+            memcpy(best, at, sizeof at);
+        }
+    }
+    if (highest.f <= t->f) return 0;
+    memcpy(x, best, sizeof best);
+    *t = highest;
+    return 1;
+}
+
 /* Follow the gradient line from x, which becomes its end: number of the maximum, or why there is none. */
 static int64_t follow(const Flow *f, double *x, double step) {
     static const int HERE[3] = {0, 0, 0};
     Taylor t = taylor(f, x);
-    for (int steps = 0; steps < MOST_STEPS; steps++) {
+    for (int steps = 0, kicks = 0; steps < MOST_STEPS; steps++) {
         const int64_t top = snap(f, x, t);
         if (top >= 0) return top;
         const uint8_t status = f->status[cell_number(f, x, HERE)];
         if (status & PLATEAU) return ON_PLATEAU;
         if (status & CORE) return IN_CORE;
-        if (!rise(f, x, &t, &step)) return LOST;
+        if (rise(f, x, &t, &step)) continue;
+        if (kicks++ == MOST_KICKS || !leave_saddle(f, x, &t)) return LOST;
+        step = KICK;
     }
     return LOST;
 }

@@ -1,0 +1,185 @@
+"""Persistence: which critical points of a periodic field are noise, cancelled in pairs that keep the Morse sum.
+
+Extrema and the saddles that join their regions are paired by the elder rule (union-find over saddles, the lower of two
+maxima ends); pairs closer in value than the threshold cancel, and the ends of the other saddles move on to the extremum
+that took over. Saddles that join nothing close rings; (3,-1) and (3,+1) ones are cancelled against each other where
+they are closer in value than the threshold and the field stays between their values on the straight line that connects
+them. That second rule is a shortcut for the gradient line between them, and a saddle whose ring winds around the
+crystal in a new direction is never touched by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.spatial import cKDTree
+
+from elfzoo.periodic import periodic_images
+
+__all__ = ["Forest", "Joined", "join_extrema", "saddle_pairs"]
+
+SAMPLES = np.linspace(0, 1, 18)[1:-1, None]  # along the straight line between two saddles
+SLACK = 0.3  # part of the threshold by which the field may leave the saddles' values there
+
+
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """What :func:`join_extrema` finds.
+
+    Attributes:
+        cancelled_extrema: extrema that end at a saddle closer than the threshold.
+        cancelled_saddles: those saddles.
+        closing: saddles that join a region to itself without a new winding direction.
+        ends: extrema that the lines of each saddle lead to after cancellation.
+        shifts: cells of those extrema.
+    """
+
+    cancelled_extrema: Bool[np.ndarray, " extrema"]
+    cancelled_saddles: Bool[np.ndarray, " saddles"]
+    closing: Bool[np.ndarray, " saddles"]
+    ends: Int[np.ndarray, "saddles 2"]
+    shifts: Int[np.ndarray, "saddles 2 3"]
+
+
+class Forest:
+    """Union-find of extrema over all cells: the root of each, and the root's cell where the extremum is in cell 0."""
+
+    def __init__(self, size: int):
+        self.parent = list(range(size))
+        self.cell = [np.zeros(3, dtype=np.int64)] * size
+
+    def find(self, node: int) -> tuple[int, np.ndarray]:
+        path = []
+        while self.parent[node] != node:
+            path.append(node)
+            node = self.parent[node]
+        for step in reversed(path[:-1]):  # the last one hangs on the root already
+            self.cell[step] = self.cell[step] + self.cell[self.parent[step]]
+            self.parent[step] = node
+        return node, self.cell[path[0]] if path else np.zeros(3, dtype=np.int64)
+
+    def hang(self, node: int, root: int, cell: np.ndarray) -> None:
+        self.parent[node], self.cell[node] = root, cell
+
+
+def join_extrema(
+    heights: Float[np.ndarray, " extrema"],
+    saddles: Float[np.ndarray, " saddles"],
+    ends: Int[np.ndarray, "saddles 2"],
+    shifts: Int[np.ndarray, "saddles 2 3"],
+    threshold: float,
+) -> Joined:
+    """Join maxima over saddles in descending order (minima: with all values negated).
+
+    Args:
+        heights: values of the maxima.
+        saddles: values of the saddles.
+        ends: the maxima that each saddle's gradient lines reach; saddles with a negative number join nothing.
+        shifts: the cells that they lie in.
+        threshold: pairs closer in value are cancelled.
+    """
+    everything, near = Forest(len(heights)), Forest(len(heights))
+    gone, used = np.zeros(len(heights), bool), np.zeros(len(saddles), bool)
+    closing = np.zeros(len(saddles), bool)
+    windings: dict[int, np.ndarray] = {}
+    for s in np.argsort(-saddles, kind="stable").tolist():
+        if ends[s].min() < 0:
+            continue
+        (a, p), (b, q) = (everything.find(int(end)) for end in ends[s])
+        step = shifts[s, 1] + q - shifts[s, 0] - p  # cell of b's root as seen from a's
+        if a == b:
+            closing[s] = not _winds(windings, a, step)
+            continue
+        if heights[a] < heights[b]:
+            a, b, step = b, a, -step
+        everything.hang(b, a, -step)
+        _merge(windings, a, b)
+        if heights[b] - saddles[s] < threshold:
+            gone[_cancel(near, heights, ends[s], shifts[s])] = used[s] = True
+    return Joined(gone, used, closing, *_moved(near, ends, shifts))
+
+
+def _winds(windings: dict[int, np.ndarray], root: int, step: np.ndarray) -> bool:
+    """Whether a winding vector is independent of those that the region has; it is added then."""
+    have = windings.get(root, np.empty((0, 3), dtype=np.int64))
+    both = np.vstack([have, step])
+    if not step.any() or np.linalg.matrix_rank(both) == len(have):
+        return False
+    windings[root] = both
+    return True
+
+
+def _merge(windings: dict[int, np.ndarray], root: int, other: int) -> None:
+    for step in windings.pop(other, ()):
+        _winds(windings, root, step)
+
+
+def _cancel(near: Forest, heights: np.ndarray, ends: np.ndarray, shifts: np.ndarray) -> int:
+    """Hang the lower of the two maxima that a cancelled saddle joins below the other one."""
+    (a, p), (b, q) = (near.find(int(end)) for end in ends)
+    step = shifts[1] + q - shifts[0] - p
+    if heights[a] < heights[b]:
+        a, b, step = b, a, -step
+    near.hang(b, a, -step)
+    return b
+
+
+def _moved(near: Forest, ends: np.ndarray, shifts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The ends of saddles after cancellation."""
+    ends, shifts = ends.copy(), shifts.copy()
+    for s, side in zip(*np.nonzero(ends >= 0), strict=True):
+        ends[s, side], cell = near.find(int(ends[s, side]))
+        shifts[s, side] += cell
+    return ends, shifts
+
+
+def saddle_pairs(
+    upper: tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, " n"]],
+    lower: tuple[Float[np.ndarray, "m 3"], Float[np.ndarray, " m"]],
+    lattice: Float[np.ndarray, "3 3"],
+    threshold: float,
+    reach: float,
+    values_at: Callable[[np.ndarray], np.ndarray],
+) -> tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"]]:
+    """(3,-1) and (3,+1) saddles that cancel each other, the closest in value first; each is used once.
+
+    Args:
+        upper: Cartesian positions (Å) and values of the (3,-1) saddles that close rings.
+        lower: the same for the (3,+1) saddles.
+        lattice: (3, 3) rows, Å.
+        threshold: largest difference in value.
+        reach: largest distance, Å.
+        values_at: values of the field at Cartesian positions.
+    """
+    nothing = np.empty(0, np.int64)
+    if threshold <= 0 or not len(upper[1]) or not len(lower[1]):
+        return nothing, nothing
+    images = periodic_images(upper[0], lattice, reach)
+    inside = lower[0] - np.floor(lower[0] @ np.linalg.inv(lattice)) @ lattice
+    near = cKDTree(inside).sparse_distance_matrix(cKDTree(images.positions), reach, output_type="coo_matrix")
+    low, image = near.row, near.col
+    gap = upper[1][images.atom[image]] - lower[1][low]
+    close = np.flatnonzero((gap >= 0) & (gap < threshold))
+    close = close[np.argsort(gap[close], kind="stable")]
+    low, image, gap = low[close], image[close], gap[close]
+    line = inside[low][:, None] + SAMPLES * (images.positions[image] - inside[low])[:, None]
+    along = values_at(line.reshape(-1, 3)).reshape(len(low), len(SAMPLES))
+    bottom, slack = lower[1][low], SLACK * threshold
+    monotone = (along >= (bottom - slack)[:, None]).all(axis=1) & (along <= (bottom + gap + slack)[:, None]).all(axis=1)
+    return _once(images.atom[image[monotone]], low[monotone])
+
+
+def _once(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of which no member was in an earlier pair."""
+    seen: tuple[set[int], set[int]] = (set(), set())
+    pairs = []
+    for a, b in zip(first.tolist(), second.tolist(), strict=True):
+        if a not in seen[0] and b not in seen[1]:
+            pairs.append((a, b))
+            seen[0].add(a)
+            seen[1].add(b)
+    table = np.array(pairs, np.int64).reshape(-1, 2)
+    return table[:, 0], table[:, 1]
