@@ -265,8 +265,8 @@ def _run(job: dict[str, Any], folder: Path, max_seconds: float | None = None) ->
 def _installed() -> tuple[str, str, Path]:
     """Versions of GPAW and of its setups, and the setups' folder."""
     try:
-        import gpaw  # type: ignore  # optional
-        import gpaw_data  # type: ignore
+        import gpaw
+        import gpaw_data
     except ImportError as error:
         raise EngineError(f"GPAW is not installed ({error}); {INSTALL}") from error
     return gpaw.__version__, gpaw_data.__version__, Path(gpaw_data.datapath())
