@@ -3,7 +3,9 @@
 # ruff: noqa: E402  (the type-checking hook must be installed before the package is imported)
 
 import os
+import signal
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell started this in the background
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 from jaxtyping import install_import_hook
