@@ -8,9 +8,11 @@ import multiprocessing
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import numpy as np
@@ -262,8 +264,6 @@ def test_a_relaxation_is_not_repeated(out, engine, source):
 
 @needs_proc
 def test_kill_9_and_resumed(out, engine):
-    """Of the process and, where the system can, of the programs that it runs."""
-
     def forever(folder):
         run_process(["sh", "-c", f"echo $$ > {out.parent}/pid; exec sleep 300"], folder, "long")
 
@@ -280,10 +280,23 @@ def test_kill_9_and_resumed(out, engine):
     engine.before.clear()
     assert Run(RECIPE, out).execute().done == tuple(EDGES)
     assert labels(out).items() >= before.items() and not list((out / "work").iterdir())
-    if shutil.which("setpriv"):
-        assert soon(lambda: not alive(pid))
-    else:
+    with suppress(ProcessLookupError):  # where the system did not end it with its parent
         os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv of util-linux")
+def test_kill_9_ends_the_program_too(tmp_path):
+    """In a fresh interpreter, as a user's run is, not in a fork of this one."""
+    code = (
+        "from pathlib import Path; from elfzoo.reference.engines.process import run_process; "
+        "run_process(['sh', '-c', 'echo $$ > pid; exec sleep 300'], Path('.'), 'long')"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path)
+    pid = pid_in(tmp_path / "pid")
+    assert alive(pid)
+    process.kill()
+    process.wait()
+    assert soon(lambda: not alive(pid))
 
 
 def test_a_failure_is_recorded_and_tried_again_when_asked(out, engine):
