@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import time
 from pathlib import Path
 
 import numpy as np
+from reference_convergence import environment
 
-import elfzoo
 from elfzoo.io.files import write_bytes
+from elfzoo.plot import figure_path, save_figure
 from elfzoo.progress import progress_bar
 from elfzoo.reference.diagnostics import molecular_fraction
 from elfzoo.reference.dynamics import pair_distribution, run_dynamics
@@ -66,7 +66,7 @@ def draw(states: dict[str, dict], path: Path) -> None:
     figure.axes[0].set_ylabel("g(r)")
     figure.axes[0].legend(frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    save_figure(figure, figure_path(path))
 
 
 def main() -> None:
@@ -90,8 +90,7 @@ def main() -> None:
             )
     errors = json.loads((HERE / "reference" / "potential" / "round2" / "errors.json").read_text())
     record = {
-        "elfzoo": elfzoo.__version__,
-        "hardware": platform.processor() or platform.machine(),
+        **environment(),
         "seconds": round(time.perf_counter() - began, 1),
         "temperature_K": TEMPERATURE,
         "fit": errors,

@@ -31,7 +31,7 @@ from elfzoo.errors import ElfzooError, UnknownNameError
 from elfzoo.interpolate import PeriodicSpline
 from elfzoo.io.files import write_bytes
 from elfzoo.paths import Plane
-from elfzoo.plot import ELF_MAP, STYLE, _atoms_on, _edges, default_plane
+from elfzoo.plot import ELF_MAP, STYLE, atoms_on, default_plane, plane_edges
 from elfzoo.progress import progress_bar
 
 DATA, FIGURES = Path(__file__).parent / "data", Path(__file__).parent / "figures"
@@ -208,11 +208,11 @@ def chosen(fields: Fields) -> list[elfzoo.Field]:
 def _draw(axes: Axes, field: elfzoo.Field) -> QuadMesh:
     """One slice in true proportions with its atoms, its name above and a scale bar of 1 Å below."""
     plane = default_plane(field.structure)
-    edges, values = _edges(plane, field.structure), _values(field, plane)
+    edges, values = plane_edges(plane, field.structure), _values(field, plane)
     u, v = (np.linspace(0, 1, n) for n in values.shape)
     x, y = np.moveaxis(u[:, None, None] * edges[0] + v[:, None] * edges[1], 2, 0)
     mesh = axes.pcolormesh(x, y, values, cmap=ELF_MAP, shading="gouraud", vmin=0, vmax=1, rasterized=True)
-    coords, symbols = _atoms_on(plane, field.structure)
+    coords, symbols = atoms_on(plane, field.structure)
     for marker, kind in (("o", symbols == "H"), ("s", symbols != "H")):
         style = {"marker": marker, "c": "white", "edgecolors": "black", "linewidths": 0.7, "clip_on": False}
         axes.scatter(*coords[kind, :2].T, 12, zorder=3, **style)
@@ -228,7 +228,7 @@ def _draw(axes: Axes, field: elfzoo.Field) -> QuadMesh:
 
 def _values(field: elfzoo.Field, plane: Plane) -> np.ndarray:
     """(nu, nv) on the plane, all four of its borders included."""
-    lengths = np.linalg.norm(_edges(plane, field.structure), axis=1)
+    lengths = np.linalg.norm(plane_edges(plane, field.structure), axis=1)
     u, v = (np.linspace(0, 1, max(2, round(PIXELS * length / lengths.max()))) for length in lengths)
     frac = np.array(plane.origin) + u[:, None, None] * np.array(plane.edge_u) + v[:, None] * np.array(plane.edge_v)
     return PeriodicSpline.through(field.values)(frac.reshape(-1, 3)).reshape(len(u), len(v))

@@ -153,6 +153,27 @@ class Grid:
         matrix, shift = rotation * shape[:, None] / shape[None, :], translation * shape
         return bool(np.abs(matrix - np.round(matrix)).max() < 1e-6 and np.abs(shift - np.round(shift)).max() < 1e-3)
 
+    def operations(
+        self, rotations: Int[np.ndarray, "ops 3 3"], translations: Float[np.ndarray, "ops 3"]
+    ) -> tuple[Int[np.ndarray, "ops 3 3"], Int[np.ndarray, "ops 3"]]:
+        """The operations on integer grid coordinates: p' = M p + s modulo the shape.
+
+        Args:
+            rotations: rotation parts in fractional coordinates (spglib's, x' = R x + t), integers.
+            translations: translation parts, fractional.
+
+        Raises:
+            ElfzooError: when an operation does not map the grid onto itself.
+        """
+        rotations, translations, shape = np.asarray(rotations), np.asarray(translations), np.array(self.shape)
+        for rotation, translation in zip(rotations, translations, strict=True):
+            if not self.is_mapped_by(rotation, translation):
+                raise ElfzooError(
+                    f"the grid {self.shape} is not mapped onto itself by {rotation.tolist()}, {translation}"
+                )
+        matrices = np.round(rotations * shape[:, None] / shape[None, :]).astype(np.int64)
+        return matrices, np.round(translations * shape).astype(np.int64) % shape
+
     def orbits(
         self, rotations: Int[np.ndarray, "ops 3 3"], translations: Float[np.ndarray, "ops 3"]
     ) -> tuple[Int[np.ndarray, " representatives"], Int[np.ndarray, " points"]]:
@@ -169,16 +190,10 @@ class Grid:
         Raises:
             ElfzooError: when an operation does not map the grid onto itself.
         """
-        shape = np.array(self.shape)
         points = np.stack(np.unravel_index(np.arange(self.size), self.shape), axis=-1)
         smallest = np.arange(self.size)
-        for rotation, translation in zip(np.asarray(rotations), np.asarray(translations), strict=True):
-            if not self.is_mapped_by(rotation, translation):
-                raise ElfzooError(
-                    f"the grid {self.shape} is not mapped onto itself by {rotation.tolist()}, {translation}"
-                )
-            matrix, shift = rotation * shape[:, None] / shape[None, :], translation * shape
-            image = (points @ np.round(matrix).astype(int).T + np.round(shift).astype(int)) % shape
+        for matrix, shift in zip(*self.operations(rotations, translations), strict=True):
+            image = (points @ matrix.T + shift) % self.shape
             np.minimum(smallest, np.ravel_multi_index(tuple(image.T), self.shape), out=smallest)
         representatives, inverse = np.unique(smallest, return_inverse=True)
         return representatives, inverse.reshape(-1)

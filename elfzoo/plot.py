@@ -66,7 +66,7 @@ def plot_slice(field: Field, path: str | Path, plane: Plane | None = None) -> Pa
         ElfzooError: on another suffix, or values that are not finite.
         FieldFileError: when the file cannot be written.
     """
-    path, plane = _checked_path(path), plane or default_plane(field.structure)
+    path, plane = figure_path(path), plane or default_plane(field.structure)
     values = _on_plane(field, plane)
     limits = (0.0, 1.0) if field.quantity == "elf" else (float(values.min()), float(values.max()))
     with rc_context(rc=STYLE):
@@ -76,7 +76,7 @@ def plot_slice(field: Field, path: str | Path, plane: Plane | None = None) -> Pa
         _colour_bar(axes, mesh)
         axes.set_title(field.quantity.upper(), loc="left")
         _name_figure(figure, field.structure, plane)
-        return _save(figure, path)
+        return save_figure(figure, path)
 
 
 def plot_comparison(
@@ -104,7 +104,7 @@ def plot_comparison(
         ElfzooError: on another suffix, or fields that :func:`elfzoo.analysis.compare` refuses.
         FieldFileError: when the file cannot be written.
     """
-    path, plane = _checked_path(path), plane or default_plane(reference.structure)
+    path, plane = figure_path(path), plane or default_plane(reference.structure)
     if resample:
         prediction = prediction.replace(values=fourier_resample(prediction.values, reference.grid.shape))
     comparison = compare(reference, prediction, mixed_recipes=mixed_recipes)
@@ -119,7 +119,7 @@ def plot_comparison(
         for title, panel in zip(PANELS, axes.ravel(), strict=True):
             panel.set_title(title, loc="left")
         _name_figure(figure, reference.structure, plane)
-        return _save(figure, path)
+        return save_figure(figure, path)
 
 
 def default_plane(structure: Structure) -> Plane:
@@ -158,7 +158,7 @@ def _draw_slice(
     axes: Axes, values: np.ndarray, plane: Plane, structure: Structure, colours: str, limits: tuple[float, float]
 ) -> QuadMesh:
     """Values (nu, nv) of a plane as a parallelogram in Å, with its outline and the atoms near it."""
-    edges = _edges(plane, structure)
+    edges = plane_edges(plane, structure)
     u, v = (np.linspace(0, 1, n) for n in values.shape)
     points = u[:, None, None] * edges[0] + v[:, None] * edges[1]
     mesh = axes.pcolormesh(*np.moveaxis(points, 2, 0), values, cmap=colours, shading="gouraud", rasterized=True)
@@ -179,7 +179,7 @@ def _colour_bar(axes: Axes, mesh: QuadMesh) -> None:
 
 def _draw_atoms(axes: Axes, plane: Plane, structure: Structure) -> None:
     """Marks on the atoms near the plane, one shape per element: full within 0.1 Å, open beyond."""
-    coords, symbols = _atoms_on(plane, structure)
+    coords, symbols = atoms_on(plane, structure)
     in_plane = np.abs(coords[:, 2]) < IN_PLANE
     for kind, marker in _markers(structure).items():
         for near, face in ((True, "white"), (False, "none")):
@@ -191,7 +191,7 @@ def _markers(structure: Structure) -> dict[str, str]:
     return dict(zip(sorted({site.specie.symbol for site in structure}), itertools.cycle("os^Dvp"), strict=False))
 
 
-def _atoms_on(plane: Plane, structure: Structure) -> tuple[np.ndarray, np.ndarray]:
+def atoms_on(plane: Plane, structure: Structure) -> tuple[np.ndarray, np.ndarray]:
     """(marks, 3) positions in the plane's frame, Å, of atoms and images near the plane, and their symbols."""
     corners = np.array(plane.origin) + np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) @ [plane.edge_u, plane.edge_v]
     low, high = np.floor(corners.min(axis=0)) - 1, np.ceil(corners.max(axis=0)) + 1
@@ -199,7 +199,7 @@ def _atoms_on(plane: Plane, structure: Structure) -> tuple[np.ndarray, np.ndarra
     frac = (structure.frac_coords[:, None] % 1.0 + images.reshape(-1, 3)).reshape(-1, 3)
     symbols = np.repeat([site.specie.symbol for site in structure], images.size // 3)
     coords = plane.project(frac, structure.lattice.matrix)
-    along = coords[:, :2] @ np.linalg.inv(_edges(plane, structure))
+    along = coords[:, :2] @ np.linalg.inv(plane_edges(plane, structure))
     inside = (np.abs(along - 0.5) < 0.5 + 1e-6).all(axis=1) & (np.abs(coords[:, 2]) < NEAR_PLANE)
     return coords[inside], symbols[inside]
 
@@ -252,7 +252,7 @@ def _name_figure(figure: Figure, structure: Structure, plane: Plane) -> None:
         figure.legend(handles=marks, loc="outside lower center", ncols=len(marks), frameon=False, handletextpad=0.0)
 
 
-def _edges(plane: Plane, structure: Structure) -> np.ndarray:
+def plane_edges(plane: Plane, structure: Structure) -> np.ndarray:
     """(2, 2) edges of a plane as rows, in its own frame, Å."""
     lattice = structure.lattice.matrix
     return np.array([plane.edge_u, plane.edge_v]) @ lattice @ plane.axes(lattice)[:2].T
@@ -260,13 +260,13 @@ def _edges(plane: Plane, structure: Structure) -> np.ndarray:
 
 def _height_to_width(plane: Plane, structure: Structure) -> float:
     """Of the box around a plane, between 0.4 and 1.6 so that a figure stays on its page."""
-    width, height = np.ptp(np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) @ _edges(plane, structure), axis=0)
+    width, height = np.ptp(np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) @ plane_edges(plane, structure), axis=0)
     return float(np.clip(height / width, 0.4, 1.6))
 
 
 def _on_plane(field: Field, plane: Plane) -> np.ndarray:
     """Spline-interpolated values (nu, nv) on a plane, all four of its borders included."""
-    lengths = np.linalg.norm(_edges(plane, field.structure), axis=1)
+    lengths = np.linalg.norm(plane_edges(plane, field.structure), axis=1)
     u, v = (np.linspace(0, 1, max(2, round(PIXELS * length / lengths.max()))) for length in lengths)
     in_plane = u[:, None, None] * np.array(plane.edge_u) + v[:, None] * np.array(plane.edge_v)
     points = np.array(plane.origin) + in_plane.reshape(-1, 3)
@@ -282,14 +282,15 @@ def _describe(plane: Plane) -> str:
     return f"plane through ({origin}) along ({u}) and ({v})"
 
 
-def _checked_path(path: str | Path) -> Path:
+def figure_path(path: str | Path) -> Path:
+    """The path, if a figure can be written there by its suffix."""
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
         raise ElfzooError(f"a figure's name ends in {', '.join(SUFFIXES)}; got {path}")
     return path
 
 
-def _save(figure: Figure, path: Path) -> Path:
+def save_figure(figure: Figure, path: Path) -> Path:
     """Write the figure whole or not at all, without a date, so that the same fields give the same file."""
     suffix = path.suffix.lower().removeprefix(".")
     undated = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}[suffix]

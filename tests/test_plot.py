@@ -46,7 +46,7 @@ def drawn(monkeypatch) -> list[Figure]:
         figures.append(figure)
         return path
 
-    monkeypatch.setattr(plot, "_save", keep)
+    monkeypatch.setattr(plot, "save_figure", keep)
     return figures
 
 
@@ -93,7 +93,7 @@ def test_atoms_near_the_plane_are_marked():
     species = rng.choice(["H", "La"], 200)
     structure = Structure(Lattice.from_parameters(12, 13, 14, 80, 95, 110), species, rng.random((200, 3)))
     plane = Plane((0.1, 0.0, -0.1), (1.0, 0.0, 0.5), (0.0, 2.0, 0.0), (5, 5))
-    coords, symbols = plot._atoms_on(plane, structure)
+    coords, symbols = plot.atoms_on(plane, structure)
     block = structure * (6, 6, 6)
     lattice = structure.lattice.matrix
     positions = block.cart_coords - 2 * lattice.sum(axis=0)

@@ -9,14 +9,13 @@ vectors is the number of independent directions in which it spans. Ranks are exa
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Float
 
+from elfzoo import native
 from elfzoo.errors import ElfzooError
 
 __all__ = ["Connectivity", "Thresholds", "available", "percolation_thresholds"]
@@ -43,10 +42,8 @@ class Thresholds:
     all_points: tuple[int, int, int]
 
 
-@lru_cache(maxsize=1)
 def _library() -> ctypes.CDLL | None:
-    spec = importlib.util.find_spec("elfzoo.analysis._percolation")
-    return ctypes.CDLL(spec.origin) if spec is not None and spec.origin else None
+    return native.load("elfzoo.analysis._percolation")
 
 
 def available() -> bool:
@@ -88,13 +85,7 @@ def percolation_thresholds(values: Float[np.ndarray, "nx ny nz"], connectivity: 
 
 
 def _require_library() -> ctypes.CDLL:
-    library = _library()
-    if library is None:
-        raise ElfzooError(
-            "the networking value needs elfzoo's compiled kernel, which this installation lacks; "
-            "install a C compiler (gcc or clang), then reinstall elfzoo"
-        )
-    return library
+    return native.required(_library(), "the networking value needs")
 
 
 def checked_values(values: np.ndarray) -> np.ndarray:

@@ -7,15 +7,13 @@ extrema. Works on raw arrays; :mod:`elfzoo.analysis.critical_points` gives the p
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from elfzoo.errors import ElfzooError
+from elfzoo import native
 
 __all__ = ["CORE", "IN_CORE", "LOST", "ON_PLATEAU", "PLATEAU", "CriticalCells", "Spline", "available", "flat_cells"]
 
@@ -24,10 +22,8 @@ LOST, IN_CORE, ON_PLATEAU = -1, -2, -3  # gradient lines that reach no extremum
 MOST_POINTS = 2**31 - 1
 
 
-@lru_cache(maxsize=1)
 def _library() -> ctypes.CDLL | None:
-    spec = importlib.util.find_spec("elfzoo.analysis._critical")
-    return ctypes.CDLL(spec.origin) if spec is not None and spec.origin else None
+    return native.load("elfzoo.analysis._critical")
 
 
 def available() -> bool:
@@ -36,13 +32,7 @@ def available() -> bool:
 
 
 def _require_library() -> ctypes.CDLL:
-    library = _library()
-    if library is None:
-        raise ElfzooError(
-            "critical points need elfzoo's compiled kernel, which this installation lacks; "
-            "install a C compiler (gcc or clang), then reinstall elfzoo"
-        )
-    return library
+    return native.required(_library(), "critical points need")
 
 
 def flat_cells(values: Float[np.ndarray, "nx ny nz"], flat: float) -> Bool[np.ndarray, "nx ny nz"]:

@@ -342,13 +342,9 @@ def _operations(arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarra
 
 
 def _on_grid(shape: Shape, rotations: np.ndarray, translations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The operations on integer grid coordinates, p' = M p + s modulo the shape: (ops, 3, 3) and (ops, 3)."""
-    grid, points = Grid(shape, np.eye(3)), np.array(shape)
-    for rotation, translation in zip(rotations, translations, strict=True):
-        if not grid.is_mapped_by(rotation, translation):
-            raise ElfzooError(f"the grid {shape} is not mapped onto itself by {rotation.tolist()}, {translation}")
-    matrices = np.round(rotations * points[:, None] / points[None, :]).astype(np.int32)
-    return matrices, np.round(translations * points).astype(np.int32) % points.astype(np.int32)
+    """:meth:`Grid.operations` in int32, half the memory of what is made with them."""
+    matrices, shifts = Grid(shape, np.eye(3)).operations(rotations, translations)
+    return matrices.astype(np.int32), shifts.astype(np.int32)
 
 
 def _coordinates(flat: np.ndarray, shape: Shape) -> np.ndarray:

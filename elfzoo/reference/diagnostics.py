@@ -242,9 +242,9 @@ def draw(states: Mapping[str, Mapping[str, Trajectory]], path: str | Path, equil
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    from elfzoo.plot import STYLE, _checked_path, _save
+    from elfzoo.plot import STYLE, figure_path, save_figure
 
-    path = _checked_path(path)
+    path = figure_path(path)
     if not states:
         raise ElfzooError("a figure of trajectories needs at least one state")
     with rc_context(rc=STYLE):
@@ -266,7 +266,7 @@ def draw(states: Mapping[str, Mapping[str, Trajectory]], path: str | Path, equil
             strict=True,
         ):
             row[0].set_ylabel(label)
-        return _save(figure, path)
+        return save_figure(figure, path)
 
 
 def _draw_one(column: np.ndarray, name: str, trajectory: Trajectory, equilibration: float) -> None:

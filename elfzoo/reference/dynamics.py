@@ -16,7 +16,7 @@ from jaxtyping import Float
 from elfzoo.errors import ElfzooError
 from elfzoo.io.files import write_bytes
 from elfzoo.reference.calculator import PotentialCalculator
-from elfzoo.reference.molecular import molecular_fluid
+from elfzoo.reference.molecular import molecular_fluid, separations
 from elfzoo.reference.potential import Potential, one_thread
 
 __all__ = ["Trajectory", "cube_edge", "pair_distribution", "run_dynamics"]
@@ -151,9 +151,7 @@ def pair_distribution(
     upper = np.triu_indices(atoms, 1)
     counts = np.zeros(bins)
     for frame in frames:
-        apart = frame[:, None] - frame[None]
-        apart -= edge * np.round(apart / edge)
-        counts += np.histogram(np.sqrt((apart**2).sum(-1))[upper], edges)[0]
+        counts += np.histogram(separations(frame, edge)[1][upper], edges)[0]
     shells = 4 / 3 * np.pi * np.diff(edges**3)
     expected = len(frames) * atoms * (atoms - 1) / 2 * shells / edge**3
     return (edges[1:] + edges[:-1]) / 2, counts / expected
@@ -168,9 +166,6 @@ def _row(system: Atoms, motion: Bussi, index: int) -> tuple[np.ndarray, float, f
 
 
 def _closest(positions: np.ndarray, lattice: np.ndarray) -> float:
-    edge = cube_edge(lattice)
-    apart = positions[:, None] - positions[None]
-    apart -= edge * np.round(apart / edge)
-    distance = np.sqrt((apart**2).sum(-1))
+    _, distance = separations(positions, cube_edge(lattice))
     np.fill_diagonal(distance, np.inf)
     return float(distance.min())

@@ -20,9 +20,9 @@ from elfzoo.reference.prototypes import (
     same_composition,
     scaled,
     seed_of,
-    standard_primitive,
     strained,
 )
+from elfzoo.symmetry import standardise
 
 __all__ = ["Hydride", "HydrideTable", "candidates", "split_of_hydride", "table"]
 
@@ -129,7 +129,7 @@ def _child(hydride: Hydride, suffix: str, change: Callable[[Structure], Structur
 
 
 def _changed(parent: str, change: Callable[[Structure], Structure], parents: Mapping[str, Structure]) -> Structure:
-    return change(standard_primitive(parents[parent]))
+    return change(standardise(parents[parent]))
 
 
 def _facts(hydride: Hydride) -> dict[str, Any]:

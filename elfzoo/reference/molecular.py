@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-__all__ = ["molecular_fluid"]
+__all__ = ["molecular_fluid", "separations"]
 
 BOLTZMANN = 8.617333262e-5  # eV/K
 MASS = 1.008 * 103.642697  # eV fs²/Å²
@@ -46,6 +46,15 @@ def molecular_fluid(
     return np.eye(3) * edge, positions % edge
 
 
+def separations(
+    positions: Float[np.ndarray, "atoms 3"], edge: float
+) -> tuple[Float[np.ndarray, "atoms atoms 3"], Float[np.ndarray, "atoms atoms"]]:
+    """Vectors from the second atom to the nearest image of the first in a cube, and their lengths, Å."""
+    apart = positions[:, None] - positions[None]
+    apart -= edge * np.round(apart / edge)
+    return apart, np.sqrt((apart**2).sum(-1))
+
+
 def _start(molecules: int, edge: float, rng: np.random.Generator) -> np.ndarray:
     side = int(np.ceil(molecules ** (1 / 3)))
     sites = np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), -1).reshape(-1, 3)
@@ -58,9 +67,7 @@ def _start(molecules: int, edge: float, rng: np.random.Generator) -> np.ndarray:
 def _forces(positions: np.ndarray, edge: float) -> np.ndarray:
     count = len(positions) // 2
     first, second = np.arange(count), np.arange(count) + count
-    apart = positions[:, None] - positions[None]
-    apart -= edge * np.round(apart / edge)
-    distance = np.sqrt((apart**2).sum(-1))
+    apart, distance = separations(positions, edge)
     np.fill_diagonal(distance, np.inf)
     distance[first, second] = distance[second, first] = np.inf
     size = np.minimum(REPULSION * DECAY * np.exp(-DECAY * distance), LARGEST)

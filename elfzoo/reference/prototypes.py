@@ -12,8 +12,9 @@ import spglib
 from pymatgen.core import Composition, Lattice, Structure
 
 from elfzoo.config import config_class
-from elfzoo.errors import ElfzooError, StructureError, UnknownNameError
+from elfzoo.errors import ElfzooError, UnknownNameError
 from elfzoo.structure import check_structure
+from elfzoo.symmetry import standardise
 
 __all__ = [
     "Crystal",
@@ -22,7 +23,6 @@ __all__ = [
     "same_composition",
     "scaled",
     "seed_of",
-    "standard_primitive",
     "strained",
 ]
 
@@ -78,26 +78,12 @@ class Crystal:
         cell = Structure(lattice, species, coords)
         if not same_composition(cell.formula, self.formula):
             raise ElfzooError(f"the sites of {self.formula} make {cell.composition.reduced_formula}; correct them")
-        return standard_primitive(check_structure(cell, name=self.formula))
+        return standardise(check_structure(cell, name=self.formula))
 
     @property
     def label(self) -> str:
         """The space group's symbol, fit for a file's name."""
         return self.space_group.replace("/", "")
-
-
-def standard_primitive(structure: Structure) -> Structure:
-    """The primitive cell in spglib's standard setting, idealised: the origin is on symmetry elements, a along x.
-
-    Raises:
-        StructureError: spglib finds no symmetry.
-    """
-    cell = (structure.lattice.matrix, structure.frac_coords, structure.atomic_numbers)
-    found = spglib.standardize_cell(cell, to_primitive=True, no_idealize=False, symprec=SYMPREC)
-    if found is None:
-        raise StructureError(f"spglib finds no symmetry for {structure.formula}; are atoms on top of each other?")
-    lattice, frac_coords, numbers = found
-    return Structure(lattice, [int(number) for number in numbers], frac_coords)
 
 
 def scaled(structure: Structure, volume_ratio: float) -> Structure:

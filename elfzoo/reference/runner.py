@@ -14,7 +14,6 @@ import json
 import shutil
 import tempfile
 import threading
-import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -32,8 +31,8 @@ from elfzoo.io.symmetric import write_reference
 from elfzoo.progress import progress_bar
 from elfzoo.reference.candidate import Candidate
 from elfzoo.reference.check import NEAR, NEAR_VOLUME
-from elfzoo.reference.engines import Label, Relaxation
-from elfzoo.reference.engines.process import stop_all
+from elfzoo.reference.engines import Label, Relaxation, RelaxSettings
+from elfzoo.reference.engines.process import stop_all_until
 from elfzoo.reference.recipe import ReferenceRecipe, find_recipe, make_engine
 from elfzoo.reference.record import reference_field
 from elfzoo.structure import check_structure
@@ -132,9 +131,7 @@ class Run:
                     done()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            while not all(future.done() for future in running):  # each may be about to start its next program
-                stop_all()
-                time.sleep(0.05)
+            stop_all_until(lambda: all(future.done() for future in running))
             raise
         finally:
             pool.shutdown(wait=True)
@@ -172,8 +169,8 @@ class Run:
     def _relax(self, candidate: Candidate, structure: Structure, folder: Path) -> Relaxation:
         if self.recipe.relax is None:
             raise ElfzooError(f"{candidate.name} is to be relaxed, and the recipe does not say how")
-        pressure = self.recipe.relax.pressure if candidate.pressure is None else candidate.pressure
-        relaxation = self.engine.relax(structure, replace(self.recipe.relax, pressure=pressure), folder)
+        settings = _relax_settings(self.recipe.relax, candidate)
+        relaxation = self.engine.relax(structure, settings, folder)
         with self._structures:  # a relaxation may find a higher symmetry, and its standard origin
             return replace(relaxation, structure=standardise(relaxation.structure))
 
@@ -200,7 +197,7 @@ class Run:
         limits, relax = self.recipe.residuals, self.recipe.relax
         if limits is None or relax is None:
             return
-        off = label.stress_pressure - (relax.pressure if candidate.pressure is None else candidate.pressure)
+        off = label.stress_pressure - _relax_settings(relax, candidate).pressure
         if label.largest_force > limits.force or abs(off) > limits.pressure:
             raise ElfzooError(
                 f"after its relaxation, forces of {label.largest_force:.2f} eV/Å and {off:+.0f} GPa off; "
@@ -254,6 +251,11 @@ class Run:
         stored = find_recipe(path)
         if (stored.dataset, stored.hash) != (self.recipe.dataset, self.recipe.hash):
             raise ElfzooError(f"{self.out} holds labels of another recipe (its recipe.yaml); choose another folder")
+
+
+def _relax_settings(settings: RelaxSettings, candidate: Candidate) -> RelaxSettings:
+    """The recipe's, at the candidate's own pressure where it has one."""
+    return settings if candidate.pressure is None else replace(settings, pressure=candidate.pressure)
 
 
 def _by_name(candidates: Iterable[Candidate]) -> dict[str, Candidate]:

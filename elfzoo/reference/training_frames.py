@@ -26,7 +26,7 @@ from elfzoo.progress import progress_bar
 from elfzoo.reference.dynamics import run_dynamics
 from elfzoo.reference.engines import Settings
 from elfzoo.reference.engines.espresso import EspressoEngine
-from elfzoo.reference.engines.process import stop_all
+from elfzoo.reference.engines.process import stop_all_until
 from elfzoo.reference.molecular import molecular_fluid
 from elfzoo.reference.potential import FitConfig, Frame, Potential, PotentialConfig, fit
 
@@ -185,12 +185,14 @@ def _compute_forces(
     pool = ThreadPoolExecutor(workers)
     with progress_bar(f"DFT forces, {folder.name}", len(wanted), show_progress) as advance:
         advance(len(wanted) - len(left))
+        frames = [pool.submit(_one, config, *wanted[i], folder / f"frame{i:03d}.npz") for i in left]
         try:
-            for _ in pool.map(lambda i: _one(config, *wanted[i], folder / f"frame{i:03d}.npz"), left):
+            for frame in frames:
+                frame.result()
                 advance(1)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            stop_all()
+            stop_all_until(lambda: all(frame.done() for frame in frames))
             raise
         finally:
             pool.shutdown(wait=True)

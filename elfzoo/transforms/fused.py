@@ -7,14 +7,13 @@ The package works without it (no compiler at installation): :func:`available` is
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
 
+from elfzoo import native
 from elfzoo.periodic import CellList
 from elfzoo.transforms.power_spectrum import PowerSpectrumConfig
 
@@ -41,10 +40,8 @@ class _Network(ctypes.Structure):
     _fields_ += [("weights", ctypes.c_void_p * MAX_LAYERS), ("biases", ctypes.c_void_p * MAX_LAYERS)]
 
 
-@lru_cache(maxsize=1)
 def _library() -> ctypes.CDLL | None:
-    spec = importlib.util.find_spec("elfzoo.transforms._kernel")
-    return ctypes.CDLL(spec.origin) if spec is not None and spec.origin else None
+    return native.load("elfzoo.transforms._kernel")
 
 
 def available() -> bool:

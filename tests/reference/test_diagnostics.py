@@ -197,9 +197,9 @@ def test_the_figure_has_a_column_for_each_state(rng, monkeypatch, tmp_path):
         title: {name: trajectory(brownian(40, 10, 20.0, rng), rng) for name in names}
         for title, names in (("76 GPa", "AB"), ("138 GPa", "ABC"))
     }
-    figures, save = [], plot._save
+    figures, save = [], plot.save_figure
     monkeypatch.setattr(plot, "DPI", 50)
-    monkeypatch.setattr(plot, "_save", lambda figure, path: figures.append(figure) or save(figure, path))
+    monkeypatch.setattr(plot, "save_figure", lambda figure, path: figures.append(figure) or save(figure, path))
     path = draw(states, tmp_path / "fluid.png", equilibration=50.0)
     assert matplotlib.image.imread(path).ndim == 3
     axes = np.array(figures[0].axes).reshape(4, 2)

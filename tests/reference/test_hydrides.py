@@ -12,9 +12,9 @@ from pymatgen.core import Composition, Structure
 from elfzoo.errors import ConfigError, ElfzooError, UnknownNameError
 from elfzoo.grid import Grid
 from elfzoo.reference.hydrides import candidates, split_of_hydride, table
-from elfzoo.reference.prototypes import Crystal, rattled, scaled, seed_of, standard_primitive, strained
+from elfzoo.reference.prototypes import Crystal, rattled, scaled, seed_of, strained
 from elfzoo.structure import check_structure
-from elfzoo.symmetry import space_group_operations
+from elfzoo.symmetry import space_group_operations, standardise
 
 
 def space_group(structure: Structure, symprec: float = 1e-3) -> tuple[str, int]:
@@ -221,7 +221,7 @@ def test_a_moved_and_rotated_crystal_is_brought_back_to_its_standard_cell():
     structure = crystal().structure()
     turn = np.array([[0.6, 0.8, 0], [-0.8, 0.6, 0], [0, 0, 1]])
     moved = Structure(structure.lattice.matrix @ turn, structure.species, structure.frac_coords + 0.123)
-    found = standard_primitive(moved)
+    found = standardise(moved)
     np.testing.assert_allclose(found.lattice.matrix, structure.lattice.matrix, atol=1e-9)
     Grid.for_symmetry(found.lattice.matrix, 0.1, *space_group_operations(found))
 

@@ -192,7 +192,7 @@ def label_grid(structure: Structure, settings: Settings, spacing: float | None =
     return Grid.for_symmetry(structure.lattice.matrix, spacing, *space_group_operations(structure))
 
 
-def k_spacing(settings: Settings, structure: Structure) -> float:
+def k_spacing(settings: Settings | RelaxSettings, structure: Structure) -> float:
     """The largest |b_i| / n_i of the mesh that is really used, rad/Å (2π included)."""
     lengths = structure.lattice.reciprocal_lattice.abc
     return float(max(length / n for length, n in zip(lengths, k_mesh(settings, structure), strict=True)))

@@ -23,6 +23,7 @@ from scipy import fft
 from elfzoo.grid import Grid
 from elfzoo.interpolate import fourier_resample
 from elfzoo.io.files import write_bytes
+from elfzoo.io.symmetric import orbit_means
 from elfzoo.reference.engines.base import (
     EngineError,
     Label,
@@ -30,6 +31,7 @@ from elfzoo.reference.engines.base import (
     RelaxSettings,
     Settings,
     k_mesh,
+    k_spacing,
     label_grid,
 )
 from elfzoo.reference.engines.process import run_process
@@ -98,13 +100,12 @@ class GpawEngine:
         return Relaxation(relaxed, bool(result["converged"]), int(result["steps"]), facts)
 
     def _facts(self, structure: Structure, settings: Settings | RelaxSettings) -> dict[str, Any]:
-        mesh = k_mesh(settings, structure)
         return {
             "engine": f"{self.version()} plane waves, soft densities, spectral gradients",
             "gpaw_data": _installed()[1],
             "pseudopotential_sha256": setup_files(structure, settings.pseudopotential),
-            "k_mesh": list(mesh),
-            "k_spacing": round(float(max(np.divide(structure.lattice.reciprocal_lattice.abc, mesh))), 6),
+            "k_mesh": list(k_mesh(settings, structure)),
+            "k_spacing": round(k_spacing(settings, structure), 6),
         }
 
 
@@ -190,14 +191,13 @@ def symmetrised(
         EngineError: a deviation above 0.001: not rounding, but a calculation that broke the symmetry.
     """
     _, orbit = grid_orbits(structure, Grid(elf.shape, structure.lattice.matrix))
-    mean = (np.bincount(orbit, weights=elf.ravel()) / np.bincount(orbit))[orbit].reshape(elf.shape)
-    deviation = float(np.abs(elf - mean).max())
+    means, deviation = orbit_means(elf, orbit)
     if deviation > SYMMETRY_TOLERANCE:
         raise EngineError(
             f"the ELF of GPAW breaks the space group by {deviation:.4f}; expected at most {SYMMETRY_TOLERANCE}: "
             "use a k-mesh with the symmetry of the lattice, or a tighter convergence"
         )
-    return mean, deviation
+    return means[orbit].reshape(elf.shape), deviation
 
 
 def calculation_grid(structure: Structure, cutoff: float, margin: float = 1.0) -> list[int]:

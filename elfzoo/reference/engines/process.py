@@ -8,12 +8,13 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Container, Sequence
+import time
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 
 from elfzoo.reference.engines.base import EngineError
 
-__all__ = ["Stopped", "run_process", "stop_all"]
+__all__ = ["Stopped", "run_process", "stop_all", "stop_all_until"]
 
 ONE_CORE = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
 LAST_LINES = 6
@@ -77,6 +78,13 @@ def stop_all() -> None:
     for process in list(_running):
         _running.discard(process)  # first, for the one who waits to know
         _kill(process)
+
+
+def stop_all_until(done: Callable[[], bool]) -> None:
+    """:func:`stop_all` over and over: whoever waits for a program may be about to start the next one."""
+    while not done():
+        stop_all()
+        time.sleep(0.05)
 
 
 @functools.cache

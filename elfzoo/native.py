@@ -1,0 +1,32 @@
+"""The compiled kernels: loaded once each, and one sentence where an installation lacks them."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+from functools import cache
+
+from elfzoo.errors import ElfzooError
+
+__all__ = ["load", "required"]
+
+
+@cache
+def load(module: str) -> ctypes.CDLL | None:
+    """The library of a compiled module such as ``"elfzoo.transforms._kernel"``; None where it was not built."""
+    spec = importlib.util.find_spec(module)
+    return ctypes.CDLL(spec.origin) if spec is not None and spec.origin else None
+
+
+def required(library: ctypes.CDLL | None, user: str) -> ctypes.CDLL:
+    """The library.
+
+    Raises:
+        ElfzooError: there is none; ``user``, such as ``"critical points need"``, begins the sentence.
+    """
+    if library is None:
+        raise ElfzooError(
+            f"{user} elfzoo's compiled kernel, which this installation lacks; "
+            "install a C compiler (gcc or clang), then reinstall elfzoo"
+        )
+    return library
