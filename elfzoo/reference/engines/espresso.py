@@ -48,6 +48,7 @@ SETS = {
     "pslibrary PBE kjpaw": "{element}.pbe-kjpaw.UPF",
 }
 LABEL_SETS = {"GTH-PBE-q1"}
+ONE_POINT = (" nosym=.true.",)  # or pw.x makes four of one: its star under the lattice's symmetry, the atoms' or not
 PSEUDO_FOLDERS = ("/usr/share/espresso/pseudo",)  # where Debian's quantum-espresso-data puts them
 
 
@@ -151,6 +152,7 @@ def pw_input(structure: Structure, settings: Settings, grid: Grid | None) -> str
             f" ibrav=0, nat={atoms}, ntyp={len(structure.composition)}, ecutwfc={settings.cutoff / RYDBERG:.6f},",
             f" input_dft='{settings.functional}', occupations='smearing', smearing='{SMEARING[settings.smearing]}',",
             f" degauss={settings.smearing_width / RYDBERG:.8f}, {mesh}",
+            *ONE_POINT * _one_shifted_point(settings, structure),
             "/",
             "&electrons",
             f" conv_thr={settings.convergence * atoms / RYDBERG:.3e}, mixing_beta=0.5, electron_maxstep=200",
@@ -264,10 +266,14 @@ def _cards(structure: Structure, pseudopotential: str) -> list[str]:
 
 
 def _k_points(settings: Settings | RelaxSettings, structure: Structure) -> str:
-    mesh, shifted = k_mesh(settings, structure), getattr(settings, "k_shift", False)
-    if shifted and mesh == (1, 1, 1):
+    if _one_shifted_point(settings, structure):
         return "K_POINTS crystal\n1\n 0.25 0.25 0.25 1.0"
-    return "K_POINTS automatic\n " + " ".join(map(str, mesh)) + (" 1 1 1" if shifted else " 0 0 0")
+    shift = " 1 1 1" if getattr(settings, "k_shift", False) else " 0 0 0"
+    return "K_POINTS automatic\n " + " ".join(map(str, k_mesh(settings, structure))) + shift
+
+
+def _one_shifted_point(settings: Settings | RelaxSettings, structure: Structure) -> bool:
+    return getattr(settings, "k_shift", False) and k_mesh(settings, structure) == (1, 1, 1)
 
 
 def _symbols(structure: Structure) -> list[str]:
