@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -146,6 +147,17 @@ class Grid:
             for y0 in range(0, ny, row):
                 box = (np.arange(x0, min(x0 + slab, nx)), np.arange(y0, min(y0 + row, ny)), np.arange(nz))
                 yield _tile_order(box, self.shape)
+
+    def finer_shape(self, spacing: float) -> tuple[int, int, int]:
+        """Points along each axis that are at most ``spacing`` Å apart, and no fewer than there are.
+
+        Raises:
+            ElfzooError: a spacing that is not positive.
+        """
+        if not (math.isfinite(spacing) and spacing > 0):
+            raise ElfzooError(f"the grid spacing must be a positive number of Å; got {spacing}")
+        a, b, c = (max(n, math.ceil(n * d / spacing - 1e-9)) for n, d in zip(self.shape, self.spacing, strict=True))
+        return a, b, c
 
     def is_mapped_by(self, rotation: Int[np.ndarray, "3 3"], translation: Float[np.ndarray, " 3"]) -> bool:
         """Whether x' = R x + t maps every grid point onto a grid point: diag(n) R diag(1/n) and n·t are integers."""

@@ -20,15 +20,14 @@ from scipy.spatial import cKDTree
 from elfzoo.analysis.critical_result import SIGNATURES, CriticalPoints
 from elfzoo.analysis.persistence import join_extrema, saddle_pairs
 from elfzoo.analysis.plateaus import Plateaus, plateau_cells, plateaus
-from elfzoo.analysis.spline import CORE, IN_CORE, LOST, MOST_POINTS, ON_PLATEAU, PLATEAU, Spline
+from elfzoo.analysis.spline import CORE, FEWEST, IN_CORE, LOST, MOST_POINTS, ON_PLATEAU, PLATEAU, Spline
 from elfzoo.core_radii import core_radius, outside_cores
 from elfzoo.errors import ElfzooError, UnknownNameError
 from elfzoo.field import Field
 from elfzoo.interpolate import CLIP, PeriodicSpline
 
-__all__ = ["critical_points"]
+__all__ = ["Search", "check_search", "critical_points", "find_points", "follow", "with_ends"]
 
-FEWEST = 4  # grid points along an axis, the support of a cubic spline
 SAME = 1e-5  # grid steps between a point found on both sides of a face
 FIRST_STEP = 0.02  # grid steps from a saddle to where its gradient lines begin, or a fifth of the way to its neighbour
 REACH = 12  # grid steps between saddles that cancel each other
@@ -61,20 +60,16 @@ def critical_points(
         ElfzooError: values that are not finite, too few grid points, a negative threshold, an element without a core
             radius, or no compiled kernel.
     """
-    _check(field, space, persistence, flat)
-    search = _Search.of(field, space, core_scale if exclude_cores else 0.0, flat, max(flat, persistence / 3))
-    points, regions = _points(search), None
-    if search.plateau.any():
-        regions = plateaus(search.data, search.plateau, search.tolerance)
-        points = _with_plateaus(search, points, regions)
-    points = _ends(search, points, regions)
-    points = _simplified(search, points, persistence)
+    check_search(field, space, persistence, flat)
+    search = Search.of(field, space, core_scale if exclude_cores else 0.0, flat, max(flat, persistence / 3))
+    points, regions = find_points(search)
+    points = _simplified(search, with_ends(search, points, regions), persistence)
     order = np.lexsort((-points.values, points.signatures))
     return _taken(points, order)
 
 
 @dataclass(frozen=True, eq=False)
-class _Search:
+class Search:
     """The spline of a field, and what is not searched."""
 
     spline: Spline
@@ -86,7 +81,7 @@ class _Search:
     tolerance: float  # of a plateau
 
     @classmethod
-    def of(cls, field: Field, space: str, core_scale: float, flat: float, tolerance: float) -> _Search:
+    def of(cls, field: Field, space: str, core_scale: float, flat: float, tolerance: float) -> Search:
         data = np.ascontiguousarray(field.values, np.float64)
         if space == "logit":
             data = np.clip(data, CLIP, 1 - CLIP)
@@ -119,7 +114,7 @@ class _Search:
         return special.expit(values) if self.logit else values
 
 
-def _check(field: Field, space: str, persistence: float, flat: float) -> None:
+def check_search(field: Field, space: str, persistence: float, flat: float) -> None:
     if space not in ("value", "logit"):
         raise UnknownNameError("interpolation space", space, ("value", "logit"))
     if min(field.values.shape) < FEWEST or field.values.size > MOST_POINTS:
@@ -145,7 +140,16 @@ def _inside_cores(field: Field, scale: float) -> np.ndarray:
 # ---- points ----
 
 
-def _points(search: _Search) -> CriticalPoints:
+def find_points(search: Search) -> tuple[CriticalPoints, Plateaus | None]:
+    """Every critical point, without ends, and the plateaus, if there are any."""
+    points = _points(search)
+    if not search.plateau.any():
+        return points, None
+    regions = plateaus(search.data, search.plateau, search.tolerance)
+    return _with_plateaus(search, points, regions), regions
+
+
+def _points(search: Search) -> CriticalPoints:
     cells = search.spline.critical_points(search.status)
     positions = cells.positions % search.shape
     positions[positions >= search.shape] = 0.0  # what rounding made of a tiny negative number
@@ -161,7 +165,7 @@ def _points(search: _Search) -> CriticalPoints:
     return replace(_taken(points, np.flatnonzero(outside)), dropped=dropped)
 
 
-def _described(search: _Search, positions: np.ndarray) -> CriticalPoints:
+def _described(search: Search, positions: np.ndarray) -> CriticalPoints:
     """Values and derivatives at positions in grid steps, without ends."""
     values, gradients, hessians = search.spline.taylor(positions)
     scale = np.ones(len(values))
@@ -183,14 +187,14 @@ def _described(search: _Search, positions: np.ndarray) -> CriticalPoints:
     )
 
 
-def _tree(search: _Search, points: CriticalPoints) -> tuple[cKDTree, np.ndarray]:
+def _tree(search: Search, points: CriticalPoints) -> tuple[cKDTree, np.ndarray]:
     """Neighbour search in grid steps, periodic."""
     places = points.frac_coords * search.shape
     places[places >= search.shape] = 0.0
     return cKDTree(places, boxsize=search.shape), places
 
 
-def _distinct(search: _Search, points: CriticalPoints) -> np.ndarray:
+def _distinct(search: Search, points: CriticalPoints) -> np.ndarray:
     """Indices of the points without those found again from the other side of a face."""
     again = np.zeros(len(points), bool)
     if len(points):
@@ -200,7 +204,7 @@ def _distinct(search: _Search, points: CriticalPoints) -> np.ndarray:
     return np.flatnonzero(~again)
 
 
-def _in_cores(search: _Search, frac_coords: np.ndarray) -> np.ndarray:
+def _in_cores(search: Search, frac_coords: np.ndarray) -> np.ndarray:
     """Whether each point lies in a metal core that is left out."""
     radii = np.array([core_radius(z) * search.core_scale for z in search.structure.atomic_numbers])
     metal = radii > 0
@@ -232,18 +236,22 @@ def _taken(points: CriticalPoints, order: np.ndarray) -> CriticalPoints:
 # ---- ends ----
 
 
-def _ends(search: _Search, points: CriticalPoints, regions: Plateaus | None) -> CriticalPoints:
-    """The points with the ends of the saddles."""
+def with_ends(
+    search: Search, points: CriticalPoints, regions: Plateaus | None, saddles: tuple[int, ...] = (-1, 1)
+) -> CriticalPoints:
+    """The points with the ends of the saddles of some signatures."""
     ends, shifts = points.ends.copy(), points.end_shifts.copy()
-    for saddle, extremum, sign in ((-1, -3, 1.0), (1, 3, -1.0)):
-        saddles = points.select(saddle)
-        if len(saddles):
-            ends[saddles], shifts[saddles] = _followed(search, points, saddles, extremum, sign, regions)
+    for saddle in saddles:
+        chosen = points.select(saddle)
+        if len(chosen):
+            start, step = _starts(search, points, chosen, -saddle)
+            found = follow(search, points, start, step, -saddle, regions)
+            ends[chosen], shifts[chosen] = found[0].reshape(-1, 2), found[1].reshape(-1, 2, 3)
     lost = int((ends[np.abs(points.signatures) == 1] == LOST).sum())
     return replace(points, ends=ends, end_shifts=shifts, dropped={**points.dropped, "lost lines": lost})
 
 
-def _with_plateaus(search: _Search, points: CriticalPoints, regions: Plateaus) -> CriticalPoints:
+def _with_plateaus(search: Search, points: CriticalPoints, regions: Plateaus) -> CriticalPoints:
     """The points that do not belong to plateaus, and behind them those that stand for plateaus."""
     held = regions.hold(points.frac_coords * search.shape, points.values, 3 * search.tolerance)
     points = _taken(points, np.flatnonzero(~held))
@@ -263,14 +271,22 @@ def _with_plateaus(search: _Search, points: CriticalPoints, regions: Plateaus) -
     )
 
 
-def _followed(
-    search: _Search, points: CriticalPoints, saddles: np.ndarray, extremum: int, sign: float, regions: Plateaus | None
+def follow(
+    search: Search, points: CriticalPoints, start: np.ndarray, step: np.ndarray, sign: int, regions: Plateaus | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the extrema at both ends of each saddle's lines, and their lattice translations."""
-    start, step = _starts(search, points, saddles, sign)
-    tops = points.select(extremum)
+    """Where gradient lines end, uphill (sign 1) or downhill (-1): indices of extrema, and their lattice translations.
+
+    Args:
+        search: what was searched.
+        points: the critical points found.
+        start: (lines, 3) in grid steps.
+        step: (lines,) length of the first step of each.
+        sign: direction.
+        regions: the plateaus found.
+    """
+    tops = points.select(-3 * sign)
     to_cart, places = search.to_cart, points.frac_coords[tops] * search.shape
-    found, at = search.spline.gradient_lines(start, step, places, to_cart.T @ to_cart, search.status, sign)
+    found, at = search.spline.gradient_lines(start, step, places, to_cart.T @ to_cart, search.status, float(sign))
     shifts = np.zeros((len(found), 3), np.int64)
     reached, lost = found >= 0, found == LOST
     found[lost] = np.where(_in_cores(search, at[lost] / search.shape), IN_CORE, LOST)
@@ -282,10 +298,10 @@ def _followed(
         first = len(points) - len(regions.signs)
         fits = (which >= 0) & (regions.signs[which] == sign) if len(regions.signs) else which >= 0
         found[flat] = np.where(fits, first + which, ON_PLATEAU)
-    return found.reshape(-1, 2), shifts.reshape(-1, 2, 3)
+    return found, shifts
 
 
-def _starts(search: _Search, points: CriticalPoints, saddles: np.ndarray, sign: float) -> tuple[np.ndarray, np.ndarray]:
+def _starts(search: Search, points: CriticalPoints, saddles: np.ndarray, sign: int) -> tuple[np.ndarray, np.ndarray]:
     """Two points beside each saddle, and how far from it they are; grid steps."""
     tree, places = _tree(search, points)
     to_cart = search.to_cart
@@ -301,7 +317,7 @@ def _starts(search: _Search, points: CriticalPoints, saddles: np.ndarray, sign: 
 # ---- persistence ----
 
 
-def _simplified(search: _Search, points: CriticalPoints, threshold: float) -> CriticalPoints:
+def _simplified(search: Search, points: CriticalPoints, threshold: float) -> CriticalPoints:
     """Cancel pairs of extremum and saddle, then of saddles, closer in value than the threshold."""
     keep, ends, shifts = np.ones(len(points), bool), points.ends.copy(), points.end_shifts.copy()
     closing, pairs = {}, {}
@@ -323,7 +339,7 @@ def _simplified(search: _Search, points: CriticalPoints, threshold: float) -> Cr
 
 
 def _adjacent(
-    search: _Search, points: CriticalPoints, closing: Mapping[int, np.ndarray], threshold: float
+    search: Search, points: CriticalPoints, closing: Mapping[int, np.ndarray], threshold: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """(3,-1) and (3,+1) saddles that cancel each other."""
     to_steps = np.linalg.inv(search.lattice) * search.shape

@@ -16,7 +16,6 @@ from jaxtyping import Bool, Int
 from scipy import ndimage
 
 from elfzoo.analysis.hydrogen_network import hydrogens, periodic_components
-from elfzoo.analysis.networking import finer_shape
 from elfzoo.analysis.percolation import checked_values
 from elfzoo.analysis.saddle import find_saddle
 from elfzoo.field import Field
@@ -41,7 +40,7 @@ def molecularity(field: Field, spacing: float | None = 0.05) -> float:
     stored = checked_values(field.values)
     if spacing is None:
         return _bottleneck(stored, _nearest(nuclei, stored.shape))[0]
-    values = spline_resample(stored, finer_shape(field.grid, spacing)).astype(np.float64)
+    values = spline_resample(stored, field.grid.finer_shape(spacing)).astype(np.float64)
     at_nuclei = PeriodicSpline.through(stored, 5)(nuclei)
     seeds = _nearest(nuclei, values.shape)
     values[tuple(seeds.T)] = at_nuclei

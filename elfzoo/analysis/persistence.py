@@ -19,7 +19,7 @@ from scipy.spatial import cKDTree
 
 from elfzoo.periodic import periodic_images
 
-__all__ = ["Forest", "Joined", "join_extrema", "saddle_pairs"]
+__all__ = ["Forest", "Joined", "grow", "join_extrema", "merge", "saddle_pairs"]
 
 SAMPLES = np.linspace(0, 1, 18)[1:-1, None]  # along the straight line between two saddles
 SLACK = 0.3  # part of the threshold by which the field may leave the saddles' values there
@@ -91,18 +91,18 @@ def join_extrema(
         (a, p), (b, q) = (everything.find(int(end)) for end in ends[s])
         step = shifts[s, 1] + q - shifts[s, 0] - p  # cell of b's root as seen from a's
         if a == b:
-            closing[s] = not _winds(windings, a, step)
+            closing[s] = not grow(windings, a, step)
             continue
         if heights[a] < heights[b]:
             a, b, step = b, a, -step
         everything.hang(b, a, -step)
-        _merge(windings, a, b)
+        merge(windings, a, b)
         if heights[b] - saddles[s] < threshold:
             gone[_cancel(near, heights, ends[s], shifts[s])] = used[s] = True
     return Joined(gone, used, closing, *_moved(near, ends, shifts))
 
 
-def _winds(windings: dict[int, np.ndarray], root: int, step: np.ndarray) -> bool:
+def grow(windings: dict[int, np.ndarray], root: int, step: np.ndarray) -> bool:
     """Whether a winding vector is independent of those that the region has; it is added then."""
     have = windings.get(root, np.empty((0, 3), dtype=np.int64))
     both = np.vstack([have, step])
@@ -112,9 +112,10 @@ def _winds(windings: dict[int, np.ndarray], root: int, step: np.ndarray) -> bool
     return True
 
 
-def _merge(windings: dict[int, np.ndarray], root: int, other: int) -> None:
+def merge(windings: dict[int, np.ndarray], root: int, other: int) -> None:
+    """Give the winding vectors of one region to another."""
     for step in windings.pop(other, ()):
-        _winds(windings, root, step)
+        grow(windings, root, step)
 
 
 def _cancel(near: Forest, heights: np.ndarray, ends: np.ndarray, shifts: np.ndarray) -> int:

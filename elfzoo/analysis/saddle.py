@@ -9,7 +9,7 @@ import numpy as np
 
 from elfzoo.interpolate import PeriodicSpline
 
-__all__ = ["Saddle", "find_saddle"]
+__all__ = ["Saddle", "find_saddle", "value_at"]
 
 HALF = 16  # voxels on each side of a saddle that its spline sees; what lies farther counts less than 1e-5
 REACH = 2.0  # voxels along an axis that a saddle may lie from the point that the union-find stopped at
@@ -20,10 +20,11 @@ STENCIL = np.array(list(itertools.product((-1, 0, 1), repeat=3)), dtype=np.float
 
 
 class Saddle(NamedTuple):
-    """Value of a saddle of the quintic spline, and what the cubic spline differs from it there."""
+    """Value of a saddle of the quintic spline, what the cubic spline differs from it there, and its place in voxels."""
 
     value: float
     uncertainty: float
+    position: np.ndarray
 
 
 def find_saddle(values: np.ndarray, start: np.ndarray) -> Saddle | None:
@@ -31,10 +32,8 @@ def find_saddle(values: np.ndarray, start: np.ndarray) -> Saddle | None:
 
     Newton's method starts there, and one voxel to all sides where that ends at a critical point of another kind.
     """
-    corner = np.round(start).astype(int) - HALF
-    places = [(first + np.arange(2 * HALF)) % n for first, n in zip(corner, values.shape, strict=True)]
-    near, start = values[np.ix_(*places)], start - corner
-    quintic = PeriodicSpline.through(near, 5)
+    near, corner = _window(values, start)
+    quintic, start = PeriodicSpline.through(near, 5), start - corner
     found = [end for end in [_newton(quintic, start)] if end is not None]
     if not found:
         ends = [_newton(quintic, start + offset) for offset in STENCIL]
@@ -43,7 +42,20 @@ def find_saddle(values: np.ndarray, start: np.ndarray) -> Saddle | None:
         return None
     value, position = min(found, key=lambda end: float(np.linalg.norm(end[1] - start)))
     cubic = PeriodicSpline.through(near, 3)(position[None] / (2 * HALF))
-    return Saddle(value, abs(value - float(cubic[0])))
+    return Saddle(value, abs(value - float(cubic[0])), position + corner)
+
+
+def value_at(values: np.ndarray, position: np.ndarray) -> float:
+    """The quintic spline's value at a position in voxels."""
+    near, corner = _window(values, position)
+    return float(PeriodicSpline.through(near, 5)((position - corner)[None] / (2 * HALF))[0])
+
+
+def _window(values: np.ndarray, position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The values around a position, and the voxel that they begin with."""
+    corner = np.round(position).astype(int) - HALF
+    places = [(first + np.arange(2 * HALF)) % n for first, n in zip(corner, values.shape, strict=True)]
+    return values[np.ix_(*places)], corner
 
 
 def _newton(spline: PeriodicSpline, start: np.ndarray) -> tuple[float, np.ndarray] | None:

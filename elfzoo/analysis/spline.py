@@ -15,11 +15,23 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from elfzoo import native
 
-__all__ = ["CORE", "IN_CORE", "LOST", "ON_PLATEAU", "PLATEAU", "CriticalCells", "Spline", "available", "flat_cells"]
+__all__ = [
+    "CORE",
+    "FEWEST",
+    "IN_CORE",
+    "LOST",
+    "ON_PLATEAU",
+    "PLATEAU",
+    "CriticalCells",
+    "Spline",
+    "available",
+    "flat_cells",
+]
 
 CORE, PLATEAU, UNDECIDED = 1, 2, 4  # bits of the status of a cell
 LOST, IN_CORE, ON_PLATEAU = -1, -2, -3  # gradient lines that reach no extremum
 MOST_POINTS = 2**31 - 1
+FEWEST = 4  # grid points along an axis, the support of a cubic spline
 
 
 def _library() -> ctypes.CDLL | None:

@@ -1,0 +1,185 @@
+"""How the superlevel sets {f >= t} of a field hang together, exactly for the spline: maxima joined over (3,-1) saddles.
+
+As the isovalue falls, a region is born at each maximum, and at each (3,-1) saddle the regions of the two maxima that
+its ascending gradient lines lead to become one, or one region closes on itself or its image in another cell (Morse
+theory). Going through the saddles in descending order, union-find with lattice translations gives the value at which a
+region first spans one, two or three independent directions, and the value at which it first holds two nuclei.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from elfzoo.analysis.critical_points import Search, check_search, find_points, follow, with_ends
+from elfzoo.analysis.critical_result import CriticalPoints
+from elfzoo.analysis.persistence import Forest, grow, merge
+from elfzoo.field import Field
+
+if TYPE_CHECKING:
+    import networkx  # type: ignore[import-untyped]
+
+__all__ = ["JoinGraph", "Spanning", "join_graph"]
+
+FLAT = 2e-5
+ALL = -1  # the key of the winding vectors of all regions together
+FIRST_STEP = 0.02  # grid steps from a nucleus to where its gradient line begins
+
+
+class Spanning(NamedTuple):
+    """Indices of the (3,-1) saddles that complete one, two, three directions: in one region, and in all together."""
+
+    best: tuple[int, int, int]
+    all: tuple[int, int, int]
+
+
+class Meeting(NamedTuple):
+    """What first puts two nuclei, or one and its own image, into one region as the isovalue falls.
+
+    Attributes:
+        saddle: index of the (3,-1) saddle; None where a nucleus is lower than what joins it to the other.
+        nuclei: those in the region then, as positions in :attr:`JoinGraph.nuclei`.
+    """
+
+    saddle: int | None
+    nuclei: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class JoinGraph:
+    """Maxima, (3,-1) saddles and nuclei of a field, nothing cancelled or left out.
+
+    Attributes:
+        points: the critical points; only the (3,-1) saddles have ends.
+        nuclei: (nuclei, 3) fractional coordinates.
+        values: (nuclei,) of the field there.
+        tops: the maximum that the gradient line from each nucleus leads up to, negative where it is lost.
+        shifts: the cell of that maximum.
+    """
+
+    points: CriticalPoints
+    nuclei: Float[np.ndarray, "nuclei 3"]
+    values: Float[np.ndarray, " nuclei"]
+    tops: Int[np.ndarray, " nuclei"]
+    shifts: Int[np.ndarray, "nuclei 3"]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every line reached a maximum and no degenerate point was left undecided: else what follows from the
+        graph may be too low, for lines that are lost join nothing."""
+        reached = (self.points.ends[self.points.select(-1)] >= 0).all() and (self.tops >= 0).all()
+        return bool(reached) and not self.points.dropped["undecided cells"]
+
+    def spanning(self) -> Spanning | None:
+        """The saddles at which regions begin to span the crystal; None where they never do, as in a constant field."""
+        regions, best, every = _Regions(len(self.points)), list[int](), list[int]()
+        for saddle in self._descending():
+            root = regions.join(self.points.ends[saddle], self.points.end_shifts[saddle])
+            best += [saddle] * (regions.rank(root) - len(best))
+            every += [saddle] * (regions.rank(ALL) - len(every))
+            if len(best) == 3:
+                return Spanning((best[0], best[1], best[2]), (every[0], every[1], every[2]))
+        return None
+
+    def meeting(self) -> Meeting | None:
+        """Where two nuclei first meet; None without nuclei, or where nothing ever joins."""
+        regions, waiting = _Regions(len(self.points)), self._rising_nuclei()
+        for saddle in self._descending():
+            while waiting and self.values[waiting[-1]] >= self.points.values[saddle]:
+                met = regions.put(nucleus := waiting.pop(), int(self.tops[nucleus]))
+                if met:
+                    return Meeting(None, met)
+            root = regions.join(self.points.ends[saddle], self.points.end_shifts[saddle])
+            if met := regions.met(root):
+                return Meeting(saddle, met)
+        for nucleus in reversed(waiting):  # below every saddle
+            if met := regions.put(nucleus, int(self.tops[nucleus])):
+                return Meeting(None, met)
+        return None
+
+    def to_networkx(self, isovalue: float = -np.inf) -> networkx.MultiGraph:
+        """Maxima as nodes, saddles as edges, from ``isovalue`` upwards.
+
+        Nodes are indices in :attr:`points` with ``value`` and ``frac_coords``; edges have ``saddle``, its index,
+        ``value``, and ``image``, the lattice translation from the smaller node to the larger one.
+        """
+        import networkx
+
+        graph, points = networkx.MultiGraph(isovalue=isovalue), self.points
+        for top in points.select(-3).tolist():
+            if points.values[top] >= isovalue:
+                graph.add_node(top, value=float(points.values[top]), frac_coords=tuple(points.frac_coords[top]))
+        for saddle in self._descending():
+            (a, b), (p, q) = points.ends[saddle].tolist(), points.end_shifts[saddle]
+            if points.values[saddle] >= isovalue:
+                image = q - p if a <= b else p - q
+                graph.add_edge(a, b, saddle=saddle, value=float(points.values[saddle]), image=tuple(image.tolist()))
+        return graph
+
+    def _rising_nuclei(self) -> list[int]:
+        order = np.argsort(self.values, kind="stable")
+        return order[self.tops[order] >= 0].tolist()
+
+    def _descending(self) -> list[int]:
+        saddles = self.points.select(-1)
+        saddles = saddles[(self.points.ends[saddles] >= 0).all(axis=1)]
+        return saddles[np.argsort(-self.points.values[saddles], kind="stable")].tolist()
+
+
+def join_graph(field: Field, nuclei: Float[np.ndarray, "nuclei 3"]) -> JoinGraph:
+    """The join graph of a field.
+
+    Args:
+        field: any periodic scalar field, at least 4 grid points along each axis.
+        nuclei: fractional coordinates of the nuclei to follow uphill.
+
+    Raises:
+        ElfzooError: values that are not finite, too few grid points, or no compiled kernel.
+    """
+    check_search(field, "value", 0.0, FLAT)
+    search = Search.of(field, "value", 0.0, FLAT, FLAT)
+    points, regions = find_points(search)
+    points = with_ends(search, points, regions, saddles=(-1,))
+    steps = nuclei * search.shape
+    tops, shifts = follow(search, points, steps, np.full(len(steps), FIRST_STEP), 1, regions)
+    return JoinGraph(points, nuclei, search.values(steps), tops, shifts)
+
+
+class _Regions:
+    """Regions of maxima that grow together, their winding vectors, and the nuclei in them."""
+
+    def __init__(self, size: int):
+        self.forest = Forest(size)
+        self.windings: dict[int, np.ndarray] = {}
+        self.nuclei: dict[int, tuple[int, ...]] = {}
+
+    def join(self, ends: np.ndarray, shifts: np.ndarray) -> int:
+        """Join the regions of two maxima in the cells ``shifts``; the root of the region that comes of it."""
+        (a, p), (b, q) = (self.forest.find(int(end)) for end in ends)
+        step = shifts[1] + q - shifts[0] - p  # cell of b's root as seen from a's
+        if a == b:
+            grow(self.windings, a, step)
+            grow(self.windings, ALL, step)
+        else:
+            self.forest.hang(b, a, -step)
+            merge(self.windings, a, b)
+            self.nuclei[a] = self.nuclei.get(a, ()) + self.nuclei.pop(b, ())
+        return a
+
+    def rank(self, root: int) -> int:
+        """Independent directions in which a region spans the crystal."""
+        return len(self.windings.get(root, ()))
+
+    def put(self, nucleus: int, top: int) -> tuple[int, ...]:
+        """Put a nucleus into the region of a maximum; what :meth:`met` then says."""
+        root = self.forest.find(top)[0]
+        self.nuclei[root] = (*self.nuclei.get(root, ()), nucleus)
+        return self.met(root)
+
+    def met(self, root: int) -> tuple[int, ...]:
+        """The nuclei of a region, if two of them or images of one are in it."""
+        inside = self.nuclei.get(root, ())
+        return inside if len(inside) > 1 or self.rank(root) else ()
