@@ -15,8 +15,9 @@ from pymatgen.core import DummySpecies, Structure
 from elfzoo.errors import StructureError
 from elfzoo.periodic import probe_edges
 
-__all__ = ["as_structure", "check_structure", "read_structures", "structure_from"]
+__all__ = ["as_structure", "check_structure", "read_structures", "require_same_structure", "structure_from"]
 
+TOLERANCE = 1e-3  # angstrom; an ELF moved so far changes by less than two DFT codes differ, and files round less
 MIN_DISTANCE = 0.2  # angstrom; nothing bonds below 0.5, and a field there means nothing
 MAX_EDGE = 1e4  # angstrom; beyond any cell that is computed, a damaged number
 MIN_VOLUME = 0.3  # cubic angstrom per atom; hydrogen at 10 TPa has about 0.6
@@ -211,3 +212,32 @@ def _refuse_arrays(lattice: np.ndarray, numbers: np.ndarray, coords: np.ndarray)
             f"lattice {lattice.shape}, coordinates {coords.shape} and atomic numbers {numbers.shape}; expected (3, 3), "
             "(atoms, 3) and (atoms,)"
         )
+
+
+def require_same_structure(reference: Structure, prediction: Structure) -> None:
+    """Raise :class:`StructureError` unless lattice vectors and atoms, in any order, agree within 0.001 Å."""
+    gap = float(np.abs(reference.lattice.matrix - prediction.lattice.matrix).max())
+    if gap > TOLERANCE:
+        raise StructureError(
+            f"the lattice vectors differ by up to {gap:.4f} Å: reference {_rounded(reference)}, prediction "
+            f"{_rounded(prediction)}; fields are compared only in the same cell and orientation"
+        )
+    if reference.composition != prediction.composition:
+        raise StructureError(
+            f"the atoms differ: reference {reference.composition.formula}, prediction {prediction.composition.formula}"
+        )
+    distances = reference.lattice.get_all_distances(reference.frac_coords, prediction.frac_coords)
+    numbers = [np.array([specie.Z for specie in s.species]) for s in (reference, prediction)]
+    distances[numbers[0][:, None] != numbers[1][None, :]] = np.inf
+    nearest = distances.min(axis=1)  # atoms are at least 0.2 Å apart, so no two can have the same partner
+    worst = int(nearest.argmax())
+    if nearest[worst] > TOLERANCE:
+        atom = reference[worst]
+        raise StructureError(
+            f"the atoms differ: {atom.specie} at fractional {np.round(atom.frac_coords, 4).tolist()} of the reference "
+            f"is {nearest[worst]:.4f} Å away from the nearest {atom.specie} of the prediction"
+        )
+
+
+def _rounded(structure: Structure) -> list[list[float]]:
+    return np.round(structure.lattice.matrix, 4).tolist()

@@ -1,6 +1,6 @@
 """From fields to numbers. Sees fields only, never models."""
 
-from elfzoo.analysis.compare import Comparison, Histograms, WorstVoxel, compare, require_same_structure
+from elfzoo.analysis.compare import Comparison, Histograms, WorstVoxel, compare
 from elfzoo.analysis.critical_points import critical_points
 from elfzoo.analysis.critical_result import SIGNATURES, CriticalPoints
 from elfzoo.analysis.dos import hydrogen_dos_share
@@ -22,6 +22,8 @@ from elfzoo.analysis.molecularity import molecularity
 from elfzoo.analysis.networking import Networking, networking
 from elfzoo.analysis.percolation import Thresholds, percolation_thresholds
 from elfzoo.analysis.tc import TcEstimate, estimate_tc, hydrogen_fraction
+from elfzoo.analysis.topology import MatchedPoints, TopologyComparison, compare_topology, match_points
+from elfzoo.structure import require_same_structure
 
 __all__ = [
     "SIGNATURES",
@@ -30,15 +32,18 @@ __all__ = [
     "Histograms",
     "HydrogenNetwork",
     "Interval",
+    "MatchedPoints",
     "Metrics",
     "Networking",
     "PairedIntervals",
     "Summary",
     "TcEstimate",
     "Thresholds",
+    "TopologyComparison",
     "WorstVoxel",
     "bootstrap_interval",
     "compare",
+    "compare_topology",
     "critical_points",
     "elf_bins",
     "estimate_tc",
@@ -50,6 +55,7 @@ __all__ = [
     "hydrogen_pairs",
     "jaccard",
     "jaccard_curve",
+    "match_points",
     "molecularity",
     "networking",
     "paired_bootstrap",

@@ -8,15 +8,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from pymatgen.core import Structure
 
 from elfzoo.analysis.metrics import ELF_BINS, Metrics, field_metrics, histogram_distance, stratified_weights
-from elfzoo.errors import ElfzooError, StructureError
+from elfzoo.analysis.topology import TopologyComparison, compare_topology
+from elfzoo.errors import ElfzooError
 from elfzoo.field import Field, Recipe
+from elfzoo.structure import require_same_structure
 
-__all__ = ["Comparison", "Histograms", "WorstVoxel", "compare", "require_same_structure"]
+__all__ = ["Comparison", "Histograms", "WorstVoxel", "compare"]
 
-TOLERANCE = 1e-3  # angstrom; an ELF moved so far changes by less than two DFT codes differ, and files round less
 HISTOGRAM_BINS = 50
 
 _ROWS = {
@@ -63,6 +63,7 @@ class Comparison:
         reference_recipe: what made the reference, where known.
         prediction_recipe: what the prediction was made or learned from, where known.
         resampled: whether the prediction was Fourier-interpolated to the reference's grid first.
+        topology: critical points, networking values and hydrogen links of both, where asked for.
     """
 
     formula: str
@@ -75,6 +76,7 @@ class Comparison:
     reference_recipe: Recipe | None
     prediction_recipe: Recipe | None
     resampled: bool
+    topology: TopologyComparison | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Nested JSON values under the attributes' names; an undefined number (nan) is None."""
@@ -95,10 +97,17 @@ class Comparison:
             f"largest error (all voxels): {self.worst.error:+.4f} at fractional ({x:.4f}, {y:.4f}, {z:.4f}), "
             f"reference {self.worst.reference:.4f}, prediction {self.worst.prediction:.4f}",
             f"1-Wasserstein distance of the values (all voxels): {self.histogram_distance:.5f}",
+            *([] if self.topology is None else self.topology.table()),
         ]
 
 
-def compare(reference: Field, prediction: Field, mixed_recipes: bool = False, resample: bool = False) -> Comparison:
+def compare(
+    reference: Field,
+    prediction: Field,
+    mixed_recipes: bool = False,
+    resample: bool = False,
+    topology: bool = False,
+) -> Comparison:
     """Compare a predicted ELF with its reference, voxel by voxel.
 
     Args:
@@ -107,6 +116,8 @@ def compare(reference: Field, prediction: Field, mixed_recipes: bool = False, re
         mixed_recipes: compare fields of different engines, functionals or pseudopotentials all the same.
         resample: interpolate the prediction by Fourier series to the reference's grid if the grids differ. The
             interpolated values are compared as they come, also where they overshoot [0, 1].
+        topology: also compare what the fields say (:func:`elfzoo.analysis.compare_topology`), each on its own grid;
+            seconds rather than milliseconds.
 
     Raises:
         StructureError: the lattices or the atoms differ by more than 0.001 Å.
@@ -130,32 +141,8 @@ def compare(reference: Field, prediction: Field, mixed_recipes: bool = False, re
         reference_recipe=reference.recipe,
         prediction_recipe=prediction.recipe,
         resampled=resampled,
+        topology=compare_topology(reference, prediction) if topology else None,
     )
-
-
-def require_same_structure(reference: Structure, prediction: Structure) -> None:
-    """Raise :class:`StructureError` unless lattice vectors and atoms, in any order, agree within 0.001 Å."""
-    gap = float(np.abs(reference.lattice.matrix - prediction.lattice.matrix).max())
-    if gap > TOLERANCE:
-        raise StructureError(
-            f"the lattice vectors differ by up to {gap:.4f} Å: reference {_rounded(reference)}, prediction "
-            f"{_rounded(prediction)}; fields are compared only in the same cell and orientation"
-        )
-    if reference.composition != prediction.composition:
-        raise StructureError(
-            f"the atoms differ: reference {reference.composition.formula}, prediction {prediction.composition.formula}"
-        )
-    distances = reference.lattice.get_all_distances(reference.frac_coords, prediction.frac_coords)
-    numbers = [np.array([specie.Z for specie in s.species]) for s in (reference, prediction)]
-    distances[numbers[0][:, None] != numbers[1][None, :]] = np.inf
-    nearest = distances.min(axis=1)  # atoms are at least 0.2 Å apart, so no two can have the same partner
-    worst = int(nearest.argmax())
-    if nearest[worst] > TOLERANCE:
-        atom = reference[worst]
-        raise StructureError(
-            f"the atoms differ: {atom.specie} at fractional {np.round(atom.frac_coords, 4).tolist()} of the reference "
-            f"is {nearest[worst]:.4f} Å away from the nearest {atom.specie} of the prediction"
-        )
 
 
 def _require_comparable(reference: Field, prediction: Field) -> None:
@@ -196,10 +183,6 @@ def _histograms(truth: np.ndarray, guess: np.ndarray) -> Histograms:
 
 def _describe(recipe: Recipe | None) -> str:
     return "recipe unknown" if recipe is None else f"{recipe.engine}, {recipe.functional}, {recipe.pseudopotential}"
-
-
-def _rounded(structure: Structure) -> list[list[float]]:
-    return np.round(structure.lattice.matrix, 4).tolist()
 
 
 def _json(value: Any) -> Any:

@@ -17,11 +17,11 @@ from pymatgen.core import Structure
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
-from elfzoo.analysis.compare import require_same_structure
 from elfzoo.errors import ElfzooError
 from elfzoo.field import Field
 from elfzoo.interpolate import PeriodicSpline
 from elfzoo.periodic import probe_edges
+from elfzoo.structure import require_same_structure
 
 if TYPE_CHECKING:
     import networkx  # type: ignore[import-untyped]

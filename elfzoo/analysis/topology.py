@@ -1,0 +1,246 @@
+"""What a predicted field says, against what its reference says: critical points, networking values, hydrogen links.
+
+Voxel errors do not tell whether a prediction has the right bonds and the right network. Critical points are matched one
+to one by signature and place, so that recall counts the reference's points that were found and precision the predicted
+ones that are real.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.optimize import linear_sum_assignment
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
+
+from elfzoo.analysis.critical_points import critical_points
+from elfzoo.analysis.critical_result import SIGNATURES, CriticalPoints
+from elfzoo.analysis.hydrogen_network import hydrogen_pairs, jaccard_curve
+from elfzoo.analysis.networking import Networking, networking
+from elfzoo.errors import ElfzooError
+from elfzoo.field import Field
+from elfzoo.periodic import probe_edges
+from elfzoo.structure import require_same_structure
+
+__all__ = ["MatchedPoints", "TopologyComparison", "compare_topology", "match_points"]
+
+ISOVALUES = tuple(round(0.05 * step, 2) for step in range(2, 20))
+PHIS = ("phi_1d", "phi_2d", "phi_3d", "phi_h_3d", "phi_star")
+
+
+@dataclass(frozen=True)
+class MatchedPoints:
+    """How well critical points of a prediction agree with those of the reference.
+
+    Attributes:
+        reference, prediction: numbers of points.
+        matched: pairs.
+        precision: share of the predicted points that are matched; nan without any.
+        recall: share of the reference's points that are matched; nan without any.
+        mean_displacement, largest_displacement: of the pairs, Å; nan without any.
+        value_mae: mean absolute difference of the field's value in the pairs; nan without any.
+    """
+
+    reference: int
+    prediction: int
+    matched: int
+    precision: float
+    recall: float
+    mean_displacement: float
+    largest_displacement: float
+    value_mae: float
+
+
+@dataclass(frozen=True)
+class TopologyComparison:
+    """What :func:`compare_topology` finds.
+
+    Attributes:
+        reference, prediction: networking values of both (``Networking.to_dict``).
+        delta: prediction minus reference of φ_1d, φ_2d, φ_3d, φ_H and φ*; None where either has none.
+        points: by signature, and ``"all"``: matched critical points.
+        morse_sums: of reference and prediction.
+        max_distance: Å, the farthest that two points may be from each other and still be matched.
+        persistence: below which pairs of critical points were cancelled in both.
+        jaccard_at_phi: of the hydrogen networks of both at the reference's φ; None without hydrogen.
+        isovalues, jaccard: the same over a range of isovalues.
+    """
+
+    reference: dict[str, Any]
+    prediction: dict[str, Any]
+    delta: dict[str, float | None]
+    points: dict[str, MatchedPoints]
+    morse_sums: tuple[int, int]
+    max_distance: float
+    persistence: float
+    jaccard_at_phi: float | None
+    isovalues: tuple[float, ...]
+    jaccard: tuple[float, ...] | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values under the attributes' names; an undefined number (nan) is None."""
+        found = asdict(self)
+        found["points"] = {
+            name: {key: None if math.isnan(value) else value for key, value in row.items()}
+            for name, row in found["points"].items()
+        }
+        return found
+
+    def table(self) -> list[str]:
+        """The comparison as lines of text."""
+        lines = [f"{'':<16}{'reference':>12}{'prediction':>12}{'difference':>12}"]
+        for name in PHIS:
+            if self.delta[name] is not None:
+                values = (self.reference[name], self.prediction[name], self.delta[name])
+                lines.append(f"{name:<16}{values[0]:>12.4f}{values[1]:>12.4f}{values[2]:>+12.4f}")
+        lines.append(f"{'critical points':<16}{'ref.':>7}{'pred.':>7}{'recall':>9}{'precision':>11}{'moved, Å':>11}")
+        lines += [_row(name, row) for name, row in self.points.items()]
+        lines.append(
+            f"points up to {self.max_distance} Å apart are matched; pairs closer in value than {self.persistence} are "
+            f"left out; Morse sums {self.morse_sums[0]} and {self.morse_sums[1]}"
+        )
+        if self.jaccard_at_phi is not None and self.jaccard is not None:
+            mean = float(np.mean(self.jaccard))
+            span = f"{self.isovalues[0]} to {self.isovalues[-1]}"
+            lines.append(
+                f"hydrogen links shared (Jaccard): {self.jaccard_at_phi:.3f} at the reference's φ, "
+                f"{mean:.3f} on average from {span}"
+            )
+        return lines
+
+
+def compare_topology(
+    reference: Field,
+    prediction: Field,
+    max_distance: float = 0.2,
+    persistence: float = 0.005,
+    isovalues: tuple[float, ...] = ISOVALUES,
+) -> TopologyComparison:
+    """Compare what two fields of one structure say; their grids may differ.
+
+    Args:
+        reference: the field that counts as right.
+        prediction: a field of the same structure (atoms in any order).
+        max_distance: Å between critical points that may be matched.
+        persistence: pairs of critical points closer in value are cancelled first, in both fields.
+        isovalues: at which hydrogen networks are compared.
+
+    Raises:
+        StructureError: the lattices or the atoms differ by more than 0.001 Å.
+        ElfzooError: fields that the searches refuse, or a distance that is not positive.
+    """
+    require_same_structure(reference.structure, prediction.structure)
+    both = networking(reference), networking(prediction)
+    points = tuple(critical_points(field, persistence=persistence) for field in (reference, prediction))
+    at_phi, curve = _links(reference, prediction, (both[0].phi, *isovalues))
+    return TopologyComparison(
+        reference=both[0].to_dict(),
+        prediction=both[1].to_dict(),
+        delta={name: _difference(*both, name) for name in PHIS},
+        points=match_points(points[0], points[1], max_distance),
+        morse_sums=(points[0].morse_sum, points[1].morse_sum),
+        max_distance=max_distance,
+        persistence=persistence,
+        jaccard_at_phi=at_phi,
+        isovalues=isovalues,
+        jaccard=curve,
+    )
+
+
+def match_points(
+    reference: CriticalPoints, prediction: CriticalPoints, max_distance: float = 0.2
+) -> dict[str, MatchedPoints]:
+    """Critical points matched one to one within each signature: as many as possible, with the least displacement.
+
+    Args:
+        reference: points of the field that counts as right.
+        prediction: points of the other one, in the same cell.
+        max_distance: Å.
+
+    Raises:
+        ElfzooError: a distance that is not positive.
+    """
+    if not (np.isfinite(max_distance) and max_distance > 0):
+        raise ElfzooError(f"the largest distance of a match must be a positive number of Å; got {max_distance}")
+    found, distances, gaps = {}, [], []
+    for signature, name in SIGNATURES.items():
+        ours, theirs = reference.select(signature), prediction.select(signature)
+        first, second, distance = _assigned(reference, prediction, ours, theirs, max_distance)
+        distances.append(distance)
+        gaps.append(np.abs(reference.values[ours[first]] - prediction.values[theirs[second]]))
+        found[name] = _matched(len(ours), len(theirs), distance, gaps[-1])
+    every = _matched(len(reference), len(prediction), np.concatenate(distances), np.concatenate(gaps))
+    return {**found, "all": every}
+
+
+def _matched(reference: int, prediction: int, distance: np.ndarray, gap: np.ndarray) -> MatchedPoints:
+    n = len(distance)
+    return MatchedPoints(
+        reference,
+        prediction,
+        n,
+        n / prediction if prediction else math.nan,
+        n / reference if reference else math.nan,
+        float(distance.mean()) if n else math.nan,
+        float(distance.max()) if n else math.nan,
+        float(gap.mean()) if n else math.nan,
+    )
+
+
+def _assigned(
+    reference: CriticalPoints, prediction: CriticalPoints, ours: np.ndarray, theirs: np.ndarray, max_distance: float
+) -> tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"], Float[np.ndarray, " pairs"]]:
+    """First, second, distance of the pairs: of most pairs those of the least total distance."""
+    places = reference.positions[ours], prediction.positions[theirs]
+    if not len(ours) or not len(theirs):
+        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
+    second, first, shift = probe_edges(places[0], places[1], reference.lattice, max_distance)
+    distance = np.linalg.norm(places[1][second] + shift - places[0][first], axis=1)
+    size = len(ours) + len(theirs)
+    group = connected_components(csr_array((np.ones(len(first)), (first, len(ours) + second)), (size, size)), False)[1]
+    chosen = [_best(first[e], second[e], distance[e]) for e in _by_group(group[first])]
+    pairs = np.concatenate(chosen) if chosen else np.empty((0, 3))
+    return pairs[:, 0].astype(np.int64), pairs[:, 1].astype(np.int64), pairs[:, 2]
+
+
+def _best(first: np.ndarray, second: np.ndarray, distance: np.ndarray) -> np.ndarray:
+    """(pairs, 3) of one connected group of candidates."""
+    rows, row = np.unique(first, return_inverse=True)
+    columns, column = np.unique(second, return_inverse=True)
+    never = 1 + distance.sum()  # worse than any number of candidates
+    cost = np.full((len(rows), len(columns)), never)
+    np.minimum.at(cost, (row, column), distance)  # of the images of one pair, the nearest
+    r, c = linear_sum_assignment(cost)
+    kept = cost[r, c] < never
+    return np.column_stack([rows[r], columns[c], cost[r, c]])[kept]
+
+
+def _by_group(group: np.ndarray) -> list[np.ndarray]:
+    order = np.argsort(group, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(group[order])) + 1) if len(order) else []
+
+
+def _links(
+    reference: Field, prediction: Field, isovalues: tuple[float, ...]
+) -> tuple[float | None, tuple[float, ...] | None]:
+    """Jaccard overlap at the first isovalue, and at the others."""
+    if 1 not in reference.structure.atomic_numbers:
+        return None, None
+    curve = jaccard_curve(hydrogen_pairs(reference), hydrogen_pairs(prediction), np.array(isovalues)).tolist()
+    return curve[0], tuple(curve[1:])
+
+
+def _difference(reference: Networking, prediction: Networking, name: str) -> float | None:
+    ours, theirs = getattr(reference, name), getattr(prediction, name)
+    return None if ours is None or theirs is None else theirs - ours
+
+
+def _row(name: str, row: MatchedPoints) -> str:
+    return (
+        f"  {name:<14}{row.reference:>7}{row.prediction:>7}{row.recall:>9.3f}{row.precision:>11.3f}"
+        f"{row.mean_displacement:>11.3f}"
+    )
