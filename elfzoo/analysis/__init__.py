@@ -21,14 +21,17 @@ from elfzoo.analysis.metrics import (
 from elfzoo.analysis.molecularity import molecularity
 from elfzoo.analysis.networking import Networking, networking
 from elfzoo.analysis.percolation import Thresholds, percolation_thresholds
+from elfzoo.analysis.regions import Regions, regions
 from elfzoo.analysis.tc import TcEstimate, estimate_tc, hydrogen_fraction
 from elfzoo.analysis.topology import MatchedPoints, TopologyComparison, compare_topology, match_points
+from elfzoo.analysis.trajectory import FrameTopology, track
 from elfzoo.structure import require_same_structure
 
 __all__ = [
     "SIGNATURES",
     "Comparison",
     "CriticalPoints",
+    "FrameTopology",
     "Histograms",
     "HydrogenNetwork",
     "Interval",
@@ -36,6 +39,7 @@ __all__ = [
     "Metrics",
     "Networking",
     "PairedIntervals",
+    "Regions",
     "Summary",
     "TcEstimate",
     "Thresholds",
@@ -60,7 +64,9 @@ __all__ = [
     "networking",
     "paired_bootstrap",
     "percolation_thresholds",
+    "regions",
     "require_same_structure",
     "stratified_weights",
     "summarise",
+    "track",
 ]

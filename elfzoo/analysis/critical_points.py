@@ -206,6 +206,8 @@ def _distinct(search: Search, points: CriticalPoints) -> np.ndarray:
 
 def _in_cores(search: Search, frac_coords: np.ndarray) -> np.ndarray:
     """Whether each point lies in a metal core that is left out."""
+    if search.core_scale == 0:
+        return np.zeros(len(frac_coords), bool)
     radii = np.array([core_radius(z) * search.core_scale for z in search.structure.atomic_numbers])
     metal = radii > 0
     if not metal.any() or not len(frac_coords):
@@ -247,7 +249,7 @@ def with_ends(
             start, step = _starts(search, points, chosen, -saddle)
             found = follow(search, points, start, step, -saddle, regions)
             ends[chosen], shifts[chosen] = found[0].reshape(-1, 2), found[1].reshape(-1, 2, 3)
-    lost = int((ends[np.abs(points.signatures) == 1] == LOST).sum())
+    lost = int((ends[np.isin(points.signatures, saddles)] == LOST).sum())
     return replace(points, ends=ends, end_shifts=shifts, dropped={**points.dropped, "lost lines": lost})
 
 

@@ -35,6 +35,7 @@ __all__ = [
     "jaccard",
     "jaccard_curve",
     "periodic_components",
+    "winding_rank",
 ]
 
 SAMPLE = 0.04  # angstrom between the first samples on a segment; ELF bends over ten times that
@@ -116,7 +117,9 @@ class HydrogenNetwork:
         first, second = (np.searchsorted(atoms, end) for end in (self.links.first, self.links.second))
         part, winding = periodic_components(len(atoms), first, second, self.links.image)
         return tuple(
-            Component(tuple(atoms[part == p].tolist()), int((part[first] == p).sum()), _rank(winding[part[first] == p]))
+            Component(
+                tuple(atoms[part == p].tolist()), int((part[first] == p).sum()), winding_rank(winding[part[first] == p])
+            )
             for p in range(part.max() + 1)
         )
 
@@ -248,7 +251,8 @@ def periodic_components(
     return component, cell[first] + image - cell[second]
 
 
-def _rank(winding: np.ndarray) -> int:
+def winding_rank(winding: Int[np.ndarray, "edges 3"]) -> int:
+    """Number of independent directions that winding vectors span, 0 to 3."""
     return int(np.linalg.matrix_rank(np.unique(winding, axis=0))) if len(winding) else 0
 
 

@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from elfzoo.analysis.critical_points import Search, check_search, find_points, follow, with_ends
 from elfzoo.analysis.critical_result import CriticalPoints
 from elfzoo.analysis.persistence import Forest, grow, merge
+from elfzoo.analysis.spline import UNDECIDED
 from elfzoo.field import Field
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ __all__ = ["JoinGraph", "Spanning", "join_graph"]
 
 FLAT = 2e-5
 ALL = -1  # the key of the winding vectors of all regions together
+SUPPORT = np.indices((4, 4, 4)).reshape(3, -1).T - 1  # of the spline in the cell above a grid point
 FIRST_STEP = 0.02  # grid steps from a nucleus to where its gradient line begins
 
 
@@ -58,6 +60,8 @@ class JoinGraph:
         values: (nuclei,) of the field there.
         tops: the maximum that the gradient line from each nucleus leads up to, negative where it is lost.
         shifts: the cell of that maximum.
+        sure_above: lost lines and degenerate points lie at or below this value, so that what the graph says above it is
+            exact; -inf where there are none.
     """
 
     points: CriticalPoints
@@ -65,16 +69,13 @@ class JoinGraph:
     values: Float[np.ndarray, " nuclei"]
     tops: Int[np.ndarray, " nuclei"]
     shifts: Int[np.ndarray, "nuclei 3"]
-
-    @property
-    def complete(self) -> bool:
-        """Whether every line reached a maximum and no degenerate point was left undecided: else what follows from the
-        graph may be too low, for lines that are lost join nothing."""
-        reached = (self.points.ends[self.points.select(-1)] >= 0).all() and (self.tops >= 0).all()
-        return bool(reached) and not self.points.dropped["undecided cells"]
+    sure_above: float
 
     def spanning(self) -> Spanning | None:
-        """The saddles at which regions begin to span the crystal; None where they never do, as in a constant field."""
+        """The saddles at which regions begin to span the crystal.
+
+        None where they never do, as in a constant field, or only where the graph is not sure.
+        """
         regions, best, every = _Regions(len(self.points)), list[int](), list[int]()
         for saddle in self._descending():
             root = regions.join(self.points.ends[saddle], self.points.end_shifts[saddle])
@@ -85,7 +86,7 @@ class JoinGraph:
         return None
 
     def meeting(self) -> Meeting | None:
-        """Where two nuclei first meet; None without nuclei, or where nothing ever joins."""
+        """Where two nuclei first meet; None without nuclei, or where they only do where the graph is not sure."""
         regions, waiting = _Regions(len(self.points)), self._rising_nuclei()
         for saddle in self._descending():
             while waiting and self.values[waiting[-1]] >= self.points.values[saddle]:
@@ -112,7 +113,7 @@ class JoinGraph:
         for top in points.select(-3).tolist():
             if points.values[top] >= isovalue:
                 graph.add_node(top, value=float(points.values[top]), frac_coords=tuple(points.frac_coords[top]))
-        for saddle in self._descending():
+        for saddle in self._joining(-np.inf):
             (a, b), (p, q) = points.ends[saddle].tolist(), points.end_shifts[saddle]
             if points.values[saddle] >= isovalue:
                 image = q - p if a <= b else p - q
@@ -121,11 +122,16 @@ class JoinGraph:
 
     def _rising_nuclei(self) -> list[int]:
         order = np.argsort(self.values, kind="stable")
-        return order[self.tops[order] >= 0].tolist()
+        return order[self.values[order] > self.sure_above].tolist()
 
     def _descending(self) -> list[int]:
+        """Saddles whose lines both end at maxima, where the graph is sure."""
+        return self._joining(self.sure_above)
+
+    def _joining(self, above: float) -> list[int]:
         saddles = self.points.select(-1)
-        saddles = saddles[(self.points.ends[saddles] >= 0).all(axis=1)]
+        joins = (self.points.ends[saddles] >= 0).all(axis=1) & (self.points.values[saddles] > above)
+        saddles = saddles[joins]
         return saddles[np.argsort(-self.points.values[saddles], kind="stable")].tolist()
 
 
@@ -145,7 +151,17 @@ def join_graph(field: Field, nuclei: Float[np.ndarray, "nuclei 3"]) -> JoinGraph
     points = with_ends(search, points, regions, saddles=(-1,))
     steps = nuclei * search.shape
     tops, shifts = follow(search, points, steps, np.full(len(steps), FIRST_STEP), 1, regions)
-    return JoinGraph(points, nuclei, search.values(steps), tops, shifts)
+    values = search.values(steps)
+    return JoinGraph(points, nuclei, values, tops, shifts, _sure_above(search, points, values[tops < 0]))
+
+
+def _sure_above(search: Search, points: CriticalPoints, lost_nuclei: np.ndarray) -> float:
+    """The highest value that a lost line or an undecided cell may have; a spline stays below its coefficients."""
+    saddles = points.select(-1)
+    lost = points.values[saddles[(points.ends[saddles] < 0).any(axis=1)]]
+    cells = np.argwhere(search.status & UNDECIDED > 0)
+    support = [search.spline.coefficients[tuple(((cells + offset) % search.shape).T)] for offset in SUPPORT]
+    return float(np.max(np.concatenate([lost, lost_nuclei, *support]), initial=-np.inf))
 
 
 class _Regions:

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Bool, Int
-from scipy import ndimage
 
-from elfzoo.analysis.hydrogen_network import hydrogens, periodic_components
+from elfzoo.analysis.hydrogen_network import hydrogens
 from elfzoo.analysis.percolation import checked_values
+from elfzoo.analysis.regions import periodic_parts
 from elfzoo.analysis.saddle import find_saddle
 from elfzoo.field import Field
 from elfzoo.interpolate import PeriodicSpline, spline_resample
@@ -72,34 +72,9 @@ def _bottleneck(values: np.ndarray, seeds: np.ndarray) -> tuple[float, np.ndarra
 
 
 def _joined(region: Bool[np.ndarray, "nx ny nz"], seeds: Int[np.ndarray, "seeds 3"]) -> Bool[np.ndarray, " seeds"]:
-    """Which seeds share their part of a periodic region with another seed or with an image of themselves.
-
-    Neighbours differ by steps of 0 and 1 along every axis. With the first plane of each axis repeated behind the last,
-    all of them are neighbours in an open box too, and its parts are joined where they meet on those planes.
-    """
-    label, count = ndimage.label(np.pad(region, (0, 1), mode="wrap"), _NEIGHBOURS)
-    first, second, image = _meetings(label)
-    part, winding = periodic_components(count + 1, first, second, image)
-    winds = part[first[winding.any(axis=1)]]
-    inside, home = region[tuple(seeds.T)], part[label[tuple(seeds.T)]]
-    occupants = np.bincount(home[inside], minlength=count + 1)
+    """Which seeds share their part of a periodic region with another seed or with an image of themselves."""
+    parts = periodic_parts(region)
+    winds = parts.owner[parts.winding.any(axis=1)]
+    inside, home = region[tuple(seeds.T)], parts.part[parts.box[tuple(seeds.T)]]
+    occupants = np.bincount(home[inside], minlength=len(parts.part))
     return inside & ((occupants[home] > 1) | np.isin(home, winds))
-
-
-def _meetings(label: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Parts of the open box that are one part of the crystal: first, second, and the cell of second from first."""
-    rows = []
-    for axis in range(3):
-        pairs = np.stack([label.take(0, axis).ravel(), label.take(-1, axis).ravel()], axis=1)
-        pairs = np.unique(pairs[pairs[:, 0] > 0], axis=0)
-        rows.append(np.column_stack([pairs[:, ::-1], np.tile(np.eye(3, dtype=int)[axis], (len(pairs), 1))]))
-    edges = np.concatenate(rows)
-    return edges[:, 0], edges[:, 1], edges[:, 2:]
-
-
-def _freudenthal() -> np.ndarray:
-    steps = np.indices((3, 3, 3)) - 1
-    return np.logical_or(steps.min(axis=0) >= 0, steps.max(axis=0) <= 0)
-
-
-_NEIGHBOURS = _freudenthal()

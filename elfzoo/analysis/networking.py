@@ -52,7 +52,7 @@ class Networking:
             own image (see :func:`elfzoo.analysis.molecularity`); None without hydrogen.
         phi_error: estimated error of ``phi_3d`` from the grid, not a bound; the error of the DFT or the model that the
             field comes from is not in it.
-        complete: whether the first six and φ* come from the complete graph of saddles; else from a grid.
+        exact: whether the first six come from saddles of which none above them is missing; else from a grid.
         at_saddle: whether ``phi_3d`` is the value of a saddle; else that of a grid point.
         shape: the grid of the cross-check, points along each lattice vector.
         structure: of the field.
@@ -70,7 +70,7 @@ class Networking:
     phi_h_3d: float | None
     phi_star: float | None
     phi_error: float
-    complete: bool
+    exact: bool
     at_saddle: bool
     shape: tuple[int, int, int]
     structure: Structure
@@ -119,6 +119,7 @@ class _Found(NamedTuple):
 
     best: Triple
     all: Triple
+    exact: bool
     at_saddle: bool
     uncertainty: float
 
@@ -150,7 +151,7 @@ def networking(field: Field, spacing: float | None = 0.05) -> Networking:
 def _of_points(field: Field, stored: np.ndarray) -> Networking:
     """Of the stored points alone; the saddles next to them only serve to estimate the error."""
     thresholds, near = percolation_thresholds(stored), _from_grid(stored, stored)
-    found = _Found(thresholds.best, thresholds.all, False, near.uncertainty)
+    found = _Found(thresholds.best, thresholds.all, False, False, near.uncertainty)
     star = molecularity(field, None) if _has_hydrogen(field.structure) else None
     bare = _without_cores(field, None, stored, found)
     return _result(field, found, bare, star, near.uncertainty, stored.shape, None)
@@ -166,9 +167,8 @@ def _result(
     graph: JoinGraph | None,
 ) -> Networking:
     nx, ny, nz = shape
-    complete = graph is not None and graph.complete
     return Networking(
-        *found.best, *found.all, *bare, star, error, complete, found.at_saddle, (nx, ny, nz), field.structure, graph
+        *found.best, *found.all, *bare, star, error, found.exact, found.at_saddle, (nx, ny, nz), field.structure, graph
     )
 
 
@@ -184,7 +184,7 @@ def _graph(field: Field) -> JoinGraph | None:
 
 def _from_graph(stored: np.ndarray, graph: JoinGraph | None) -> _Found | None:
     """None where the graph does not tell."""
-    spanning = graph.spanning() if graph is not None and graph.complete else None
+    spanning = None if graph is None else graph.spanning()
     if graph is None or spanning is None:
         return None
     refined = {s: find_saddle(stored, _place(graph, s, stored)) for s in {*spanning.best, *spanning.all}}
@@ -192,14 +192,14 @@ def _from_graph(stored: np.ndarray, graph: JoinGraph | None) -> _Found | None:
     value = {s: float(graph.points.values[s]) for s in refined} | {s: saddle.value for s, saddle in saddles.items()}
     last = saddles.get(spanning.best[2])
     best, every = _in_order([value[s] for s in spanning.best], [value[s] for s in spanning.all])
-    return _Found(best, every, True, 0.0 if last is None else last.uncertainty)
+    return _Found(best, every, True, True, 0.0 if last is None else last.uncertainty)
 
 
 def _star(field: Field, stored: np.ndarray, graph: JoinGraph | None, spacing: float) -> float | None:
-    """φ*, from the graph where it is complete."""
+    """φ*, from the graph where it tells."""
     if not _has_hydrogen(field.structure):
         return None
-    meeting = graph.meeting() if graph is not None and graph.complete else None
+    meeting = None if graph is None else graph.meeting()
     if graph is None or meeting is None:
         return molecularity(field, spacing)
     values = [value_at(stored, graph.nuclei[nucleus] * stored.shape) for nucleus in meeting.nuclei]
@@ -229,7 +229,7 @@ def _from_grid(stored: np.ndarray, values: np.ndarray) -> _Found:
         uncertainty = abs(last.value - thresholds.best[2]) + last.uncertainty
     else:  # how much it matters whether a point has fewer or more neighbours
         uncertainty = max(abs(percolation_thresholds(values, c).best[2] - thresholds.best[2]) for c in (6, 26))
-    return _Found(best, every, last is not None, uncertainty)
+    return _Found(best, every, False, last is not None, uncertainty)
 
 
 def _saddles(stored: np.ndarray, points: set[int], shape: tuple[int, ...]) -> dict[int, Saddle]:

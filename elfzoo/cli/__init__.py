@@ -18,6 +18,7 @@ from elfzoo.cli.models import models
 from elfzoo.cli.predict import predict
 from elfzoo.cli.reference import app as reference
 from elfzoo.cli.shell import command
+from elfzoo.cli.topology import critical_points, networking
 from elfzoo.cli.train import train
 
 __all__ = ["app", "main"]
@@ -44,6 +45,7 @@ def _root(
     First steps:
       elfzoo demo                        predict the shipped example and compare it with DFT
       elfzoo predict POSCAR -o ELFCAR    predict your own structure
+      elfzoo networking ELFCAR           what a field says: networking value, molecules, Tc
       elfzoo predict --help              what else it can do
 
     Lengths are in Å, coordinates of planes and lines in fractions of the lattice vectors, ELF from 0 to 1.
@@ -52,7 +54,7 @@ def _root(
     """
 
 
-for _function in (predict, compare, plot, check, models, train, demo):
+for _function in (predict, networking, critical_points, compare, plot, check, models, train, demo):
     app.command()(command(_function))
 app.add_typer(reference, name="reference")
 

@@ -36,6 +36,9 @@ def compare(
     prediction: Annotated[Path, typer.Argument(metavar="PREDICTION", help="The field to judge, of the same crystal.")],
     mixed_recipes: MixedRecipes = False,
     resample: Resample = False,
+    topology: Annotated[
+        bool, typer.Option("--topology/--no-topology", help="Critical points, networking values, hydrogen links.")
+    ] = True,
     json_file: Annotated[
         Path | None,
         typer.Option("--json", metavar="FILE", help="Also write everything as JSON; - for standard output alone."),
@@ -52,13 +55,16 @@ def compare(
 
     MAE, RMSE, R², bias, the largest error and where it is, and the distance of the distributions of values.
     Every number says whether all voxels weigh the same (the primary figure) or every interval of ELF values does
-    (ELF-stratified, the secondary one). ELF has no unit. --spin is for both files, --species for REFERENCE.
+    (ELF-stratified, the secondary one). Then what both fields say: networking values, critical points matched one to
+    one, and the hydrogen links that they share; --no-topology saves the seconds.
+    ELF has no unit. --spin is for both files, --species for REFERENCE.
     """
     from elfzoo import analysis
     from elfzoo.io.files import write_bytes
 
     truth = _read(reference, spin, species)
-    found = analysis.compare(truth, _read(prediction, spin), mixed_recipes=mixed_recipes, resample=resample)
+    guess = _read(prediction, spin)
+    found = analysis.compare(truth, guess, mixed_recipes=mixed_recipes, resample=resample, topology=topology)
     document = json.dumps(found.to_dict(), indent=2) + "\n"
     if str(json_file) == "-":
         typer.echo(document, nl=False)

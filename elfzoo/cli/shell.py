@@ -32,6 +32,7 @@ Species = Annotated[
 OPTIONS = {
     r"mixed_recipes=True": "--mixed-recipes",
     r"resample=True": "--resample",
+    r"resume=True": "--resume",
     r"spin='(up|down)'": r"--spin \1",
 }
 

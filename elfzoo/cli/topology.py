@@ -1,0 +1,269 @@
+"""``elfzoo networking`` and ``elfzoo critical-points``: what fields say, of DFT or predicted on the way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from elfzoo.cli.frames import checked_index, read_frames
+from elfzoo.cli.outputs import numbered
+from elfzoo.cli.shell import Species, Spin, say, split_species, with_options
+from elfzoo.errors import ElfzooError
+
+if TYPE_CHECKING:
+    from elfzoo.analysis.trajectory import FrameTopology
+    from elfzoo.field import Field
+
+__all__ = ["critical_points", "networking"]
+
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Write everything as JSON; - for standard output alone.")
+]
+COLUMNS = (
+    *("file", "frame", "formula", "phi", "phi_h", "phi_1d", "phi_2d", "phi_3d", "phi_1d_all", "phi_2d_all"),
+    *("phi_3d_all", "phi_h_1d", "phi_h_2d", "phi_h_3d", "phi_star", "phi_error", "exact", "at_saddle"),
+    *("molecular_fraction", "molecular_isovalue", "h_fraction", "tc_K", "tc_is_upper_bound", "grid"),
+)
+HEADER = f"{'phi':>8}{'±':>9}{'phi_1d':>8}{'phi_2d':>8}{'phi_h':>8}{'phi*':>8}{'H2':>6}{'Tc, K':>9}  file"
+
+
+@dataclass(frozen=True)
+class _Source:
+    """One field to come: where from, its number in a trajectory, and how to get it."""
+
+    file: str
+    frame: int | None
+    field: Callable[[], Field]
+
+    @property
+    def key(self) -> dict[str, Any]:
+        return {"file": self.file, "frame": self.frame}
+
+    @property
+    def name(self) -> str:
+        return self.file if self.frame is None else f"{self.file} frame {self.frame}"
+
+
+def networking(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE", help="Fields: ELFCAR, .cube, .xsf, .npz, .h5; with -m structures, trajectories."
+        ),
+    ],
+    model: Annotated[
+        str | None, typer.Option("-m", "--model", metavar="NAME|FOLDER", help="Predict the fields of structures first.")
+    ] = None,
+    index: Annotated[
+        str,
+        typer.Option(
+            metavar="FRAMES", callback=checked_index, help="Frames of a trajectory as in ASE: -1, 7, :, ::100."
+        ),
+    ] = "-1",
+    spacing: Annotated[float, typer.Option(metavar="Å", help="Of the grid that cross-checks φ.")] = 0.05,
+    isovalue: Annotated[float, typer.Option(metavar="ELF", help="At or above it two hydrogens are linked.")] = 0.85,
+    h_dos: Annotated[
+        str | None,
+        typer.Option(metavar="SHARE|FILE", help="Hydrogen share of the DOS at the Fermi level, or a file to read it."),
+    ] = None,
+    formula: Annotated[str, typer.Option(metavar="NAME", help="Fit of Tc; a wrong name lists them.")] = "belli2021",
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write a table, each row as soon as it is known.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the table of --csv.")] = False,
+    json_file: JsonFile = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw the isosurface at φ, coloured by component: .png, .pdf, .svg, .html."),
+    ] = None,
+    spin: Spin = None,
+    species: Species = None,
+) -> None:
+    """Networking value φ, molecularity φ*, and an estimate of Tc, of fields or whole trajectories.
+
+    \b
+    Examples:
+      elfzoo networking ELFCAR
+      elfzoo networking */ELFCAR --csv phi.csv                    many; what fails is said, the rest goes on
+      elfzoo networking ELFCAR --h-dos 0.43 --picture net.png
+      elfzoo networking XDATCAR --index ::10 -m grid_mlp.smooth-h-v1 --csv phi.csv
+
+    \b
+    phi      highest isovalue at which one region of ELF runs through the crystal in three directions
+    ±        its error from the grid; phi_1d, phi_2d: in one and in two directions
+    phi_h    phi where no region may enter a metal's core
+    phi*     highest isovalue at which one region holds two hydrogens; near 1: molecules
+    H2       share of the hydrogens that are linked in twos at --isovalue
+    Tc       published fit; ≤ where --h-dos is not given and taken as 1. Says nothing about stability.
+    """
+    from elfzoo.analysis.trajectory import track
+    from elfzoo.cli.tables import RowTable
+
+    share = None if h_dos is None else _h_dos(h_dos)
+    quiet = str(json_file) == "-"
+    rows: list[dict[str, Any]] = []
+    failed = 0
+    table = nullcontext() if csv_file is None else RowTable(csv_file, COLUMNS, ("file", "frame"), resume)
+    with table as rows_on_disk:
+        for source in _sources(files, model, index, spin, split_species(species)):
+            if rows_on_disk is not None and rows_on_disk.has(source.key):
+                continue
+            try:
+                field = source.field()
+                frame = next(track([field], spacing, isovalue, share, formula))
+                row = frame.row() | source.key
+                if picture is not None:
+                    _draw(field, picture, source, several=len(files) > 1)
+            except ElfzooError as error:
+                text = with_options(str(error))
+                say("error", text if source.file in text else f"{source.name}: {text}")
+                failed += 1
+                continue
+            if not (quiet or rows):
+                typer.echo(HEADER)
+            rows.append(row)
+            if not quiet:
+                typer.echo(_line(frame, source.name))
+            if rows_on_disk is not None:
+                rows_on_disk.add(row)
+    _write_json(rows, json_file)
+    if failed:
+        raise typer.Exit(1)
+
+
+def critical_points(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A field: ELFCAR, .cube, .xsf, .npz, .h5, also .gz.")],
+    persistence: Annotated[
+        float, typer.Option(metavar="ELF", help="Pairs of points closer in value than this are noise; 0 keeps all.")
+    ] = 0.001,
+    space: Annotated[str, typer.Option(metavar="value|logit", help="What the spline goes through.")] = "value",
+    cores: Annotated[bool, typer.Option("--cores", help="Also search the cores of metals.")] = False,
+    core_scale: Annotated[float, typer.Option(metavar="FACTOR", help="On the core radii.")] = 1.0,
+    csv_file: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write one line per point.")] = None,
+    json_file: JsonFile = None,
+    spin: Spin = None,
+    species: Species = None,
+) -> None:
+    """Critical points of a field: maxima, saddles and minima, and what the saddles join.
+
+    \b
+    Examples:
+      elfzoo critical-points ELFCAR --csv points.csv
+      elfzoo critical-points elf.cube --persistence 0.005 --json -
+
+    \b
+    (3,-3) maxima   (3,-1) saddles between two of them   (3,+1) ring saddles   (3,+3) minima
+    The Morse sum, (3,-3) - (3,-1) + (3,+1) - (3,+3), is 0 in a crystal where no point is missing.
+    """
+    from elfzoo import analysis
+    from elfzoo.io import read_field
+    from elfzoo.io.files import write_bytes
+
+    field = read_field(file, spin=_channel(spin), species=split_species(species))
+    points = analysis.critical_points(field, space, persistence, exclude_cores=not cores, core_scale=core_scale)
+    if csv_file is not None:
+        points.to_csv(csv_file)
+    if json_file is not None:
+        document = json.dumps(points.to_dict(), indent=1) + "\n"
+        if str(json_file) == "-":
+            typer.echo(document, nl=False)
+            return
+        write_bytes(json_file, [document.encode()])
+    for name, count in points.counts.items():
+        values = points.values[[analysis.SIGNATURES[int(s)] == name for s in points.signatures]]
+        span = f"   {field.quantity.upper()} {values.min():.4f} to {values.max():.4f}" if count else ""
+        typer.echo(f"{name:<8}{count:>7}{span}")
+    reason = "" if points.morse_reason is None else f"   ({points.morse_reason})"
+    typer.echo(f"Morse sum {points.morse_sum:>5}{reason}")
+    left = ", ".join(f"{count} {what}" for what, count in points.dropped.items() if count)
+    if left:
+        typer.echo(f"left out: {left}")
+
+
+def _sources(
+    files: list[Path], model: str | None, index: str, spin: str | None, species: list[str] | None
+) -> Iterator[_Source]:
+    """The fields in the order of the files; nothing but the frames of one trajectory is held at a time."""
+    from elfzoo.io import read_field
+
+    if model is None:
+        channel = _channel(spin)
+        for file in files:
+            yield _Source(str(file), None, partial(read_field, file, spin=channel, species=species))
+        return
+    from elfzoo import load_pretrained
+
+    predictor = load_pretrained(model)
+    for file in files:
+        try:
+            frames = read_frames(file, index, species)
+        except ElfzooError as error:
+            yield _Source(str(file), None, _raises(error))
+            continue
+        for frame in frames:
+            predict = partial(predictor.predict, frame.structure, grid=frame.grid, progress=False)
+            yield _Source(str(file), frame.number, predict)
+
+
+def _raises(error: ElfzooError) -> Callable[[], Field]:
+    def field() -> Field:
+        raise error
+
+    return field
+
+
+def _channel(spin: str | None) -> Any:
+    if spin is not None and spin not in ("up", "down"):
+        raise typer.BadParameter(f"{spin!r} is no spin channel; expected up or down", param_hint="--spin")
+    return spin
+
+
+def _h_dos(text: str) -> float:
+    """A number, or what a DFT code's file says."""
+    try:
+        return float(text)
+    except ValueError:
+        from elfzoo.analysis import hydrogen_dos_share
+
+        return hydrogen_dos_share(text)
+
+
+def _draw(field: Field, path: Path, source: _Source, several: bool) -> None:
+    from elfzoo.isosurface import plot_isosurface
+
+    path = numbered(path, source.frame)
+    if several:
+        path = path.with_name(f"{path.stem}_{Path(source.file).stem}{path.suffix}")
+    plot_isosurface(field, path)
+
+
+def _line(frame: FrameTopology, name: str) -> str:
+    found = frame.networking
+    columns = "".join(_number(x, 8) for x in (found.phi_1d, found.phi_2d, found.phi_h, found.phi_star))
+    tc = "-" if frame.tc is None else ("≤ " * frame.tc.is_upper_bound + f"{frame.tc.tc:.0f}")
+    share = "-" if frame.molecular_fraction is None else f"{frame.molecular_fraction:.2f}"
+    mark = "" if found.exact else "   (from the grid: the saddles do not tell)"
+    return f"{found.phi:>8.4f}{found.phi_error:>9.1e}{columns}{share:>6}{tc:>9}  {name}{mark}"
+
+
+def _number(value: float | None, width: int) -> str:
+    return f"{'-':>{width}}" if value is None else f"{value:>{width}.4f}"
+
+
+def _write_json(rows: list[dict[str, Any]], path: Path | None) -> None:
+    from elfzoo.io.files import write_bytes
+
+    if path is None:
+        return
+    document = json.dumps(rows, indent=1) + "\n"
+    if str(path) == "-":
+        typer.echo(document, nl=False)
+    else:
+        write_bytes(path, [document.encode()])

@@ -1,0 +1,152 @@
+"""``elfzoo networking`` and ``elfzoo critical-points``, and the tables that grow."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pymatgen.core import Structure
+from typer.testing import Result
+
+from elfzoo.analysis import critical_points, networking, percolation
+from elfzoo.cli.tables import RowTable
+from elfzoo.errors import ElfzooError
+from elfzoo.examples import example_path, load_example
+from elfzoo.field import Field
+from tests.cli.conftest import error_line
+
+pytestmark = pytest.mark.skipif(not percolation.available(), reason="the compiled kernel was not built")
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A field of 12³ points with two atoms."""
+    u, v, w = np.meshgrid(*[2 * np.pi * np.arange(12) / 12] * 3, indexing="ij")
+    values = 0.5 + (np.cos(u) + 0.7 * np.cos(v) + 0.4 * np.cos(w)) / 4.2
+    return Field(values, Structure(1.4 * np.eye(3), ["H", "Li"], [[0, 0, 0], [0.5, 0.5, 0.5]])).write(
+        tmp_path / "elf.cube"
+    )
+
+
+def rows(path: str) -> list[dict[str, str]]:
+    with open(path, encoding="utf-8") as handle:
+        return list(csv.DictReader(handle))
+
+
+def test_networking_of_the_example(elfzoo: Run) -> None:
+    result = elfzoo("networking", example_path(), "--h-dos", "1.0", "--json", "phi.json")
+    assert result.exit_code == 0, result.output
+    found = networking(load_example())
+    header, line = result.stdout.splitlines()
+    assert header.split()[:2] == ["phi", "±"] and line.split()[0] == f"{found.phi:.4f}"
+    (row,) = json.loads(Path("phi.json").read_text())
+    assert row["phi"] == found.phi and row["tc_is_upper_bound"] is False
+    assert row["file"] == str(example_path()) and row["frame"] is None
+
+
+def test_a_bad_file_does_not_stop_the_others(elfzoo: Run, small: Path) -> None:
+    Path("broken.cube").write_text("nothing\n")
+    result = elfzoo("networking", "broken.cube", small, "--csv", "phi.csv")
+    assert result.exit_code == 1
+    assert len(result.stderr.splitlines()) == 1 and "broken.cube" in result.stderr
+    (row,) = rows("phi.csv")
+    assert float(row["phi"]) == pytest.approx(0.5 + 0.1 / 4.2, abs=1e-4)
+    assert row["file"] == str(small) and row["tc_is_upper_bound"] == "true"
+
+
+def test_a_table_goes_on(elfzoo: Run, small: Path) -> None:
+    assert elfzoo("networking", small, "--csv", "phi.csv").exit_code == 0
+    assert "--resume" in error_line(elfzoo("networking", small, "--csv", "phi.csv"))
+    before = Path("phi.csv").read_text()
+    other = small.with_name("other.cube")
+    other.write_bytes(small.read_bytes())
+    result = elfzoo("networking", small, other, "--csv", "phi.csv", "--resume")
+    assert result.exit_code == 0 and str(small) not in result.stdout
+    assert Path("phi.csv").read_text().startswith(before)
+    assert [row["file"] for row in rows("phi.csv")] == [str(small), str(other)]
+
+
+def test_frames_of_a_trajectory_are_predicted(elfzoo: Run, release: Path, hydrogen: Structure) -> None:
+    from pymatgen.io.vasp import Xdatcar
+
+    moved = hydrogen.copy()
+    moved.translate_sites([0], [0.05, 0.0, 0.0])
+    text = Xdatcar.__new__(Xdatcar)
+    text.structures, text.comment = [hydrogen, moved, hydrogen], "three frames"
+    text.write_file("XDATCAR")
+    result = elfzoo("networking", "XDATCAR", "--index", "::2", "-m", release, "--json", "-")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert [row["frame"] for row in found] == [0, 2]
+    assert found[0]["phi"] == pytest.approx(found[1]["phi"], abs=1e-6)
+
+
+def test_dos_share_may_be_a_file(elfzoo: Run, small: Path) -> None:
+    assert "no such" in error_line(elfzoo("networking", small, "--h-dos", "missing/vasprun.xml"))
+    assert "0 to 1" in elfzoo("networking", small, "--h-dos", "1.5").stderr
+    assert "belli2021" in elfzoo("networking", small, "--formula", "nothing").stderr
+
+
+def test_wrong_calls(elfzoo: Run, small: Path) -> None:
+    assert elfzoo("networking").exit_code == 2
+    assert elfzoo("networking", small, "--spin", "sideways").exit_code == 2
+    assert "grid spacing" in elfzoo("networking", small, "--spacing", "0").stderr
+
+
+def test_critical_points(elfzoo: Run, small: Path) -> None:
+    result = elfzoo("critical-points", small, "--cores", "--csv", "points.csv", "--json", "points.json")
+    assert result.exit_code == 0, result.output
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert [(line[0], line[1]) for line in lines[:4]] == [
+        ("(3,-3)", "1"), ("(3,-1)", "3"), ("(3,+1)", "3"), ("(3,+3)", "1"),
+    ]  # fmt: skip
+    assert "Morse sum     0" in result.stdout
+    assert len(rows("points.csv")) == len(json.loads(Path("points.json").read_text())["points"]) == 8
+    everything = json.loads(elfzoo("critical-points", small, "--cores", "--json", "-").stdout)
+    assert everything["morse_sum"] == 0
+
+
+def test_cores_are_left_out_unless_wanted(elfzoo: Run, small: Path) -> None:
+    from elfzoo.io import read_field
+
+    result = elfzoo("critical-points", small)
+    assert "core" in result.stdout
+    kept = critical_points(read_field(small))
+    assert f"(3,+3){kept.counts['(3,+3)']:>9}" in result.stdout
+    assert "interpolation space" in error_line(elfzoo("critical-points", small, "--space", "cubic"))
+
+
+def test_compare_tells_the_topology(elfzoo: Run, small: Path) -> None:
+    result = elfzoo("compare", small, small)
+    assert result.exit_code == 0 and "phi_3d" in result.stdout and "critical points" in result.stdout
+    assert "phi_3d" not in elfzoo("compare", small, small, "--no-topology").stdout
+
+
+# ---- tables ----
+
+
+def test_a_row_that_was_cut_off_is_done_again(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    with RowTable(path, ["name", "x"], ["name"], resume=False) as table:
+        table.add({"name": "a", "x": 1.5})
+        table.add({"name": "b", "x": None})
+    path.write_text(path.read_text()[:-2])  # killed in the middle of a line
+    with RowTable(path, ["name", "x"], ["name"], resume=True) as table:
+        assert table.has({"name": "a"}) and not table.has({"name": "b"})
+        table.add({"name": "b", "x": [1, 2]})
+    assert rows(str(path)) == [{"name": "a", "x": "1.5"}, {"name": "b", "x": "[1, 2]"}]
+
+
+def test_tables_of_something_else_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("one,two\n1,2\n")
+    with pytest.raises(ElfzooError, match="columns one, two; expected name"):
+        RowTable(path, ["name"], ["name"], resume=True)
+    with pytest.raises(ElfzooError, match="ends in .csv"):
+        RowTable(tmp_path / "t.txt", ["name"], ["name"], resume=False)
