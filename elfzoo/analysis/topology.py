@@ -17,18 +17,20 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
+from elfzoo.analysis import percolation, spline
 from elfzoo.analysis.critical_points import critical_points
 from elfzoo.analysis.critical_result import SIGNATURES, CriticalPoints
-from elfzoo.analysis.hydrogen_network import hydrogen_pairs, jaccard_curve
+from elfzoo.analysis.hydrogen_network import hydrogen_pairs, jaccard, jaccard_curve
 from elfzoo.analysis.networking import Networking, networking
 from elfzoo.errors import ElfzooError
 from elfzoo.field import Field
 from elfzoo.periodic import probe_edges
 from elfzoo.structure import require_same_structure
 
-__all__ = ["MatchedPoints", "TopologyComparison", "compare_topology", "match_points"]
+__all__ = ["MatchedPoints", "TopologyComparison", "can_search", "compare_topology", "match_points"]
 
 ISOVALUES = tuple(round(0.05 * step, 2) for step in range(2, 20))
+BELOW = 0.002  # φ, so that the last link, whose strength may equal φ, is in the network whatever the rounding
 PHIS = ("phi_1d", "phi_2d", "phi_3d", "phi_h_3d", "phi_star")
 
 
@@ -66,8 +68,9 @@ class TopologyComparison:
         morse_sums: of reference and prediction.
         max_distance: Å, the farthest that two points may be from each other and still be matched.
         persistence: below which pairs of critical points were cancelled in both.
-        jaccard_at_phi: of the hydrogen networks of both at the reference's φ; None without hydrogen.
-        isovalues, jaccard: the same over a range of isovalues.
+        jaccard_at_phi: overlap of the hydrogen networks, each just below its own field's φ, where it first spans the
+            crystal; None without hydrogen.
+        isovalues, jaccard: overlap of both at the same isovalues.
     """
 
     reference: dict[str, Any]
@@ -107,7 +110,7 @@ class TopologyComparison:
             mean = float(np.mean(self.jaccard))
             span = f"{self.isovalues[0]} to {self.isovalues[-1]}"
             lines.append(
-                f"hydrogen links shared (Jaccard): {self.jaccard_at_phi:.3f} at the reference's φ, "
+                f"hydrogen links shared (Jaccard): {self.jaccard_at_phi:.3f} at each one's φ, "
                 f"{mean:.3f} on average from {span}"
             )
         return lines
@@ -136,7 +139,7 @@ def compare_topology(
     require_same_structure(reference.structure, prediction.structure)
     both = networking(reference), networking(prediction)
     points = tuple(critical_points(field, persistence=persistence) for field in (reference, prediction))
-    at_phi, curve = _links(reference, prediction, (both[0].phi, *isovalues))
+    at_phi, curve = _links((reference, prediction), (both[0].phi, both[1].phi), isovalues)
     return TopologyComparison(
         reference=both[0].to_dict(),
         prediction=both[1].to_dict(),
@@ -149,6 +152,12 @@ def compare_topology(
         isovalues=isovalues,
         jaccard=curve,
     )
+
+
+def can_search(*fields: Field) -> bool:
+    """Whether :func:`compare_topology` can work: its kernels were built, and the grids have enough points."""
+    kernels = percolation.available() and spline.available()
+    return kernels and all(min(field.grid.shape) >= spline.FEWEST for field in fields)
 
 
 def match_points(
@@ -225,13 +234,14 @@ def _by_group(group: np.ndarray) -> list[np.ndarray]:
 
 
 def _links(
-    reference: Field, prediction: Field, isovalues: tuple[float, ...]
+    fields: tuple[Field, Field], phis: tuple[float, float], isovalues: tuple[float, ...]
 ) -> tuple[float | None, tuple[float, ...] | None]:
-    """Jaccard overlap at the first isovalue, and at the others."""
-    if 1 not in reference.structure.atomic_numbers:
+    """Jaccard overlap of the networks at φ, and at the isovalues."""
+    if 1 not in fields[0].structure.atomic_numbers:
         return None, None
-    curve = jaccard_curve(hydrogen_pairs(reference), hydrogen_pairs(prediction), np.array(isovalues)).tolist()
-    return curve[0], tuple(curve[1:])
+    pairs = [hydrogen_pairs(field) for field in fields]
+    at_phi = jaccard(*(p.network(phi - BELOW) for p, phi in zip(pairs, phis, strict=True)))
+    return at_phi, tuple(jaccard_curve(pairs[0], pairs[1], np.array(isovalues)).tolist())
 
 
 def _difference(reference: Networking, prediction: Networking, name: str) -> float | None:

@@ -45,7 +45,8 @@ def demo(
     typer.echo(
         f"predicted {field.values.size:,} points in {seconds:.2f} s ({field.values.size / seconds:,.0f} per second)\n"
     )
-    for line in comparison_lines(analysis.compare(reference, field)):
+    comparison = analysis.compare(reference, field, topology=analysis.can_search(reference))
+    for line in comparison_lines(comparison):
         typer.echo(line)
     field.write(out / "ELFCAR")
     plot_comparison(reference, field, out / "comparison.png")
@@ -73,6 +74,7 @@ def _ending(out: Path) -> list[str]:
         f"wrote {out / 'ELFCAR'}: the predicted field, for VESTA, pymatgen, ASE, ...",
         f"wrote {out / 'comparison.png'}: reference, prediction and their difference",
         "next:  elfzoo predict YOUR_STRUCTURE -o ELFCAR     (POSCAR, CIF, trajectory; see elfzoo predict --help)",
+        f"       elfzoo networking {out / 'ELFCAR'} --picture network.png",
         f"       elfzoo plot {out / 'ELFCAR'} --plane 1,1,0=0 -o slice.png",
         "       elfzoo models --long",
     ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from elfzoo.cli.shell import Species, Spin, split_species, with_options
+from elfzoo.cli.shell import Species, Spin, say, split_species, with_options
 
 if TYPE_CHECKING:
     from elfzoo.analysis import Comparison
@@ -64,6 +64,9 @@ def compare(
 
     truth = _read(reference, spin, species)
     guess = _read(prediction, spin)
+    if topology and not analysis.can_search(truth, guess):
+        say("warning", "no critical points or networking values: too few grid points, or no compiled kernel")
+        topology = False
     found = analysis.compare(truth, guess, mixed_recipes=mixed_recipes, resample=resample, topology=topology)
     document = json.dumps(found.to_dict(), indent=2) + "\n"
     if str(json_file) == "-":

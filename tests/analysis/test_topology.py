@@ -44,7 +44,7 @@ def brute_force(a: CriticalPoints, b: CriticalPoints, reach: float) -> tuple[int
     distance = LATTICE.get_all_distances(a.frac_coords, b.frac_coords)
     distance[a.signatures[:, None] != b.signatures[None]] = np.inf
     distance[distance > reach] = np.inf
-    short, long = (distance, distance.T)[:: 1 if len(a) <= len(b) else -1]
+    short = distance if len(a) <= len(b) else distance.T
     best = (0, 0.0)
     for places in itertools.permutations(range(short.shape[1]), short.shape[0]):
         picked = short[np.arange(len(short)), places]

@@ -19,7 +19,7 @@ from elfzoo.cli import app
 from elfzoo.cli.shell import command, with_options
 from elfzoo.errors import ElfzooError, RecipeError, UnknownNameError
 
-COMMANDS = ("predict", "compare", "plot", "check", "models", "train", "demo")
+COMMANDS = ("predict", "networking", "critical-points", "compare", "plot", "check", "models", "train", "demo")
 RUN = [sys.executable, "-c", "from elfzoo.cli import main; main()"]
 
 

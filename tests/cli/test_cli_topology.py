@@ -148,5 +148,5 @@ def test_tables_of_something_else_are_refused(tmp_path: Path) -> None:
     path.write_text("one,two\n1,2\n")
     with pytest.raises(ElfzooError, match="columns one, two; expected name"):
         RowTable(path, ["name"], ["name"], resume=True)
-    with pytest.raises(ElfzooError, match="ends in .csv"):
+    with pytest.raises(ElfzooError, match=r"ends in \.csv"):
         RowTable(tmp_path / "t.txt", ["name"], ["name"], resume=False)
