@@ -18,7 +18,7 @@ from accuracy import TASKS, averages
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-MARKER = re.compile(r"(<!-- (results|speed|learning-curve|ablation)(?: (\S+))? -->\n).*?(<!-- end -->)", re.S)
+MARKER = re.compile(r"(<!-- (results|topology|speed|learning-curve|ablation)(?: (\S+))? -->\n).*?(<!-- end -->)", re.S)
 TITLES = {
     "fluid-h": "fluid, unseen trajectories",
     "crystal-h-cubic": "cubic crystals, never trained on",
@@ -63,6 +63,24 @@ def pressures(found: dict) -> list[str]:
     return [accuracy_row(f"at {target} GPa ({len(part)})", averages(part)) for target, part in parts.items()]
 
 
+def topology(_: str | None) -> str:
+    """What the predictions of every release say, against DFT."""
+    lines = [
+        "| model and task | MAE of φ (95 % interval) | bias | spread of φ in DFT | MAE of φ* | points found | points real | "
+        "moved, Å | links shared |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for model in models():
+        for task, title in TITLES.items():
+            found = json.loads((RESULTS / "topology" / task / f"{model}.json").read_text())
+            m, label = found["metrics"], f"`{model}`, {title} ({len(found['structures'])})"
+            phi = f"{m['phi_3d_mae']:.3f} ({m['phi_3d_mae_low']:.3f} to {m['phi_3d_mae_high']:.3f})"
+            phis = f"{phi} | {m['phi_3d_bias']:+.3f} | {m['phi_3d_spread']:.3f} | {m['phi_star_mae']:.3f}"
+            points = f"{m['all recall']:.3f} | {m['all precision']:.3f} | {m['all displacement_A']:.3f}"
+            lines.append(f"| {label} | {phis} | {points} | {m['jaccard_at_phi']:.3f} |")
+    return "\n".join(lines) + "\n"
+
+
 def speed(_: str | None) -> str:
     """The speed record of every release."""
     lines = [
@@ -103,7 +121,7 @@ def ablation(_: str | None) -> str:
     return "\n".join(lines) + "\n"
 
 
-TABLES = {"results": results, "speed": speed, "learning-curve": learning_curve, "ablation": ablation}
+TABLES = {"results": results, "topology": topology, "speed": speed, "learning-curve": learning_curve, "ablation": ablation}
 
 
 def rendered(text: str) -> str:
