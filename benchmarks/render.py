@@ -66,8 +66,8 @@ def pressures(found: dict) -> list[str]:
 def topology(_: str | None) -> str:
     """What the predictions of every release say, against DFT."""
     lines = [
-        "| model and task | MAE of φ (95 % interval) | bias | spread of φ in DFT | MAE of φ* | points found | points real | "
-        "moved, Å | links shared |",
+        "| model and task | MAE of φ (95 % interval) | bias | spread of φ in DFT | MAE of φ* | points found | "
+        "points real | moved, Å | links shared |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for model in models():
@@ -121,7 +121,13 @@ def ablation(_: str | None) -> str:
     return "\n".join(lines) + "\n"
 
 
-TABLES = {"results": results, "topology": topology, "speed": speed, "learning-curve": learning_curve, "ablation": ablation}
+TABLES = {
+    "results": results,
+    "topology": topology,
+    "speed": speed,
+    "learning-curve": learning_curve,
+    "ablation": ablation,
+}
 
 
 def rendered(text: str) -> str:

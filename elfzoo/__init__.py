@@ -29,7 +29,18 @@ _WHERE = {
     "read_structures": "structure",
     "register": "registry",
 }
-_SUBMODULES = ("analysis", "check", "datasets", "io", "models", "plot", "testing", "training", "transforms")
+_SUBMODULES = (
+    "analysis",
+    "check",
+    "datasets",
+    "io",
+    "isosurface",
+    "models",
+    "plot",
+    "testing",
+    "training",
+    "transforms",
+)
 
 __all__ = [
     "ElfzooError",

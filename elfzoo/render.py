@@ -12,13 +12,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 __all__ = ["Canvas", "view_of"]
 
-BLOCK = 2**20  # pixels tested at a time
-LIGHT = np.array([-0.45, -0.6, 1.0]) / np.linalg.norm([-0.45, -0.6, 1.0])  # from the upper left, before the picture
-AMBIENT, GLOSS, SHARPNESS = 0.5, 0.16, 24
+BLOCK = 2**19  # pixels tested at a time
+LIGHT = np.array([-0.25, -0.5, 1.0]) / np.linalg.norm([-0.25, -0.5, 1.0])  # from the upper left, before the picture
+HALFWAY = np.add(LIGHT, [0, 0, 1]) / np.linalg.norm(
+    np.add(LIGHT, [0, 0, 1])
+)  # the normal of what reflects it to the viewer
+AMBIENT, GLOSS, SHARPNESS = 0.45, 0.2, 24
 TURN, TILT = 0.36, np.radians(17)  # where the viewer stands between a and b, and how high above them
 
 
@@ -28,19 +31,16 @@ class Canvas:
 
     Attributes:
         depth: (height, width) pixels towards the viewer, -inf where nothing is.
-        normal: (height, width, 3) unit vectors out of the body.
-        colour: (height, width, 3) red, green and blue of the body, 0 to 1, unlit.
+        rgb: (height, width, 3) red, green and blue under the light, 0 to 1.
     """
 
     depth: Float[np.ndarray, "height width"]
-    normal: Float[np.ndarray, "height width 3"]
-    colour: Float[np.ndarray, "height width 3"]
+    rgb: Float[np.ndarray, "height width 3"]
 
     @classmethod
     def blank(cls, height: int, width: int) -> Canvas:
         """A canvas with nothing on it."""
-        shape = (height, width)
-        return cls(np.full(shape, -np.inf), np.zeros((*shape, 3)), np.zeros((*shape, 3)))
+        return cls(np.full((height, width), -np.inf), np.zeros((height, width, 3)))
 
     def add_triangles(
         self,
@@ -48,26 +48,26 @@ class Canvas:
         normals: Float[np.ndarray, "triangles 3 3"],
         colours: Float[np.ndarray, "triangles 3"],
     ) -> None:
-        """Draw those triangles whose corners go counterclockwise for the viewer, who sees a body from outside.
+        """Draw the triangles whose corners go counterclockwise for the viewer: those of a body seen from outside.
 
         Args:
             corners: x, y, depth.
-            normals: at the corners, out of the body; interpolated in between.
+            normals: at the corners, out of the body, of any length; interpolated in between.
             colours: red, green, blue.
         """
         edges = corners[:, 1:, :2] - corners[:, :1, :2]
-        twice_area = np.linalg.det(edges) if len(edges) else np.zeros(0)
-        facing = twice_area < 0  # y goes down
-        corners, normals, colours, edges = corners[facing], normals[facing], colours[facing], edges[facing]
-        inverse = np.linalg.inv(edges)
+        facing = np.flatnonzero(np.linalg.det(edges) < 0)  # since y goes down
+        facing = facing[np.argsort(-corners[facing, :, 2].max(axis=1))]  # the nearest first: less to light in vain
+        corners, normals, colours = corners[facing], normals[facing], colours[facing]
+        plane = _planes(corners, edges[facing])
         low, high = np.ceil(corners[..., :2].min(axis=1)), np.floor(corners[..., :2].max(axis=1))
-        for item, pixel in self._pixels(low, high):
-            weight = np.einsum("pi,pij->pj", pixel - corners[item, 0, :2], inverse[item])
-            weight = np.column_stack([1 - weight.sum(axis=1), weight])
-            inside = weight.min(axis=1) >= -1e-9
-            item, pixel, weight = item[inside], pixel[inside], weight[inside]
-            depth = (weight * corners[item, :, 2]).sum(axis=1)
-            self._keep_nearest(pixel, depth, np.einsum("pc,pcx->px", weight, normals[item]), colours[item])
+        for item, x, y in self._pixels(low, high):
+            second, third, depth = (p[:, 0] + p[:, 1] * x + p[:, 2] * y for p in np.moveaxis(plane[item], 1, 0))
+            inside = np.flatnonzero(np.minimum(np.minimum(second, third), 1 - second - third) >= -1e-9)
+            seen, place = self._nearest(x[inside], y[inside], depth[inside])
+            seen = inside[seen]
+            weight = np.stack([1 - second[seen] - third[seen], second[seen], third[seen]], axis=1)
+            self.rgb[place] = _lit(np.einsum("pc,pcx->px", weight, normals[item[seen]]), colours[item[seen]])
 
     def add_spheres(
         self,
@@ -77,46 +77,42 @@ class Canvas:
     ) -> None:
         """Draw spheres: x, y, depth of the centres, radii, and red, green, blue."""
         low, high = np.ceil(centres[:, :2] - radii[:, None]), np.floor(centres[:, :2] + radii[:, None])
-        for item, pixel in self._pixels(low, high):
-            across = (pixel - centres[item, :2]) / radii[item, None]
+        for item, x, y in self._pixels(low, high):
+            across = (np.stack([x, y], axis=1) - centres[item, :2]) / radii[item, None]
             height = 1 - (across**2).sum(axis=1)
             inside = height >= 0
-            item, pixel, across, height = item[inside], pixel[inside], across[inside], np.sqrt(height[inside])
-            depth = centres[item, 2] + radii[item] * height
-            self._keep_nearest(pixel, depth, np.column_stack([across, height]), colours[item])
+            item, across, height = item[inside], across[inside], np.sqrt(height[inside])
+            seen, place = self._nearest(x[inside], y[inside], centres[item, 2] + radii[item] * height)
+            self.rgb[place] = _lit(np.column_stack([across, height])[seen], colours[item[seen]])
 
-    def lit(self) -> Float[np.ndarray, "height width 3"]:
-        """Red, green and blue of each pixel under the light."""
-        length = np.maximum(np.linalg.norm(self.normal, axis=2, keepdims=True), 1e-12)
-        normal = self.normal / length
-        halfway = LIGHT + [0, 0, 1]
-        diffuse = np.maximum(normal @ LIGHT, 0)[..., None]
-        gloss = np.maximum(normal @ (halfway / np.linalg.norm(halfway)), 0)[..., None] ** SHARPNESS
-        return np.clip(self.colour * (AMBIENT + (1 - AMBIENT) * diffuse) + GLOSS * gloss, 0, 1)
-
-    def _pixels(self, low: np.ndarray, high: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Number of the box, and (pixels, 2) x and y, of every pixel in boxes from ``low`` to ``high``."""
+    def _pixels(self, low: np.ndarray, high: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Number of the box, x and y of every pixel in boxes from ``low`` to ``high``, (boxes, 2) each."""
         low = np.maximum(low, 0).astype(int)
         size = np.maximum(np.minimum(high, np.array(self.depth.shape)[::-1] - 1).astype(int) - low + 1, 0)
         count = size.prod(axis=1)
         before = np.cumsum(count) - count
-        for boxes in np.split(np.arange(len(count)), np.searchsorted(before, np.arange(BLOCK, count.sum(), BLOCK))):
+        starts = np.searchsorted(before, np.arange(BLOCK, count.sum(), BLOCK))
+        for boxes in np.split(np.arange(len(count)), starts):
             item = np.repeat(boxes, count[boxes])
             number = np.arange(len(item)) - np.repeat(before[boxes] - before[boxes[:1]], count[boxes])
-            yield item, low[item] + np.column_stack([number % size[item, 0], number // size[item, 0]])
+            row, column = np.divmod(number, size[item, 0])
+            yield item, low[item, 0] + column, low[item, 1] + row
 
-    def _keep_nearest(
-        self, pixel: Int[np.ndarray, "points 2"], depth: np.ndarray, normal: np.ndarray, colour: np.ndarray
-    ) -> None:
-        x, y = pixel.T
-        order = np.argsort(depth, kind="stable")
-        order = order[depth[order] > self.depth[y[order], x[order]]]
-        place = y[order], x[order]  # of repeated places numpy keeps the last, which is the nearest
-        self.depth[place], self.normal[place], self.colour[place] = depth[order], normal[order], colour[order]
+    def _nearest(
+        self, x: np.ndarray, y: np.ndarray, depth: np.ndarray
+    ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+        """Which points are seen, in an order such that the last at a pixel is the nearest, and their places."""
+        seen = np.flatnonzero(depth > self.depth[y, x])
+        seen = seen[np.argsort(depth[seen])]
+        place = y[seen], x[seen]
+        self.depth[place] = depth[seen]  # of repeated places numpy keeps the last
+        return seen, place
 
 
 def view_of(lattice: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3"]:
-    """Unit vectors to the right, downwards and towards the viewer, as rows: c upright, a to the front, b to the right.
+    """Unit vectors to the right, downwards and towards the viewer, as rows.
+
+    c is upright, a comes to the front, b goes to the right; to the left in a left-handed cell.
 
     Args:
         lattice: (3, 3) rows.
@@ -132,3 +128,19 @@ def view_of(lattice: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3"]:
     upright = up - (up @ viewer) * viewer
     upright /= np.linalg.norm(upright)
     return np.array([np.cross(upright, viewer), -upright, viewer])
+
+
+def _planes(corners: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """(triangles, 3, 3): weights of the second and third corner, and depth, as c0 + c1 x + c2 y."""
+    slopes = np.linalg.inv(edges).swapaxes(1, 2)
+    rise = np.einsum("tw,twx->tx", corners[:, 1:, 2] - corners[:, :1, 2], slopes)
+    slopes = np.concatenate([slopes, rise[:, None]], axis=1)
+    level = np.stack([np.zeros(len(corners)), np.zeros(len(corners)), corners[:, 0, 2]], axis=1)
+    return np.concatenate([(level - np.einsum("twx,tx->tw", slopes, corners[:, 0, :2]))[..., None], slopes], axis=2)
+
+
+def _lit(normal: np.ndarray, colour: np.ndarray) -> np.ndarray:
+    """(points, 3): colours under the light, for normals of any length."""
+    normal = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
+    diffuse, gloss = np.maximum(normal @ LIGHT, 0)[:, None], np.maximum(normal @ HALFWAY, 0)[:, None] ** SHARPNESS
+    return np.minimum(colour * (AMBIENT + (1 - AMBIENT) * diffuse) + GLOSS * gloss, 1)

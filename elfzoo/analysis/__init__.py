@@ -23,7 +23,13 @@ from elfzoo.analysis.networking import Networking, networking
 from elfzoo.analysis.percolation import Thresholds, percolation_thresholds
 from elfzoo.analysis.regions import Regions, regions
 from elfzoo.analysis.tc import TcEstimate, estimate_tc, hydrogen_fraction
-from elfzoo.analysis.topology import MatchedPoints, TopologyComparison, compare_topology, match_points
+from elfzoo.analysis.topology import (
+    MatchedPoints,
+    TopologyComparison,
+    can_search,
+    compare_topology,
+    match_points,
+)
 from elfzoo.analysis.trajectory import FrameTopology, track
 from elfzoo.structure import require_same_structure
 
@@ -46,6 +52,7 @@ __all__ = [
     "TopologyComparison",
     "WorstVoxel",
     "bootstrap_interval",
+    "can_search",
     "compare",
     "compare_topology",
     "critical_points",

@@ -136,7 +136,8 @@ class FluidSource(StructureSource):
     def candidates(self, out: Path) -> list[Candidate]:
         """The frames to label: small cells first, and of each size every trajectory's first frames first."""
         frames = [(number, run) for run in self.runs() for number in range(run.snapshots)]
-        return [self._candidate(out, run, number) for number, run in sorted(frames, key=lambda pair: (pair[1].atoms, pair[0]))]
+        frames.sort(key=lambda pair: (pair[1].atoms, pair[0]))
+        return [self._candidate(out, run, number) for number, run in frames]
 
     def _candidate(self, out: Path, run: Run, number: int) -> Candidate:
         time = self.times(run)[number]

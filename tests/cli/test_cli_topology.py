@@ -93,6 +93,16 @@ def test_dos_share_may_be_a_file(elfzoo: Run, small: Path) -> None:
     assert "belli2021" in elfzoo("networking", small, "--formula", "nothing").stderr
 
 
+def test_pictures_have_names_that_tell_them_apart(elfzoo: Run, small: Path) -> None:
+    assert elfzoo("networking", small, "--picture", "net.png").exit_code == 0
+    assert Path("net.png").read_bytes().startswith(b"\x89PNG")
+    other = small.with_name("other.cube")
+    other.write_bytes(small.read_bytes())
+    assert elfzoo("networking", small, other, "--picture", "net.png").exit_code == 0
+    assert Path("net_elf.png").exists() and Path("net_other.png").exists()
+    assert ".png" in elfzoo("networking", small, "--picture", "net.txt").stderr
+
+
 def test_wrong_calls(elfzoo: Run, small: Path) -> None:
     assert elfzoo("networking").exit_code == 2
     assert elfzoo("networking", small, "--spin", "sideways").exit_code == 2
