@@ -19,7 +19,7 @@ from pymatgen.core import Structure
 
 from elfzoo.analysis.join_graph import JoinGraph, join_graph
 from elfzoo.analysis.molecularity import molecularity
-from elfzoo.analysis.percolation import Triple, checked_values, percolation_thresholds
+from elfzoo.analysis.percolation import Thresholds, Triple, checked_values, percolation_thresholds
 from elfzoo.analysis.saddle import Saddle, find_saddle, value_at
 from elfzoo.analysis.spline import FEWEST
 from elfzoo.analysis.tc import TcEstimate, estimate_tc
@@ -140,7 +140,7 @@ def networking(field: Field, spacing: float | None = 0.05) -> Networking:
     if spacing is None:
         return _of_points(field, stored)
     values = spline_resample(stored, field.grid.finer_shape(spacing))
-    grid, graph = _from_grid(stored, values), _graph(field)
+    grid, graph = _from_grid(stored, values, percolation_thresholds(values)), _graph(field)
     exact = _from_graph(stored, graph)
     found = exact or grid
     error = found.uncertainty if exact is None else found.uncertainty + abs(found.best[2] - grid.best[2])
@@ -150,7 +150,8 @@ def networking(field: Field, spacing: float | None = 0.05) -> Networking:
 
 def _of_points(field: Field, stored: np.ndarray) -> Networking:
     """Of the stored points alone; the saddles next to them only serve to estimate the error."""
-    thresholds, near = percolation_thresholds(stored), _from_grid(stored, stored)
+    thresholds = percolation_thresholds(stored)
+    near = _from_grid(stored, stored, thresholds)
     found = _Found(thresholds.best, thresholds.all, False, False, near.uncertainty)
     star = molecularity(field, None) if _has_hydrogen(field.structure) else None
     bare = _without_cores(field, None, stored, found)
@@ -217,9 +218,8 @@ def _place(graph: JoinGraph, point: int, stored: np.ndarray) -> np.ndarray:
 # ---- grid ----
 
 
-def _from_grid(stored: np.ndarray, values: np.ndarray) -> _Found:
+def _from_grid(stored: np.ndarray, values: np.ndarray, thresholds: Thresholds) -> _Found:
     """Of the points of a grid, moved to saddles of the stored field where there are any next to them."""
-    thresholds = percolation_thresholds(values)
     saddles = _saddles(stored, {*thresholds.best_points, *thresholds.all_points}, values.shape)
     value = dict(zip(thresholds.best_points + thresholds.all_points, thresholds.best + thresholds.all, strict=True))
     value |= {point: saddle.value for point, saddle in saddles.items()}

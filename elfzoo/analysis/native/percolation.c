@@ -14,6 +14,9 @@
 #define DIGIT 11
 #define BUCKETS (1 << DIGIT)
 #define PASSES 6                      /* of 11 bits: 64-bit keys */
+#define BINS 4096
+#define PARTS 10                      /* that the points are ordered in */
+#define AHEAD 12                      /* points between the fetching of a node's neighbourhood and its visit */
 #define LONGEST ((int64_t)1 << 20)    /* determinants of winding vectors up to this fit 64 bits */
 
 enum { DONE, NO_MEMORY, TOO_LONG };
@@ -32,16 +35,6 @@ static uint64_t descending_key(double value) {
     return bits >> 63 ? bits : ~(bits | (uint64_t)1 << 63);
 }
 
-static void fill_records(const void *values, int is_double, int64_t n, Records to, int64_t count[PASSES][BUCKETS]) {
-    for (int64_t i = 0; i < n; i++) {
-        const double value = is_double ? ((const double *)values)[i] : (double)((const float *)values)[i];
-        const uint64_t key = descending_key(value);
-        to.key[i] = key;
-        to.point[i] = (uint32_t)i;
-        for (int pass = 0; pass < PASSES; pass++) count[pass][key >> pass * DIGIT & (BUCKETS - 1)]++;
-    }
-}
-
 static void scatter(Records from, Records to, int64_t n, int shift, const int64_t *count) {
     int64_t place[BUCKETS], total = 0;
     for (int b = 0; b < BUCKETS; b++) {
@@ -55,26 +48,72 @@ static void scatter(Records from, Records to, int64_t n, int shift, const int64_
     }
 }
 
-/* Point numbers in descending order of value, for the caller to free; NULL without memory. */
-static uint32_t *descending_order(const void *values, int is_double, int64_t n) {
+/* Points in descending order of value, a part of them at a time: regions span long before the lowest ones matter. */
+typedef struct {
+    const void *values;
+    int is_double;
+    int64_t n, count[BINS];
+    uint64_t lowest; /* key */
+    int shift, bin;  /* a point is in bin (key - lowest) >> shift; those below bin are done */
+    Records from, to;
+    int64_t room;
+} Order;
+
+static uint64_t key_of(const Order *o, int64_t i) {
+    return descending_key(o->is_double ? ((const double *)o->values)[i] : (double)((const float *)o->values)[i]);
+}
+
+static void count_bins(Order *o) {
+    uint64_t highest = 0;
+    o->lowest = UINT64_MAX;
+    for (int64_t i = 0; i < o->n; i++) {
+        const uint64_t key = key_of(o, i);
+        if (key < o->lowest) o->lowest = key;
+        if (key > highest) highest = key;
+    }
+    while ((highest - o->lowest) >> o->shift >= BINS) o->shift++;
+    for (int64_t i = 0; i < o->n; i++) o->count[(key_of(o, i) - o->lowest) >> o->shift]++;
+}
+
+static int make_room(Order *o, int64_t m) {
+    if (m <= o->room) return 1;
+    free(o->from.key), free(o->from.point), free(o->to.key), free(o->to.point);
+    o->from = (Records){malloc(m * sizeof(uint64_t)), malloc(m * sizeof(uint32_t))};
+    o->to = (Records){malloc(m * sizeof(uint64_t)), malloc(m * sizeof(uint32_t))};
+    o->room = m;
+    return o->from.key && o->from.point && o->to.key && o->to.point;
+}
+
+static void fill_records(Order *o, uint64_t first, uint64_t end, int64_t count[PASSES][BUCKETS]) {
+    int64_t p = 0;
+    for (int64_t i = 0; i < o->n; i++) {
+        const uint64_t key = key_of(o, i) - o->lowest, bin = key >> o->shift;
+        if (bin < first || bin >= end) continue;
+        o->from.key[p] = key;
+        o->from.point[p++] = (uint32_t)i;
+        for (int pass = 0; pass < PASSES; pass++) count[pass][key >> pass * DIGIT & (BUCKETS - 1)]++;
+    }
+}
+
+/* Number of points in the next part, which o->from.point then holds; 0 after the last, -1 without memory. */
+static int64_t next_part(Order *o) {
+    const int first = o->bin;
+    int64_t m = 0;
+    while (o->bin < BINS && m <= o->n / PARTS) m += o->count[o->bin++];
     int64_t(*count)[BUCKETS] = calloc(PASSES, sizeof *count);
-    Records from = {malloc(n * sizeof(uint64_t)), malloc(n * sizeof(uint32_t))};
-    Records to = {malloc(n * sizeof(uint64_t)), malloc(n * sizeof(uint32_t))};
-    const int ready = count && from.key && from.point && to.key && to.point;
-    if (ready) {
-        fill_records(values, is_double, n, from, count);
+    if (!count || !make_room(o, m)) m = -1;
+    if (m > 0) {
+        fill_records(o, (uint64_t)first, (uint64_t)o->bin, count);
         for (int pass = 0; pass < PASSES; pass++) {
-            if (count[pass][from.key[0] >> pass * DIGIT & (BUCKETS - 1)] == n) continue; /* one digit for all */
-            scatter(from, to, n, pass * DIGIT, count[pass]);
-            const Records sorted = to;
-            to = from;
-            from = sorted;
+            if (count[pass][o->from.key[0] >> pass * DIGIT & (BUCKETS - 1)] == m) continue; /* one digit for all */
+            scatter(o->from, o->to, m, pass * DIGIT, count[pass]);
+            const Records sorted = o->to;
+            o->to = o->from;
+            o->from = sorted;
         }
     }
-    free(count), free(from.key), free(to.key), free(to.point);
-    if (ready) return from.point;
-    free(from.point);
-    return NULL;
+    free(count);
+    return m;
 }
 
 /* ---- neighbours ---- */
@@ -261,22 +300,42 @@ static int visit(Forest *f, const Stencil *s, const int64_t *shape, uint64_t *vi
     return DONE;
 }
 
+/* Ask for the nodes around a point early: they lie in nine distant rows of memory. */
+static void fetch(const Forest *f, const int64_t *shape, int64_t n, int64_t point) {
+    for (int code = 0; code < 9; code++) {
+        int64_t q = point + (code / 3 - 1) * shape[1] * shape[2] + (code % 3 - 1) * shape[2];
+        q += q < 0 ? n : q >= n ? -n : 0;
+        __builtin_prefetch(&f->node[q], 1);
+    }
+}
+
 /* values: float or double, finite, C order, fewer than 2^31. point: flat indices of the points whose visit makes the
  * rank of the best component reach 1, 2, 3, then those for the rank of all components together. */
 EXPORT int elfzoo_percolation(const void *values, int is_double, const int64_t *shape, int connectivity,
                               int64_t *point) {
     const int64_t n = shape[0] * shape[1] * shape[2];
     const Stencil s = make_stencil(connectivity, shape[0] > 1 && shape[1] > 1 && shape[2] > 1);
-    uint32_t *order = descending_order(values, is_double, n);
+    Order *o = calloc(1, sizeof *o);
     uint64_t *visited = calloc((n + 63) / 64, sizeof *visited);
     Forest f = {.node = malloc(n * sizeof(Node)), .lattice = calloc(16, sizeof(Lattice)), .used = 1, .room = 16};
-    int failed = order && visited && f.node && f.lattice ? DONE : NO_MEMORY, best = 0, all = 0;
-    for (int64_t t = 0; t < n && best < 3 && !failed; t++) {
-        failed = visit(&f, &s, shape, visited, order[t]);
-        while (best < f.best) point[best++] = order[t];
-        while (all < f.all.rank) point[3 + all++] = order[t];
+    int failed = o && visited && f.node && f.lattice ? DONE : NO_MEMORY, best = 0, all = 0;
+    if (!failed) {
+        o->values = values, o->is_double = is_double, o->n = n;
+        count_bins(o);
     }
-    free(order), free(visited), free(f.node), free(f.lattice);
+    for (int64_t m = 1; m > 0 && best < 3 && !failed;) {
+        m = next_part(o);
+        if (m < 0) failed = NO_MEMORY;
+        for (int64_t t = 0; t < m && best < 3 && !failed; t++) {
+            const uint32_t *order = o->from.point;
+            if (t + AHEAD < m) fetch(&f, shape, n, order[t + AHEAD]);
+            failed = visit(&f, &s, shape, visited, order[t]);
+            while (best < f.best) point[best++] = order[t];
+            while (all < f.all.rank) point[3 + all++] = order[t];
+        }
+    }
+    if (o) free(o->from.key), free(o->from.point), free(o->to.key), free(o->to.point);
+    free(o), free(visited), free(f.node), free(f.lattice);
     return failed;
 }
 
