@@ -18,7 +18,9 @@ from accuracy import TASKS, averages
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-MARKER = re.compile(r"(<!-- (results|topology|speed|learning-curve|ablation)(?: (\S+))? -->\n).*?(<!-- end -->)", re.S)
+MARKER = re.compile(
+    r"(<!-- (results|topology-speed|topology|speed|learning-curve|ablation)(?: (\S+))? -->\n).*?(<!-- end -->)", re.S
+)
 TITLES = {
     "fluid-h": "fluid, unseen trajectories",
     "crystal-h-cubic": "cubic crystals, never trained on",
@@ -81,6 +83,22 @@ def topology(_: str | None) -> str:
     return "\n".join(lines) + "\n"
 
 
+def topology_speed(_: str | None) -> str:
+    """Time and memory of the searches, as shares of GUDHI's in the same run."""
+    lines = [
+        "| field | φ, seconds | critical points, seconds | memory of φ / field | φ / GUDHI | critical points / GUDHI |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, atoms in (("speed", 64), ("speed-512", 512)):
+        for points, row in json.loads((RESULTS / "topology" / f"{name}.json").read_text())["points"].items():
+            phi, points_of = row["networking"], row["critical_points"]
+            ratios = [x.get("ratio_to_gudhi", {}).get("median") for x in (phi, points_of)]
+            shares = " | ".join("" if r is None else f"{r:.3f}" for r in ratios)
+            seconds = f"{phi['seconds']['min']:.2f} | {points_of['seconds']['min']:.2f}"
+            lines.append(f"| {atoms} H, {points}³ | {seconds} | {phi['memory']:.1f} | {shares} |")
+    return "\n".join(lines) + "\n"
+
+
 def speed(_: str | None) -> str:
     """The speed record of every release."""
     lines = [
@@ -124,6 +142,7 @@ def ablation(_: str | None) -> str:
 TABLES = {
     "results": results,
     "topology": topology,
+    "topology-speed": topology_speed,
     "speed": speed,
     "learning-curve": learning_curve,
     "ablation": ablation,

@@ -12,7 +12,7 @@ with the field loaded, in multiples of the field in double precision. Ratios to 
 round. GUDHI (pip install gudhi) computes the persistence pairs of all dimensions, from which its networking thresholds
 are read; they are compared with elfzoo's (6 neighbours) and must be equal. Without GUDHI there are no ratios.
 
-networking() also interpolates to at most 0.05 Å between points, so a small grid costs the time and memory of that one.
+networking() also interpolates to at most 0.08 Å between points, so a small grid costs the time and memory of that one.
 Where CPU seconds are much less than seconds, the machine was busy: run it again when it is not.
 """
 
@@ -73,7 +73,7 @@ def field_of(path: Path, points: int, cells: int = 1) -> Field:
     return stored.replace(values=np.tile(values, (cells,) * 3), structure=structure)
 
 
-def phi(field: Field, spacing: float | None = 0.05) -> dict[str, Any]:
+def phi(field: Field, spacing: float | None = 0.08) -> dict[str, Any]:
     found = networking(field, spacing)
     return {"values": [found.phi_1d, found.phi_2d, found.phi_3d], "grid": list(found.shape)}
 

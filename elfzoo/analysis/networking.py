@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Networking", "networking"]
 
+AT_CORES = 0.05  # Å, where regions squeeze past a core: its surface is known to a grid step
+BLOCKED = 1e-3  # by how much φ_H is then lower
 CORE_DEPTH = 1.0  # how far below the lowest value cores are put, to be joined last
 
 
@@ -47,7 +49,8 @@ class Networking:
         phi_1d_all, phi_2d_all, phi_3d_all: the same for all regions together: chains along x and others along y that
             never touch span two directions together and one each.
         phi_h_1d, phi_h_2d, phi_h_3d: the same as the first three where no region may enter a metal's core; None where
-            an element has no core radius, or the cores leave no way through.
+            an element has no core radius, or the cores leave no way through. Where a core's surface decides, they err
+            by some thousandths, for the grid shows it as steps.
         phi_star: molecularity index φ*, the highest isovalue at which one region holds two hydrogens, or one and its
             own image (see :func:`elfzoo.analysis.molecularity`); None without hydrogen.
         phi_error: estimated error of ``phi_3d`` from the grid, not a bound; the error of the DFT or the model that the
@@ -124,14 +127,14 @@ class _Found(NamedTuple):
     uncertainty: float
 
 
-def networking(field: Field, spacing: float | None = 0.05) -> Networking:
+def networking(field: Field, spacing: float | None = 0.08) -> Networking:
     """Networking values of a field for one, two and three directions.
 
     Args:
         field: any periodic scalar field; φ is defined for ELF (Belli et al., Nat. Commun. 12, 5381, 2021).
         spacing: Å; the cross-check runs on a grid at least so fine, interpolated by tricubic spline (24 bytes per point
-            are needed). None takes the stored points alone, without a spline: then monotone maps of the field map φ
-            exactly, and |Δφ| ≤ max |Δf| holds exactly.
+            are needed), and where a core's surface decides, φ_H comes from one of 0.05 Å. None takes the stored points
+            alone, without a spline: then monotone maps of the field map φ exactly, and |Δφ| ≤ max |Δf| holds exactly.
 
     Raises:
         ElfzooError: values that are not finite, a spacing that is not positive, or no compiled kernel.
@@ -144,8 +147,10 @@ def networking(field: Field, spacing: float | None = 0.05) -> Networking:
     exact = _from_graph(stored, graph)
     found = exact or grid
     error = found.uncertainty if exact is None else found.uncertainty + abs(found.best[2] - grid.best[2])
-    star = _star(field, stored, graph, spacing)
-    return _result(field, found, _without_cores(field, stored, values, found), star, error, values.shape, graph)
+    star, bare = _star(field, stored, graph, spacing), _without_cores(field, stored, values, found)
+    if spacing > AT_CORES and any(b is None or abs(b - f) > BLOCKED for b, f in zip(bare, found.best, strict=True)):
+        bare = _without_cores(field, stored, spline_resample(stored, field.grid.finer_shape(AT_CORES)), found)
+    return _result(field, found, bare, star, error, values.shape, graph)
 
 
 def _of_points(field: Field, stored: np.ndarray) -> Networking:

@@ -51,7 +51,7 @@ class FrameTopology:
 
 def track(
     fields: Iterable[Field],
-    spacing: float | None = 0.05,
+    spacing: float | None = 0.08,
     isovalue: float = 0.85,
     h_dos: float | None = None,
     formula: str = "belli2021",

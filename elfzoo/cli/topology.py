@@ -67,7 +67,7 @@ def networking(
             metavar="FRAMES", callback=checked_index, help="Frames of a trajectory as in ASE: -1, 7, :, ::100."
         ),
     ] = "-1",
-    spacing: Annotated[float, typer.Option(metavar="Å", help="Of the grid that cross-checks φ.")] = 0.05,
+    spacing: Annotated[float, typer.Option(metavar="Å", help="Of the grid that cross-checks φ.")] = 0.08,
     isovalue: Annotated[float, typer.Option(metavar="ELF", help="At or above it two hydrogens are linked.")] = 0.85,
     h_dos: Annotated[
         str | None,
