@@ -107,8 +107,8 @@ def searches(_: str | None) -> str:
     recall, precision = (min(row[name] for row in dense) for name in ("recall_all", "precision"))
     return (
         f"On the reference fields of hydrogen the Morse sum is 0 in {whole} of {len(fields)}. Against a dense search\n"
-        f"from random starts on the exact Fourier series of {len(dense)} of them, the lowest recall is {recall:.3f} and "
-        f"the\nlowest precision {precision:.3f} (`python benchmarks/critical_points.py`).\n"
+        f"from random starts on the exact Fourier series of {len(dense)} of them, lowest recall {recall:.3f} and "
+        f"lowest\nprecision {precision:.3f} (`python benchmarks/critical_points.py`).\n"
     )
 
 
