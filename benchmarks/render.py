@@ -18,9 +18,8 @@ from accuracy import TASKS, averages
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-MARKER = re.compile(
-    r"(<!-- (results|topology-speed|topology|speed|learning-curve|ablation)(?: (\S+))? -->\n).*?(<!-- end -->)", re.S
-)
+NAMES = "results|topology-speed|topology|critical-points|speed|learning-curve|ablation"
+MARKER = re.compile(rf"(<!-- ({NAMES})(?: (\S+))? -->\n).*?(<!-- end -->)", re.S)
 TITLES = {
     "fluid-h": "fluid, unseen trajectories",
     "crystal-h-cubic": "cubic crystals, never trained on",

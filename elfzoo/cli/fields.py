@@ -97,7 +97,7 @@ def plot(
     spin: Spin = None,
     species: Species = None,
 ) -> None:
-    """Draw a slice of a field, or a prediction beside its reference.
+    """Draw a slice of a field, or a prediction and its reference.
 
     \b
     Examples:
@@ -124,7 +124,7 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
     species: Species = None,
 ) -> None:
-    """Look for what is wrong, or may mislead, in anyone's ELF file.
+    """Look for what is wrong or misleading in anyone's ELF file.
 
     \b
     Examples:

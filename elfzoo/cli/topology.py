@@ -86,7 +86,7 @@ def networking(
     spin: Spin = None,
     species: Species = None,
 ) -> None:
-    """Networking value φ, molecularity φ*, and an estimate of Tc, of fields or whole trajectories.
+    """Networking value, molecularity and Tc of fields.
 
     \b
     Examples:
@@ -151,7 +151,7 @@ def critical_points(
     spin: Spin = None,
     species: Species = None,
 ) -> None:
-    """Critical points of a field: maxima, saddles and minima, and what the saddles join.
+    """Critical points of a field, and what the saddles join.
 
     \b
     Examples:
