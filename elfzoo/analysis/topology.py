@@ -97,7 +97,8 @@ class TopologyComparison:
         """The comparison as lines of text."""
         lines = [f"{'':<16}{'reference':>12}{'prediction':>12}{'difference':>12}"]
         for name in PHIS:
-            if self.delta[name] is not None:
+            same = name == "phi_h_3d" and all(v["phi_h"] == v["phi"] for v in (self.reference, self.prediction))
+            if self.delta[name] is not None and not same:
                 values = (self.reference[name], self.prediction[name], self.delta[name])
                 lines.append(f"{name:<16}{values[0]:>12.4f}{values[1]:>12.4f}{values[2]:>+12.4f}")
         lines.append(f"{'critical points':<16}{'ref.':>7}{'pred.':>7}{'recall':>9}{'precision':>11}{'moved, Å':>11}")
