@@ -51,6 +51,18 @@ class _Source:
         return self.file if self.frame is None else f"{self.file} frame {self.frame}"
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """What is asked of every field; ``several``: pictures are named after their files."""
+
+    spacing: float
+    isovalue: float
+    h_dos: float | None
+    formula: str
+    picture: Path | None
+    several: bool
+
+
 def networking(
     files: Annotated[
         list[Path],
@@ -103,36 +115,26 @@ def networking(
     H2       share of the hydrogens that are linked in twos at --isovalue
     Tc       published fit; ≤ where --h-dos is not given and taken as 1. Says nothing about stability.
     """
-    from elfzoo.analysis.trajectory import track
     from elfzoo.cli.tables import RowTable
 
-    share = None if h_dos is None else _h_dos(h_dos)
-    quiet = str(json_file) == "-"
+    share, quiet = None if h_dos is None else _h_dos(h_dos), str(json_file) == "-"
+    wanted = _Wanted(spacing, isovalue, share, formula, picture, several=len(files) > 1)
     rows: list[dict[str, Any]] = []
-    failed = 0
+    failed = False
     table = nullcontext() if csv_file is None else RowTable(csv_file, COLUMNS, ("file", "frame"), resume)
-    with table as rows_on_disk:
+    with table as on_disk:
         for source in _sources(files, model, index, spin, split_species(species)):
-            if rows_on_disk is not None and rows_on_disk.has(source.key):
+            if on_disk is not None and on_disk.has(source.key):
                 continue
-            try:
-                field = source.field()
-                frame = next(track([field], spacing, isovalue, share, formula))
-                row = frame.row() | source.key
-                if picture is not None:
-                    _draw(field, picture, source, several=len(files) > 1)
-            except ElfzooError as error:
-                text = with_options(str(error))
-                say("error", text if source.file in text else f"{source.name}: {text}")
-                failed += 1
+            frame = _searched(source, wanted)
+            if frame is None:
+                failed = True
                 continue
-            if not (quiet or rows):
-                typer.echo(HEADER)
-            rows.append(row)
             if not quiet:
-                typer.echo(_line(frame, source.name))
-            if rows_on_disk is not None:
-                rows_on_disk.add(row)
+                typer.echo((HEADER + "\n") * (not rows) + _line(frame, source.name))
+            rows.append(frame.row() | source.key)
+            if on_disk is not None:
+                on_disk.add(rows[-1])
     _write_json(rows, json_file)
     if failed:
         raise typer.Exit(1)
@@ -210,6 +212,22 @@ def _sources(
         for frame in frames:
             predict = partial(predictor.predict, frame.structure, grid=frame.grid, progress=False)
             yield _Source(str(file), frame.number, predict)
+
+
+def _searched(source: _Source, wanted: _Wanted) -> FrameTopology | None:
+    """What a field says; None where it cannot be had, which is said and is no end of the others."""
+    from elfzoo.analysis.trajectory import track
+
+    try:
+        field = source.field()
+        frame = next(track([field], wanted.spacing, wanted.isovalue, wanted.h_dos, wanted.formula))
+        if wanted.picture is not None:
+            _draw(field, wanted.picture, source, wanted.several)
+    except ElfzooError as error:
+        text = with_options(str(error))
+        say("error", text if source.file in text else f"{source.name}: {text}")
+        return None
+    return frame
 
 
 def _raises(error: ElfzooError) -> Callable[[], Field]:
