@@ -21,6 +21,7 @@ from elfzoo.field import Field, Recipe
 from elfzoo.io import read_field
 from elfzoo.io.symmetric import ROUNDING, TOLERANCE, orbit_means, orbits, write_reference
 from elfzoo.progress import progress_bar
+from elfzoo.reference.recipe import ReferenceRecipe, find_recipe
 from elfzoo.symmetry import space_group_operations, standardise
 
 __all__ = ["REQUIRED_META", "Problem", "check_folder"]
@@ -88,7 +89,8 @@ def check_folder(
     Rules for each file: ``unreadable``; ``range`` (finite, within [0, 1]); ``meta`` (:data:`REQUIRED_META`);
     ``scf`` (converged); ``spacing`` (at most 0.10 Å); ``grid-symmetry`` (the space group maps the grid onto itself);
     ``symmetry`` (so does it the field, within 0.002 of the mean over each orbit); ``round-trip`` (written and read
-    again it is the same, bit for bit); ``split`` (the split is known).
+    again it is the same, bit for bit); ``split`` (the split is known); ``residual`` (a relaxed structure is within the
+    limits of the folder's ``recipe.yaml``, if there is one).
 
     Rules for all of them: ``recipe`` and ``recipe-hash`` (one for all); ``group-across-splits``; ``duplicate`` (the
     same structure twice in a split); ``duplicate-across-splits`` (a similar structure, by pymatgen's structure matcher
@@ -107,9 +109,11 @@ def check_folder(
         raise ElfzooError(f"no .npz files in {folder}; expected a folder of labels")
     problems: list[Problem] = []
     labels: list[_Label] = []
+    made_by = Path(folder) / "recipe.yaml"
+    recipe = find_recipe(made_by) if made_by.exists() else None
     with tempfile.TemporaryDirectory() as scratch, progress_bar("checking labels", len(paths), show_progress) as step:
         for path in paths:
-            found, label = _check_file(path, split_of, Path(scratch) / "again.npz")
+            found, label = _check_file(path, split_of, recipe, Path(scratch) / "again.npz")
             problems += [Problem(path.name, rule, message) for rule, message in found]
             labels += [label] if label is not None else []
             step(1)
@@ -122,13 +126,15 @@ def check_folder(
 Found = tuple[str, str]  # rule and message
 
 
-def _check_file(path: Path, split_of: Callable[[str], str] | None, scratch: Path) -> tuple[list[Found], _Label | None]:
+def _check_file(
+    path: Path, split_of: Callable[[str], str] | None, recipe: ReferenceRecipe | None, scratch: Path
+) -> tuple[list[Found], _Label | None]:
     try:
         field = read_field(path, check=False)
         primitive = _primitive(field.structure)
     except ElfzooError as error:
         return [("unreadable", str(error))], None
-    found, split = [*_meta(field.meta), *_spacing(field)], None
+    found, split = [*_meta(field.meta), *_residual(field.meta, recipe), *_spacing(field)], None
     try:
         split = None if split_of is None else split_of(path.name)
     except ElfzooError as error:
@@ -164,6 +170,16 @@ def _meta(meta: Any) -> Iterator[Found]:
         yield "meta", f"the record lacks {', '.join(missing)}"
     if meta.get("scf_converged") not in (True, None):
         yield "scf", f"scf_converged is {meta['scf_converged']!r}; expected true"
+
+
+def _residual(meta: Any, recipe: ReferenceRecipe | None) -> Iterator[Found]:
+    if recipe is None or recipe.residuals is None or recipe.relax is None or meta.get("relaxation") is None:
+        return
+    force, pressure = meta.get("largest_force_eV_A"), meta.get("pressure_stress_GPa", meta.get("pressure_GPa"))
+    if force is None or pressure is None:
+        return  # which is said by the rule meta
+    if reason := recipe.residuals.broken_by(force, pressure - meta.get("pressure_target", recipe.relax.pressure)):
+        yield "residual", reason
 
 
 def _spacing(field: Field) -> Iterator[Found]:

@@ -36,6 +36,15 @@ class Residuals:
     force: float
     pressure: float
 
+    def broken_by(self, force: float, pressure_off: float) -> str | None:
+        """What is wrong with a label, if anything: its largest force, eV/Å, and its pressure less the target's, GPa."""
+        if force <= self.force and abs(pressure_off) <= self.pressure:
+            return None
+        return (
+            f"after its relaxation, forces of {force:.2f} eV/Å and {pressure_off:+.0f} GPa off; "
+            f"expected at most {self.force} eV/Å and {self.pressure:.0f} GPa"
+        )
+
 
 @config_class
 class ReferenceRecipe:

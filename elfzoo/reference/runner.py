@@ -198,11 +198,8 @@ class Run:
         if limits is None or relax is None:
             return
         off = label.stress_pressure - _relax_settings(relax, candidate).pressure
-        if label.largest_force > limits.force or abs(off) > limits.pressure:
-            raise ElfzooError(
-                f"after its relaxation, forces of {label.largest_force:.2f} eV/Å and {off:+.0f} GPa off; "
-                f"expected at most {limits.force} eV/Å and {limits.pressure:.0f} GPa"
-            )
+        if reason := limits.broken_by(label.largest_force, off):
+            raise ElfzooError(reason)
 
     def _structure_of(self, name: str) -> Structure:
         if not self._relaxed(name).exists():

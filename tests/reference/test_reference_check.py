@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import yaml
 from pymatgen.core import Lattice, Structure
 
+from elfzoo.config import to_dict
 from elfzoo.errors import ElfzooError
 from elfzoo.field import Field, Recipe
 from elfzoo.grid import Grid
 from elfzoo.io.symmetric import write_reference
 from elfzoo.reference.check import REQUIRED_META, Problem, check_folder
+from elfzoo.reference.recipe import find_recipe
 from elfzoo.symmetry import space_group_operations
 
 META = {
@@ -249,3 +252,22 @@ def test_a_group_in_two_splits(folder):
 
 def test_a_name_that_belongs_to_no_split(folder):
     assert rules(folder, by_prefix) == [(name, "split") for name in sorted(STRUCTURES)]
+
+
+@pytest.mark.parametrize(
+    ("entries", "found"),
+    [
+        ({"relaxation": {"converged": False}}, []),
+        ({"relaxation": {"converged": False}, "largest_force_eV_A": 1.6}, [("P1", "residual")]),
+        ({"relaxation": {"converged": True}, "pressure_GPa": 116.0}, [("P1", "residual")]),
+        ({"relaxation": {"converged": True}, "pressure_GPa": 116.0, "pressure_target": 116.0}, []),
+        ({"largest_force_eV_A": 9.0}, []),  # it was never relaxed
+    ],
+)
+def test_relaxed_structures_keep_the_limits_of_the_recipe(tmp_path, entries, found):
+    put(tmp_path, "P1", STRUCTURES["P1"], meta=entries)
+    assert rules(tmp_path) == []
+    recipe = find_recipe("crystal-h")
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(to_dict(recipe)))
+    assert (recipe.residuals.force, recipe.residuals.pressure, recipe.relax.pressure) == (1.5, 15.0, 100.0)
+    assert rules(tmp_path) == found
