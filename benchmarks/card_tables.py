@@ -71,6 +71,38 @@ def _convergence_row(row: Mapping[str, Any], own: Mapping[str, Mapping[str, Any]
     return [*head, *_errors(row), *changes, verdict]
 
 
+def dynamics(path: Path) -> list[str]:
+    """Each trajectory after its equilibration: temperature, energy, structure, decay, and what DFT says of it."""
+    if not path.exists():
+        return [NOT_MEASURED]
+    found = json.loads(path.read_text(encoding="utf-8"))
+    head = ["trajectory", "atoms", "T ± std (canonical), K", "drift, meV/atom/ps", "in molecules, 1st and 2nd half"]
+    head += ["g(r) peak, Å", "1/e: places, fs", "1/e: neighbours, fs", "DFT pressure, GPa"]
+    rows = [[name.removeprefix("fluid_"), *_dynamics_row(row)] for name, row in found["trajectories"].items()]
+    return [
+        f"Snapshots are {found['interval_fs']:g} fs apart, the first after {found['equilibration_fs']:g} fs. Places: "
+        "atoms still within 0.3 Å of where they were. Neighbours: atoms whose nearest neighbour is still the same; "
+        "molecules at the lowest pressure live longest. Pressures in the order of the snapshots.",
+        "",
+        *table(head, rows),
+        "",
+        "![temperature, energy, g(r), decay](../../figures/fluid-h-dynamics.png)",
+    ]
+
+
+def _dynamics_row(row: Mapping[str, Any]) -> list[str]:
+    early, late = row["halves"]["molecular_fraction"]
+    return [
+        str(row["atoms"]),
+        f"{row['temperature']:.0f} ± {row['temperature_std']:.0f} ({row['temperature_std_canonical']:.0f})",
+        f"{1000 * row['energy_drift']:+.2f}",
+        f"{early:.2f}, {late:.2f}",
+        f"{row['peak'][0]:.2f}",
+        *("beyond the lags" if row[k] is None else f"{row[k]:.0f}" for k in ("overlap_decay", "partner_decay")),
+        ", ".join(f"{p:.1f}" for p in row["dft_pressure_GPa"].values()) or "none yet",
+    ]
+
+
 def two_engines(path: Path, name: str) -> list[str]:
     """The structures of one data set by two DFT codes."""
     found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"structures": []}

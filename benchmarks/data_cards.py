@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from card_tables import convergence, kind_of, spread, table, two_engines
+from card_tables import convergence, dynamics, kind_of, spread, table, two_engines
 from pymatgen.core import Element, Structure
 
 import elfzoo
 from elfzoo.config import to_dict
-from elfzoo.datasets import FieldDataset
+from elfzoo.datasets import FieldDataset, FluidHydrogen
 from elfzoo.datasets.base import SPLITS
 from elfzoo.datasets.make_splits import DATASETS
 from elfzoo.errors import ElfzooError, UnknownNameError
@@ -123,6 +123,7 @@ def card(dataset: type[FieldDataset], data: Path = DATA, results: Path = RESULTS
         "How the labels were made": settings(entries) + recipe_table(recipe),
         "Pressure": pressures(entries, recipe),
         "Relaxation and forces": forces(entries),
+        "Dynamics": dynamics(results / "fluid-dynamics.json") if dataset is FluidHydrogen else [],
         "Computing time": hours(entries),
         "Failures": failures(data / dataset.name / "failed"),
         "Make it again": command(dataset.name, recipe),
@@ -136,7 +137,7 @@ def card(dataset: type[FieldDataset], data: Path = DATA, results: Path = RESULTS
     title = recipe.title if recipe else f"ELF fields of {', '.join(_ordered(set().union(*map(_symbols, entries))))}"
     text = [f"# {dataset.name}", "", title[0].upper() + title[1:] + ".", ""]
     for heading, lines in sections.items():
-        text += [f"## {heading}", "", *lines, ""]
+        text += [f"## {heading}", "", *lines, ""] if lines else []
     notice = "<!-- written by benchmarks/data_cards.py from the data; do not edit -->"
     return "\n".join([notice, *text]).rstrip() + "\n"
 

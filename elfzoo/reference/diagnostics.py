@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -19,6 +19,9 @@ from scipy.spatial import cKDTree
 
 from elfzoo.errors import ElfzooError
 from elfzoo.reference.dynamics import Trajectory, cube_edge, pair_distribution
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = [
     "Diagnostics",
@@ -33,6 +36,7 @@ __all__ = [
     "molecular_fraction",
     "neighbour_numbers",
     "overlap",
+    "picture",
     "same_partner",
 ]
 
@@ -226,25 +230,23 @@ def integral_time(lag: Float[np.ndarray, " lags"], curve: Float[np.ndarray, " la
     return float(trapezoid(curve[:end], lag[:end]))
 
 
-def draw(states: Mapping[str, Mapping[str, Trajectory]], path: str | Path, equilibration: float = 0.0) -> Path:
+def picture(states: Mapping[str, Mapping[str, Trajectory]], equilibration: float = 0.0) -> Figure:
     """A figure with one column per state and one line per trajectory: temperature, energy, g(r) and Q(t).
 
     The dashed line beside Q(t) is the fraction of atoms that still have the nearest neighbour that they had.
 
     Args:
         states: title of the column (its pressure) -> name of the trajectory -> trajectory.
-        path: ends in ``.png``, ``.pdf`` or ``.svg``; appears whole or not at all.
         equilibration: fs, left out of g(r) and Q(t), and marked in the others.
 
     Raises:
-        ElfzooError: nothing to draw, another suffix, or trajectories that :func:`diagnose` refuses.
+        ElfzooError: nothing to draw, or trajectories that :func:`diagnose` refuses.
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    from elfzoo.plot import STYLE, figure_path, save_figure
+    from elfzoo.plot import STYLE
 
-    path = figure_path(path)
     if not states:
         raise ElfzooError("a figure of trajectories needs at least one state")
     with rc_context(rc=STYLE):
@@ -255,18 +257,23 @@ def draw(states: Mapping[str, Mapping[str, Trajectory]], path: str | Path, equil
             for name, trajectory in trajectories.items():
                 _draw_one(column, name, trajectory, equilibration)
             _finish(column, equilibration)
-        for row, label in zip(
-            axes,
-            (
-                "temperature, K",
-                "potential energy \N{MINUS SIGN} mean, meV/atom",
-                "g(r)",
-                "Q(t); same neighbour (dashed)",
-            ),
-            strict=True,
-        ):
+        energy = "potential energy \N{MINUS SIGN} mean,\nmeV/atom"
+        labels = ("temperature, K", energy, "g(r)", "Q(t); same neighbour (dashed)")
+        for row, label in zip(axes, labels, strict=True):
             row[0].set_ylabel(label)
-        return save_figure(figure, path)
+    return figure
+
+
+def draw(states: Mapping[str, Mapping[str, Trajectory]], path: str | Path, equilibration: float = 0.0) -> Path:
+    """:func:`picture` in a file that ends in ``.png``, ``.pdf`` or ``.svg`` and appears whole or not at all.
+
+    Raises:
+        ElfzooError: as :func:`picture`, or another suffix.
+    """
+    from elfzoo.plot import figure_path, save_figure
+
+    path = figure_path(path)
+    return save_figure(picture(states, equilibration), path)
 
 
 def _draw_one(column: np.ndarray, name: str, trajectory: Trajectory, equilibration: float) -> None:
