@@ -111,11 +111,11 @@ def two_engines(path: Path, name: str) -> list[str]:
         return [NOT_MEASURED]
     compared = [row for row in rows if "comparisons" in row]
     lines = [
-        [row["structure"], label, *_errors(values), f"{values['delta_phi']:+.5f}"]
+        [row["structure"], label, *_errors(values), _inside(values), f"{values['delta_phi']:+.5f}"]
         for row in compared
         for label, values in row["comparisons"].items()
     ]
-    head = ["structure", "low-pass", "MAE", "largest", "R²", "MAE outside cores", "Δφ"]
+    head = ["structure", "low-pass", "MAE", "largest", "R²", "MAE outside cores", "inside", "Δφ"]
     pairs = {label: " and ".join(map(_window, pair)) for label, pair in found["low_pass"].items()}
     notes = [f"- {row['structure']} was not compared: {_reason(row)}." for row in rows if row not in compared]
     return [
@@ -137,3 +137,7 @@ def _errors(row: Mapping[str, Any]) -> list[str]:
     whole, outside = row["whole"], row["outside_cores"]
     r2 = "-" if whole["r2"] is None else f"{whole['r2']:.6f}"
     return [f"{whole['mae']:.5f}", f"{whole['max_error']:.4f}", r2, f"{outside['mae']:.5f}" if outside else "no cores"]
+
+
+def _inside(row: Mapping[str, Any]) -> str:
+    return f"{row['inside_cores']['mae']:.5f}" if row.get("inside_cores") else "no cores"

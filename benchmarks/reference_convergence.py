@@ -124,7 +124,7 @@ def fingerprint(structure: Structure, *settings: Settings) -> str:
 
 
 def difference(reference: elfzoo.Field, other: elfzoo.Field) -> dict[str, Any]:
-    """Errors of ``other`` against ``reference``, everywhere and outside of cores (None where no atom has a core)."""
+    """Errors of ``other`` against ``reference``: everywhere, outside and inside of cores (None without cores)."""
     truth = reference.values.astype(np.float64)
     values = on_grid(other.values.astype(np.float64), reference.grid, None)
     outside = outside_cores(reference.structure, reference.grid)
@@ -132,6 +132,7 @@ def difference(reference: elfzoo.Field, other: elfzoo.Field) -> dict[str, Any]:
     return {
         "whole": figures(truth, values),
         "outside_cores": figures(truth[outside], values[outside]) if masked else None,
+        "inside_cores": figures(truth[~outside], values[~outside]) if masked else None,
     }
 
 

@@ -7,8 +7,9 @@ with the folder's name); cutoffs and pseudopotentials are those of the recipes c
 once without a low-pass and kept under ``--out``; the low-passes are applied to the same two fields, which tells the
 ringing of the cutoffs from what the codes disagree about. Differences are GPAW - Quantum ESPRESSO.
 
-Norm-conserving pseudopotentials for labels by Quantum ESPRESSO are shipped for hydrogen only: a structure with other
-elements is named in the record as not compared.
+Hydrogen has the pseudopotential of its recipe with Quantum ESPRESSO; structures with other elements have CP2K's table
+of the same kind (Debian's cp2k-data). A structure with an element that a set lacks is named in the record as not
+compared. Give structures whose potentials the cutoff of crystal-h suits: not Mg, whose core is too hard for it.
 """
 
 from __future__ import annotations
@@ -47,12 +48,15 @@ from elfzoo.reference.smooth import on_grid
 
 Window = tuple[float, float] | None
 MADE_BY = {"espresso": "crystal-h", "gpaw": "hydrides"}  # whose cutoff, pseudopotentials and low-pass an engine has
+OTHER_ELEMENTS = "GTH-PBE"  # what Quantum ESPRESSO has for them
 BELOW_BOTH = "metals"  # whose low-pass ends below both cutoffs
 
 
-def engine_settings(base: Settings) -> dict[str, Settings]:
+def engine_settings(base: Settings, structure: Structure) -> dict[str, Settings]:
     """The two engines' settings for one structure, without a low-pass."""
     labels = {engine: find_recipe(name).label for engine, name in MADE_BY.items()}
+    if any(site.specie.symbol != "H" for site in structure):
+        labels["espresso"] = replace(labels["espresso"], pseudopotential=OTHER_ELEMENTS)
     return {
         engine: replace(base, engine=engine, pseudopotential=a.pseudopotential, cutoff=a.cutoff, low_pass=None)
         for engine, a in labels.items()
@@ -110,7 +114,7 @@ class Pair:
 
     @property
     def settings(self) -> dict[str, Settings]:
-        return engine_settings(self.recipe.label)
+        return engine_settings(self.recipe.label, self.structure)
 
     @property
     def key(self) -> str:
@@ -178,6 +182,7 @@ def means(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
             "structures": len(part),
             "whole": _mean([row["whole"] for row in part]),
             "outside_cores": _mean([row["outside_cores"] for row in part if row["outside_cores"] is not None]),
+            "inside_cores": _mean([row["inside_cores"] for row in part if row["inside_cores"] is not None]),
             "delta_phi": {"mean": round(float(np.mean(phi)), 6), "largest": round(max(phi), 6)},
         }
     return found

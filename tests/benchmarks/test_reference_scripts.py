@@ -207,12 +207,18 @@ class TestTwoEngines:
         two_engines.compare_engines([pair])
         assert engine.asked == ["gpaw"]
 
-    def test_an_element_that_one_engine_lacks_is_named(self, engine, tmp_path, capsys):
+    def test_an_element_that_one_engine_lacks_is_named(self, engine, tmp_path, capsys, monkeypatch):
+        def copy(structure, name, folder):
+            if structure[0].specie.symbol == "Ca":
+                raise EngineError("no such entry")
+
+        monkeypatch.setattr(two_engines, "copy_pseudopotentials", copy)
         hydride = Structure(Lattice.cubic(3.0), ["Ca", "H"], [[0, 0, 0], [0.5, 0.5, 0.5]])
         pairs = [self.pair(tmp_path / "a"), self.pair(tmp_path / "b", hydride)]
         pairs[1] = replace(pairs[1], name="hydride")
+        assert [p.settings["espresso"].pseudopotential for p in pairs] == ["GTH-PBE-q1", "GTH-PBE"]
         rows = two_engines.compare_engines(pairs)
-        assert rows[1]["not_compared"] == "no GTH-PBE-q1 for Ca with espresso"
+        assert rows[1]["not_compared"] == "no GTH-PBE for Ca with espresso"
         assert len(engine.asked) == 2
         result = json.loads(json.dumps(two_engines.record(pairs, rows)))
         assert {mean["structures"] for mean in result["metrics"].values()} == {1}

@@ -32,6 +32,7 @@ from elfzoo.reference.engines.base import (
     k_mesh,
     label_grid,
 )
+from elfzoo.reference.engines.gth import gth_file
 from elfzoo.reference.engines.process import run_process
 from elfzoo.reference.smooth import on_grid
 
@@ -45,10 +46,12 @@ SMEARING = {"fermi-dirac": "fd", "methfessel-paxton": "mp", "marzari-vanderbilt"
 # name of a set -> file of an element; our own files first, then those of the distribution
 SETS = {
     "GTH-PBE-q1": "{element}-GTH-PBE-q1.gth",
+    "GTH-PBE": "{element}-GTH-PBE.gth",
     "pslibrary PBE kjpaw": "{element}.pbe-kjpaw.UPF",
 }
-LABEL_SETS = {"GTH-PBE-q1"}
-ONE_POINT = (" nosym=.true.",)  # or pw.x makes four of one: its star under the lattice's symmetry, the atoms' or not
+LABEL_SETS = {"GTH-PBE-q1", "GTH-PBE"}
+CONVERTED = {"GTH-PBE": gth_file}  # sets whose files are made from a table
+ONE_POINT = " nosym=.true."  # or pw.x makes four of one: its star under the lattice's symmetry, the atoms' or not
 PSEUDO_FOLDERS = ("/usr/share/espresso/pseudo",)  # where Debian's quantum-espresso-data puts them
 
 
@@ -152,7 +155,7 @@ def pw_input(structure: Structure, settings: Settings, grid: Grid | None) -> str
             f" ibrav=0, nat={atoms}, ntyp={len(structure.composition)}, ecutwfc={settings.cutoff / RYDBERG:.6f},",
             f" input_dft='{settings.functional}', occupations='smearing', smearing='{SMEARING[settings.smearing]}',",
             f" degauss={settings.smearing_width / RYDBERG:.8f}, {mesh}",
-            *ONE_POINT * _one_shifted_point(settings, structure),
+            *([ONE_POINT] if _one_shifted_point(settings, structure) else []),
             "/",
             "&electrons",
             f" conv_thr={settings.convergence * atoms / RYDBERG:.3e}, mixing_beta=0.5, electron_maxstep=200",
@@ -205,7 +208,7 @@ def copy_pseudopotentials(structure: Structure, name: str, folder: Path) -> dict
     hashes = {}
     for element in _symbols(structure):
         file = SETS[name].format(element=element)
-        content = _pseudopotential(file)
+        content = CONVERTED[name](element) if name in CONVERTED else _pseudopotential(file)
         (folder / file).write_bytes(content)
         hashes[element] = hashlib.sha256(content).hexdigest()
     return hashes
