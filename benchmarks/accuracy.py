@@ -93,16 +93,22 @@ def record(model: elfzoo.models.Model, task: str, split: str) -> dict:
     data = select(task, split)
     began, cpu = time.perf_counter(), time.process_time()
     rows = evaluate(model, data, f"{model.card.name} on {task}")
+    return head(model, task, split, data) | {
+        "metrics": averages(rows),
+        "structures": rows,
+        "wall_seconds": round(time.perf_counter() - began, 2),
+        "cpu_seconds": round(time.process_time() - cpu, 2),
+    }
+
+
+def head(model: elfzoo.models.Model, task: str, split: str, data: FieldDataset) -> dict:
+    """What was computed and with what."""
     return {
         "model": model.card.name,
         "task": task,
         "split": split,
         "data_sha256": data.data_hash,
         "weights_sha256": model.card.weights_sha256,
-        "metrics": averages(rows),
-        "structures": rows,
-        "wall_seconds": round(time.perf_counter() - began, 2),
-        "cpu_seconds": round(time.process_time() - cpu, 2),
         "date": datetime.date.today().isoformat(),
         "elfzoo": elfzoo.__version__,
         "torch": torch.__version__,
@@ -122,13 +128,13 @@ def averages(rows: list[dict]) -> dict[str, float]:
     return {key: round(float(value), 6) for key, value in mean.items()}
 
 
-def path_of(task: str, model: str, split: str) -> Path:
+def path_of(task: str, model: str, split: str, results: Path = RESULTS) -> Path:
     folder = task if split == "test" else f"{task}-{split}"
-    return RESULTS / folder / f"{model}.json"
+    return results / folder / f"{model}.json"
 
 
-def write_record(result: dict) -> Path:
-    path = path_of(result["task"], result["model"], result["split"])
+def write_record(result: dict, results: Path = RESULTS) -> Path:
+    path = path_of(result["task"], result["model"], result["split"], results)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, [(json.dumps(result, indent=1) + "\n").encode()])
     return path
@@ -163,11 +169,17 @@ def compare(name: str, reference: str, tasks: list[str], split: str) -> None:
         print(f"{task:22s} {means}: {ratio} over {len(maes[0])} structures")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(text: str | None) -> argparse.ArgumentParser:
+    """Which releases, tasks and split; ``text``: what the script does."""
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*", help="releases or folders; all shipped ones by default")
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
     parser.add_argument("--split", default="test", choices=["val", "test"])
+    return parser
+
+
+def main() -> None:
+    parser = arguments(__doc__)
     parser.add_argument("--compare", nargs=2, metavar=("NAME", "REFERENCE"), help="ratio of MAE from existing records")
     args = parser.parse_args()
     if args.compare:

@@ -135,9 +135,7 @@ def agreement(field: Field, rng: np.random.Generator) -> dict[str, Any]:
         "largest_distance": float(between.min(axis=1)[found].max()),
         "median_distance": float(np.median(between.min(axis=1)[found])),
         "median_value_error": float(np.median(gaps)),
-        "dense_morse_sum": int(
-            sum(sign * (kinds == kind).sum() for kind, sign in ((-3, 1), (-1, -1), (1, 1), (3, -1)))
-        ),
+        "dense_morse_sum": int(sum(sign * (kinds == kind).sum() for kind, sign in MORSE.items())),
     }
 
 

@@ -10,26 +10,19 @@ the structures. One record per release and task goes into results/topology/.
 
 from __future__ import annotations
 
-import argparse
-import datetime
-import json
-import os
-import platform
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from accuracy import TASKS, select
+from accuracy import RESULTS, arguments, head, select, write_record
 
 import elfzoo
 from elfzoo.analysis import SIGNATURES, bootstrap_interval, compare_topology
 from elfzoo.datasets import FieldDataset
-from elfzoo.io.files import write_bytes
 from elfzoo.progress import progress_bar
 
-RESULTS = Path(__file__).parent / "results" / "topology"
 PHIS = ("phi_1d", "phi_2d", "phi_3d", "phi_star")
 
 
@@ -83,19 +76,10 @@ def record(model: elfzoo.models.Model, task: str, split: str) -> dict[str, Any]:
     """Everything that a result needs to be checked and repeated."""
     data, began = select(task, split), time.perf_counter()
     rows = evaluate(model, data, f"{model.card.name} on {task}")
-    return {
-        "model": model.card.name,
-        "task": task,
-        "split": split,
-        "data_sha256": data.data_hash,
-        "weights_sha256": model.card.weights_sha256,
+    return head(model, task, split, data) | {
         "metrics": summary(rows),
         "structures": rows,
         "wall_seconds": round(time.perf_counter() - began, 2),
-        "date": datetime.date.today().isoformat(),
-        "elfzoo": elfzoo.__version__,
-        "numpy": np.__version__,
-        "hardware": f"{platform.machine()}, {os.cpu_count()} cores",
     }
 
 
@@ -116,19 +100,14 @@ def report(result: Mapping[str, Any]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="*", help="releases or folders; all shipped ones by default")
-    parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
-    parser.add_argument("--split", default="test", choices=["val", "test"])
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the records")
+    parser = arguments(__doc__)
+    parser.add_argument("--out", type=Path, default=RESULTS / "topology", help="folder of the records")
     args = parser.parse_args()
     for name in args.models or elfzoo.list_pretrained():
         model = elfzoo.load_pretrained(name)
         for task in args.tasks:
             result = record(model, task, args.split)
-            folder = args.out / (task if args.split == "test" else f"{task}-{args.split}")
-            folder.mkdir(parents=True, exist_ok=True)
-            write_bytes(folder / f"{result['model']}.json", [(json.dumps(result, indent=1) + "\n").encode()])
+            write_record(result, args.out)
             report(result)
 
 

@@ -1,4 +1,4 @@
-"""Core radii of the elements, the one table for leaving atomic cores out, and which grid points lie outside of them.
+"""Core radii of the elements, the one table for leaving atomic cores out, and which points lie in them.
 
 The radius is the largest augmentation radius of gpaw-data 1.2.1's PBE PAW setup (``transforms/tables/core_radii.json``,
 made by :mod:`elfzoo.reference.free_atoms`). Outside of it pseudo-orbitals equal all-electron orbitals, so ELF means the
@@ -17,7 +17,7 @@ from functools import lru_cache
 from importlib import resources
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from pymatgen.core import Element, Structure
 from scipy.spatial import cKDTree
 
@@ -25,7 +25,7 @@ from elfzoo.errors import ElfzooError
 from elfzoo.grid import Grid
 from elfzoo.periodic import periodic_images
 
-__all__ = ["core_radius", "outside_cores"]
+__all__ = ["core_radius", "has_cores", "inside_cores", "outside_cores"]
 
 BLOCK = 100_000  # points
 
@@ -41,6 +41,36 @@ def core_radius(z: int) -> float:
         known = ", ".join(Element.from_Z(number).symbol for number in _radii())
         raise ElfzooError(f"no core radius of {name}; there are those of {known}")
     return _radii()[z]
+
+
+def has_cores(structure: Structure) -> bool:
+    """Whether any atom has a core.
+
+    Raises:
+        ElfzooError: an element without a radius.
+    """
+    return max((core_radius(z) for z in set(structure.atomic_numbers)), default=0.0) > 0
+
+
+def inside_cores(
+    structure: Structure, frac_coords: Float[np.ndarray, "points 3"], scale: float = 1.0
+) -> Bool[np.ndarray, " points"]:
+    """Whether each point lies within ``scale`` core radii of a nucleus, all periodic images counted.
+
+    Args:
+        structure: any cell.
+        frac_coords: fractional coordinates.
+        scale: factor on every radius; with 0 no point is inside, whatever the elements.
+
+    Raises:
+        ElfzooError: an element without a radius.
+    """
+    if scale <= 0 or not len(frac_coords) or not has_cores(structure):
+        return np.zeros(len(frac_coords), dtype=bool)
+    radii = np.array([scale * core_radius(z) for z in structure.atomic_numbers])
+    cores = radii > 0
+    distances = structure.lattice.get_all_distances(frac_coords, structure.frac_coords[cores])
+    return np.asarray((distances <= radii[cores]).any(axis=1))
 
 
 def outside_cores(structure: Structure, grid: Grid, scale: float = 1.0) -> Bool[np.ndarray, "nx ny nz"]:

@@ -53,8 +53,7 @@ class Grid:
             translations: fractional translations of a space group; the grid is then exact under its screw axes and
                 glide planes (every n·t is an integer), as far as the translations are multiples of 1/12 or 1/8.
         """
-        if not (np.isfinite(spacing) and spacing > 0):
-            raise ElfzooError(f"the grid spacing must be a positive number of Å; got {spacing}")
+        _require_positive(spacing)
         shape = []
         for axis, length in enumerate(np.linalg.norm(lattice, axis=1)):
             step = 1 if translations is None else _common_denominator(np.asarray(translations)[:, axis]) or 1
@@ -81,8 +80,10 @@ class Grid:
             translations: translation parts, fractional.
 
         Raises:
-            ElfzooError: no grid suits a translation, because the origin is off the symmetry elements.
+            ElfzooError: a spacing that is not positive, or no grid that suits a translation, because the origin is off
+                the symmetry elements.
         """
+        _require_positive(spacing)
         mixed = np.linalg.matrix_power(np.abs(np.asarray(rotations)).sum(axis=0) + np.eye(3, dtype=int), 3) > 0
         mixed |= mixed.T
         lengths = np.linalg.norm(lattice, axis=1)
@@ -154,8 +155,7 @@ class Grid:
         Raises:
             ElfzooError: a spacing that is not positive.
         """
-        if not (math.isfinite(spacing) and spacing > 0):
-            raise ElfzooError(f"the grid spacing must be a positive number of Å; got {spacing}")
+        _require_positive(spacing)
         a, b, c = (max(n, math.ceil(n * d / spacing - 1e-9)) for n, d in zip(self.shape, self.spacing, strict=True))
         return a, b, c
 
@@ -209,6 +209,11 @@ class Grid:
             np.minimum(smallest, np.ravel_multi_index(tuple(image.T), self.shape), out=smallest)
         representatives, inverse = np.unique(smallest, return_inverse=True)
         return representatives, inverse.reshape(-1)
+
+
+def _require_positive(spacing: float) -> None:
+    if not (math.isfinite(spacing) and spacing > 0):
+        raise ElfzooError(f"the grid spacing must be a positive number of Å; got {spacing}")
 
 
 def _tile_order(box: tuple[np.ndarray, ...], shape: tuple[int, int, int]) -> np.ndarray:

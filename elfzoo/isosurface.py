@@ -23,6 +23,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from pymatgen.core import Element, Structure
 
+from elfzoo.analysis.networking import Networking
 from elfzoo.errors import ElfzooError
 from elfzoo.field import Field
 from elfzoo.io.files import write_bytes
@@ -49,7 +50,13 @@ LARGEST = np.array([3.1, 3.3])  # inches, of the cell's picture
 EDGE = 0.0035  # inches, half the thickness of a cell edge
 
 
-def plot_isosurface(field: Field, path: str | Path, isovalue: float | None = None, background: str = "white") -> Path:
+def plot_isosurface(
+    field: Field,
+    path: str | Path,
+    isovalue: float | None = None,
+    background: str = "white",
+    found: Networking | None = None,
+) -> Path:
     """Draw the isosurface of one cell, each connected region in a colour of its own, with atoms and cell edges.
 
     Cuts through regions, where the faces of the cell meet them, are paler. Atoms close behind a surface shine through.
@@ -63,6 +70,7 @@ def plot_isosurface(field: Field, path: str | Path, isovalue: float | None = Non
             5 MB and more, but no network is needed); appears whole or not at all.
         isovalue: in the field's unit; the networking value φ where not given.
         background: any colour that matplotlib knows; ``"none"`` for none.
+        found: networking values of the field, where they are known already.
 
     Raises:
         ElfzooError: on another suffix or colour, what :func:`isosurface` refuses, or no plotly for ``.html``.
@@ -73,7 +81,7 @@ def plot_isosurface(field: Field, path: str | Path, isovalue: float | None = Non
         raise ElfzooError(f"the name of an isosurface picture ends in {', '.join(SUFFIXES)} or .html; got {path}")
     if not is_color_like(background):
         raise ElfzooError(f"the background must be a colour that matplotlib knows; got {background!r}")
-    surface = isosurface(field, isovalue)
+    surface = isosurface(field, isovalue, found)
     named = f"{field.quantity.upper()} = {surface.isovalue:.3f}" + (", the networking value φ" * (isovalue is None))
     if path.suffix.lower() == ".html":
         return _write_html(surface, field.structure, named, background, path)

@@ -16,11 +16,14 @@ from jaxtyping import Float
 
 __all__ = ["Canvas", "view_of"]
 
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    return vector / np.linalg.norm(vector)
+
+
 BLOCK = 2**19  # pixels tested at a time
-LIGHT = np.array([-0.25, -0.5, 1.0]) / np.linalg.norm([-0.25, -0.5, 1.0])  # from the upper left, before the picture
-HALFWAY = np.add(LIGHT, [0, 0, 1]) / np.linalg.norm(
-    np.add(LIGHT, [0, 0, 1])
-)  # the normal of what reflects it to the viewer
+LIGHT = _unit(np.array([-0.25, -0.5, 1.0]))  # from the upper left, before the picture
+HALFWAY = _unit(np.add(LIGHT, [0, 0, 1]))  # the normal of what reflects it to the viewer
 AMBIENT, GLOSS, SHARPNESS = 0.45, 0.2, 24
 TURN, TILT = 0.36, np.radians(17)  # where the viewer stands between a and b, and how high above them
 
@@ -118,15 +121,12 @@ def view_of(lattice: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3"]:
         lattice: (3, 3) rows.
     """
     a, b, c = lattice
-    up = c / np.linalg.norm(c)
-    ahead = a - (a @ up) * up
-    ahead /= np.linalg.norm(ahead)
-    aside = b - (b @ up) * up - (b @ ahead) * ahead
-    aside /= np.linalg.norm(aside)
+    up = _unit(c)
+    ahead = _unit(a - (a @ up) * up)
+    aside = _unit(b - (b @ up) * up - (b @ ahead) * ahead)
     turn = TURN * np.arctan2(b @ aside, b @ ahead)
     viewer = np.cos(TILT) * (np.cos(turn) * ahead + np.sin(turn) * aside) + np.sin(TILT) * up
-    upright = up - (up @ viewer) * viewer
-    upright /= np.linalg.norm(upright)
+    upright = _unit(up - (up @ viewer) * viewer)
     return np.array([np.cross(upright, viewer), -upright, viewer])
 
 

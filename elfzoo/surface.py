@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 
-from elfzoo.analysis.networking import networking
+from elfzoo.analysis.networking import Networking, networking
 from elfzoo.analysis.percolation import checked_values, percolation_thresholds
 from elfzoo.analysis.regions import Regions, regions
 from elfzoo.errors import ElfzooError
@@ -50,7 +50,7 @@ class Isosurface:
     isovalue: float
 
 
-def isosurface(field: Field, isovalue: float | None = None) -> Isosurface:
+def isosurface(field: Field, isovalue: float | None = None, found: Networking | None = None) -> Isosurface:
     """The regions of one cell in which a field is at or above an isovalue, as triangles.
 
     The field is first put on a grid of about 0.05 to 0.1 Å by the tricubic spline (larger cells: a grid of about 80³
@@ -60,12 +60,13 @@ def isosurface(field: Field, isovalue: float | None = None) -> Isosurface:
     Args:
         field: any periodic scalar field.
         isovalue: in the field's unit; the networking value φ where not given.
+        found: networking values of the field, where they are known already.
 
     Raises:
         ElfzooError: no surface at the isovalue, values that are not finite, or no scikit-image; and without an isovalue
             whatever :func:`elfzoo.analysis.networking` refuses.
     """
-    value = networking(field).phi if isovalue is None else float(isovalue)
+    value = (found or networking(field)).phi if isovalue is None else float(isovalue)
     drawn = field.replace(values=spline_resample(checked_values(field.values).astype(np.float64), _drawn_shape(field)))
     # neither values between the stored points that no point has, nor the rounding of a constant field
     low = float(max(field.values.min(), drawn.values.min()))

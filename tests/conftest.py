@@ -31,6 +31,23 @@ def rng() -> np.random.Generator:
 
 
 @pytest.fixture
+def drawn(monkeypatch) -> list:
+    """The figures that would have been written."""
+    import elfzoo.isosurface as pictures
+    from elfzoo import plot
+
+    figures: list = []
+
+    def keep(figure, path):
+        figures.append(figure)
+        return path
+
+    for module in (plot, pictures):
+        monkeypatch.setattr(module, "save_figure", keep)
+    return figures
+
+
+@pytest.fixture
 def skewed_hydride() -> Structure:
     """Triclinic, two species, cell much smaller than the cutoff."""
     lattice = [[2.9, 0.2, -0.1], [2.1, 1.9, 0.3], [-1.2, 0.8, 2.6]]

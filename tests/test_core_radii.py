@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pymatgen.core import Element, Lattice, Structure
 
-from elfzoo.core_radii import core_radius, outside_cores
+from elfzoo.core_radii import core_radius, has_cores, inside_cores, outside_cores
 from elfzoo.errors import ElfzooError
 from elfzoo.grid import Grid
 from elfzoo.symmetry import grid_orbits, space_group_operations
@@ -92,6 +92,34 @@ def test_nothing_is_masked_without_cores(skewed_hydride):
     assert outside_cores(skewed_hydride, grid, scale=0.0).all()
     skewed_hydride.replace(1, "He")
     assert outside_cores(skewed_hydride, grid).all()
+
+
+def test_points_are_inside_where_the_grid_is_not_outside(skewed_hydride):
+    skewed_hydride.replace(2, "O")
+    grid = Grid((11, 9, 10), skewed_hydride.lattice.matrix)
+    outside = outside_cores(skewed_hydride, grid, scale=0.9).ravel()
+    for cell in ([0, 0, 0], [2, -1, 3]):
+        np.testing.assert_array_equal(inside_cores(skewed_hydride, grid.frac_coords() + cell, scale=0.9), ~outside)
+
+
+def test_nuclei_are_inside_but_those_without_a_core(skewed_hydride):
+    skewed_hydride.replace(2, "He")
+    frac = skewed_hydride.frac_coords
+    assert inside_cores(skewed_hydride, frac, scale=0.1).tolist() == [False, True, False]
+    assert not inside_cores(skewed_hydride, frac, scale=0.0).any()
+    assert inside_cores(skewed_hydride, frac[:0]).shape == (0,)
+    assert has_cores(skewed_hydride)
+    skewed_hydride.remove_sites([1])
+    assert not has_cores(skewed_hydride)
+    assert not inside_cores(skewed_hydride, frac).any()
+
+
+def test_an_element_without_a_radius_is_refused_beside_others(skewed_hydride):
+    skewed_hydride.replace(2, "Tc")
+    assert not inside_cores(skewed_hydride, skewed_hydride.frac_coords, scale=0.0).any()
+    for of in (has_cores, lambda structure: inside_cores(structure, structure.frac_coords)):
+        with pytest.raises(ElfzooError, match="no core radius of Tc"):
+            of(skewed_hydride)
 
 
 def test_refuses_what_it_cannot_do(skewed_hydride):

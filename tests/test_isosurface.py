@@ -16,6 +16,7 @@ from pymatgen.core import Lattice, Structure
 import elfzoo.isosurface as pictures
 from elfzoo import plot
 from elfzoo import surface as surface_module
+from elfzoo.analysis import networking
 from elfzoo.analysis.percolation import available
 from elfzoo.errors import ElfzooError, FieldFileError
 from elfzoo.field import Field
@@ -133,6 +134,16 @@ def test_networking_value_shows_the_network():
     assert hydride.regions.isovalue < hydride.isovalue < hydride.regions.isovalue + 0.005
 
 
+@needs_kernel
+def test_networking_values_that_are_known_are_not_searched_again(monkeypatch):
+    field = waves()
+    found, sought = networking(field), isosurface(field)
+    monkeypatch.setattr(surface_module, "networking", None)
+    known = isosurface(field, found=found)
+    assert (known.isovalue, known.regions.isovalue) == (sought.isovalue, sought.regions.isovalue)
+    np.testing.assert_array_equal(known.vertices, sought.vertices)
+
+
 def test_the_drawn_grid_suits_the_eye():
     """Coarse fields are refined, fine ones thinned, and large cells stay affordable."""
     small = Structure(Lattice.cubic(3.0), ["H"], [[0, 0, 0]])
@@ -199,19 +210,6 @@ def coarse(monkeypatch) -> None:
     monkeypatch.setattr(surface_module, "FINEST", 0.1)
 
 
-@pytest.fixture
-def drawn(monkeypatch, coarse) -> list[Figure]:
-    """The figures that would have been written."""
-    figures: list[Figure] = []
-
-    def keep(figure: Figure, path: Path) -> Path:
-        figures.append(figure)
-        return path
-
-    monkeypatch.setattr(pictures, "save_figure", keep)
-    return figures
-
-
 def said(figure: Figure) -> list[str]:
     legends = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
     return [text.get_text() for text in figure.texts] + legends
@@ -232,7 +230,7 @@ def test_files_are_written_and_repeatable(tmp_path, suffix, coarse):
 
 
 @needs_kernel
-def test_pictures_say_what_they_show(drawn):
+def test_pictures_say_what_they_show(drawn, coarse):
     field = read_field(HYDRIDES / "LaH10_Fm-3m.npz")
     plot_isosurface(field, "a.png")
     title, *elements, network, shell = said(drawn[0])
@@ -252,7 +250,7 @@ def test_pages_need_no_network(tmp_path, coarse):
     assert "enclosed region, 9.5 % of the volume" in page and '"name":"H"' in page
 
 
-def test_many_regions_share_colours_but_those_that_span_do_not(drawn):
+def test_many_regions_share_colours_but_those_that_span_do_not(drawn, coarse):
     """Twelve bumps, then the same with two rods."""
     n = np.arange(40) / 40
     x, y, z = np.meshgrid(n, n, n, indexing="ij")

@@ -8,7 +8,6 @@ import matplotlib.image
 import numpy as np
 import pytest
 from matplotlib.collections import PathCollection, QuadMesh
-from matplotlib.figure import Figure
 from pymatgen.core import Lattice, Structure
 
 from elfzoo import plot
@@ -35,19 +34,6 @@ def hydride() -> Field:
 def coarse_pictures(monkeypatch) -> None:
     monkeypatch.setattr(plot, "PIXELS", 41)
     monkeypatch.setattr(plot, "DPI", 50)
-
-
-@pytest.fixture
-def drawn(monkeypatch) -> list[Figure]:
-    """The figures that would have been written."""
-    figures: list[Figure] = []
-
-    def keep(figure: Figure, path: Path) -> Path:
-        figures.append(figure)
-        return path
-
-    monkeypatch.setattr(plot, "save_figure", keep)
-    return figures
 
 
 def shifted(field: Field, by: float = 0.01) -> Field:

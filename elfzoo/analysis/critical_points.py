@@ -21,15 +21,16 @@ from elfzoo.analysis.critical_result import SIGNATURES, CriticalPoints
 from elfzoo.analysis.persistence import join_extrema, saddle_pairs
 from elfzoo.analysis.plateaus import Plateaus, plateau_cells, plateaus
 from elfzoo.analysis.spline import CORE, FEWEST, IN_CORE, LOST, MOST_POINTS, ON_PLATEAU, PLATEAU, Spline
-from elfzoo.core_radii import core_radius, outside_cores
+from elfzoo.core_radii import inside_cores, outside_cores
 from elfzoo.errors import ElfzooError, UnknownNameError
 from elfzoo.field import Field
 from elfzoo.interpolate import CLIP, PeriodicSpline
 
-__all__ = ["Search", "check_search", "critical_points", "find_points", "follow", "with_ends"]
+__all__ = ["FIRST_STEP", "Search", "critical_points", "find_points", "follow", "with_ends"]
 
+FLAT = 2e-5  # within which the 4×4×4 data around a flat cell stay
 SAME = 1e-5  # grid steps between a point found on both sides of a face
-FIRST_STEP = 0.02  # grid steps from a saddle to where its gradient lines begin, or a fifth of the way to its neighbour
+FIRST_STEP = 0.02  # grid steps to where gradient lines begin; from a saddle no more than a fifth of that to a neighbour
 REACH = 12  # grid steps between saddles that cancel each other
 
 
@@ -39,7 +40,7 @@ def critical_points(
     persistence: float = 0.001,
     exclude_cores: bool = True,
     core_scale: float = 1.0,
-    flat: float = 2e-5,
+    flat: float = FLAT,
 ) -> CriticalPoints:
     """Critical points of a field.
 
@@ -60,8 +61,9 @@ def critical_points(
         ElfzooError: values that are not finite, too few grid points, a negative threshold, an element without a core
             radius, or no compiled kernel.
     """
-    check_search(field, space, persistence, flat)
-    search = Search.of(field, space, core_scale if exclude_cores else 0.0, flat, max(flat, persistence / 3))
+    for name, number in (("persistence", persistence), ("core_scale", core_scale)):
+        _check_threshold(name, number)
+    search = Search.of(field, space, core_scale if exclude_cores else 0.0, flat, persistence / 3)
     points, regions = find_points(search)
     points = _simplified(search, with_ends(search, points, regions), persistence)
     order = np.lexsort((-points.values, points.signatures))
@@ -81,14 +83,19 @@ class Search:
     tolerance: float  # of a plateau
 
     @classmethod
-    def of(cls, field: Field, space: str, core_scale: float, flat: float, tolerance: float) -> Search:
+    def of(
+        cls, field: Field, space: str = "value", core_scale: float = 0.0, flat: float = FLAT, tolerance: float = 0.0
+    ) -> Search:
+        """Checked input of :func:`critical_points`; plateaus vary by ``tolerance``, never by less than ``flat``."""
+        _check_search(field, space, flat)
+        tolerance = max(flat, tolerance)
         data = np.ascontiguousarray(field.values, np.float64)
         if space == "logit":
             data = np.clip(data, CLIP, 1 - CLIP)
         spline = Spline(PeriodicSpline.through(special.logit(data) if space == "logit" else data).coefficients)
         status = np.zeros(data.shape, np.uint8)
         if core_scale > 0:
-            status[_inside_cores(field, core_scale)] = CORE
+            status[_core_cells(field, core_scale)] = CORE
         status[plateau_cells(data, flat, tolerance) & (status == 0)] = PLATEAU
         return cls(spline, data, field.structure, status, space == "logit", core_scale, tolerance)
 
@@ -114,7 +121,7 @@ class Search:
         return special.expit(values) if self.logit else values
 
 
-def check_search(field: Field, space: str, persistence: float, flat: float) -> None:
+def _check_search(field: Field, space: str, flat: float) -> None:
     if space not in ("value", "logit"):
         raise UnknownNameError("interpolation space", space, ("value", "logit"))
     if min(field.values.shape) < FEWEST or field.values.size > MOST_POINTS:
@@ -122,15 +129,16 @@ def check_search(field: Field, space: str, persistence: float, flat: float) -> N
             f"critical points need {FEWEST} or more grid points along each axis, {MOST_POINTS} in all; "
             f"got shape {field.values.shape}"
         )
-    for name, number in (("persistence", persistence), ("flat", flat)):
-        if not (np.isfinite(number) and number >= 0):
-            raise ElfzooError(f"{name} must be zero or more; got {number}")
+    _check_threshold("flat", flat)
 
 
-def _inside_cores(field: Field, scale: float) -> np.ndarray:
+def _check_threshold(name: str, number: float) -> None:
+    if not (np.isfinite(number) and number >= 0):
+        raise ElfzooError(f"{name} must be zero or more; got {number}")
+
+
+def _core_cells(field: Field, scale: float) -> np.ndarray:
     """Cells with all eight corners inside of cores."""
-    if not any(core_radius(z) > 0 for z in set(field.structure.atomic_numbers)):
-        return np.zeros(field.grid.shape, bool)
     inside = ~outside_cores(field.structure, field.grid, scale)
     for axis in range(3):
         inside &= np.roll(inside, -1, axis)
@@ -155,7 +163,7 @@ def _points(search: Search) -> CriticalPoints:
     positions[positions >= search.shape] = 0.0  # what rounding made of a tiny negative number
     points = _described(search, positions)
     points = _taken(points, _distinct(search, points))
-    outside = ~_in_cores(search, points.frac_coords)
+    outside = ~inside_cores(search.structure, points.frac_coords, search.core_scale)
     dropped = {
         "core cells": int((search.status & CORE > 0).sum()),
         "core points": int((~outside).sum()),
@@ -202,18 +210,6 @@ def _distinct(search: Search, points: CriticalPoints) -> np.ndarray:
         same = points.signatures[pairs[:, 0]] == points.signatures[pairs[:, 1]]
         again[pairs[same].max(axis=1)] = True
     return np.flatnonzero(~again)
-
-
-def _in_cores(search: Search, frac_coords: np.ndarray) -> np.ndarray:
-    """Whether each point lies in a metal core that is left out."""
-    if search.core_scale == 0:
-        return np.zeros(len(frac_coords), bool)
-    radii = np.array([core_radius(z) * search.core_scale for z in search.structure.atomic_numbers])
-    metal = radii > 0
-    if not metal.any() or not len(frac_coords):
-        return np.zeros(len(frac_coords), bool)
-    distances = search.structure.lattice.get_all_distances(frac_coords, search.structure.frac_coords[metal])
-    return np.asarray((distances <= radii[metal]).any(axis=1))
 
 
 def _taken(points: CriticalPoints, order: np.ndarray) -> CriticalPoints:
@@ -291,7 +287,8 @@ def follow(
     found, at = search.spline.gradient_lines(start, step, places, to_cart.T @ to_cart, search.status, float(sign))
     shifts = np.zeros((len(found), 3), np.int64)
     reached, lost = found >= 0, found == LOST
-    found[lost] = np.where(_in_cores(search, at[lost] / search.shape), IN_CORE, LOST)
+    in_core = inside_cores(search.structure, at[lost] / search.shape, search.core_scale)
+    found[lost] = np.where(in_core, IN_CORE, LOST)
     shifts[reached] = np.round((at[reached] - places[found[reached]]) / search.shape)
     found[reached] = tops[found[reached]]
     flat = found == ON_PLATEAU

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from pymatgen.core import Structure
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import breadth_first_order, connected_components
 
+from elfzoo.analysis.periodic_graph import periodic_components, winding_rank
 from elfzoo.errors import ElfzooError
 from elfzoo.field import Field
 from elfzoo.interpolate import PeriodicSpline
@@ -34,8 +33,6 @@ __all__ = [
     "hydrogen_pairs",
     "jaccard",
     "jaccard_curve",
-    "periodic_components",
-    "winding_rank",
 ]
 
 SAMPLE = 0.04  # angstrom between the first samples on a segment; ELF bends over ten times that
@@ -219,43 +216,6 @@ def jaccard_curve(
     return np.array([jaccard(a.network(float(t)), b.network(float(t))) for t in isovalues])
 
 
-def periodic_components(
-    nodes: int, first: Int[np.ndarray, " edges"], second: Int[np.ndarray, " edges"], image: Int[np.ndarray, "edges 3"]
-) -> tuple[Int[np.ndarray, " nodes"], Int[np.ndarray, "edges 3"]]:
-    """Connected components of a periodic graph, and the lattice vector by which each edge winds around the cell.
-
-    Args:
-        nodes: number of nodes in a cell.
-        first, second: nodes that an edge joins.
-        image: cell of ``second`` relative to that of ``first``.
-
-    Returns:
-        ``(component, winding)``: the component of each node, numbered by first node; and of each edge the lattice
-        vector that leads back to the same node along it and the edges of a spanning tree. It is zero for the tree's
-        own edges; those of a component span its translations.
-    """
-    _, component = connected_components(
-        csr_array((np.ones(len(first)), (first, second)), (nodes, nodes)), directed=False
-    )
-    entries = np.unique(component, return_index=True)[1]
-    root = np.full(len(entries), nodes)  # one more node, joined to one of each component
-    start, end = np.concatenate([first, second, root]), np.concatenate([second, first, entries])
-    step = np.concatenate([image, -image, np.zeros((len(entries), 3), dtype=int)])
-    graph = csr_array((np.ones(len(start)), (start, end)), (nodes + 1, nodes + 1))
-    parent = breadth_first_order(graph, nodes)[1]
-    parent[nodes] = nodes
-    cell, of_tree = np.zeros((nodes + 1, 3), dtype=int), parent[end] == start
-    cell[end[of_tree]] = step[of_tree]
-    while (parent != nodes).any():  # from relative to the parent, to the grandparent, ..., to the root
-        cell, parent = cell + cell[parent], parent[parent]
-    return component, cell[first] + image - cell[second]
-
-
-def winding_rank(winding: Int[np.ndarray, "edges 3"]) -> int:
-    """Number of independent directions that winding vectors span, 0 to 3."""
-    return int(np.linalg.matrix_rank(np.unique(winding, axis=0))) if len(winding) else 0
-
-
 def _neighbours(
     structure: Structure, atoms: np.ndarray, max_distance: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -263,10 +223,7 @@ def _neighbours(
     positions, lattice = structure.cart_coords[atoms], structure.lattice.matrix
     second, first, shift = probe_edges(positions, positions, lattice, max_distance)
     image = np.round(shift @ np.linalg.inv(lattice)).astype(int)
-    rising = (
-        image @ [1e12, 1e6, 1]
-    ) > 0  # of an image and its opposite, the one whose first non-zero number is positive
-    once = (first < second) | ((first == second) & rising)
+    once = (first < second) | ((first == second) & (_sign(image) > 0))
     rows = np.column_stack([atoms[first], atoms[second], image])[once]
     rows = rows[np.lexsort(rows.T[::-1])]
     return rows[:, 0], rows[:, 1], rows[:, 2:]

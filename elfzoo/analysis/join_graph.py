@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from elfzoo.analysis.critical_points import Search, check_search, find_points, follow, with_ends
+from elfzoo.analysis.critical_points import FIRST_STEP, Search, find_points, follow, with_ends
 from elfzoo.analysis.critical_result import CriticalPoints
-from elfzoo.analysis.persistence import Forest, grow, merge
+from elfzoo.analysis.persistence import Forest
 from elfzoo.analysis.spline import UNDECIDED
 from elfzoo.field import Field
 
@@ -25,10 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["JoinGraph", "Spanning", "join_graph"]
 
-FLAT = 2e-5
 ALL = -1  # the key of the winding vectors of all regions together
 SUPPORT = np.indices((4, 4, 4)).reshape(3, -1).T - 1  # of the spline in the cell above a grid point
-FIRST_STEP = 0.02  # grid steps from a nucleus to where its gradient line begins
 
 
 class Spanning(NamedTuple):
@@ -59,7 +57,6 @@ class JoinGraph:
         nuclei: (nuclei, 3) fractional coordinates.
         values: (nuclei,) of the field there.
         tops: the maximum that the gradient line from each nucleus leads up to, negative where it is lost.
-        shifts: the cell of that maximum.
         sure_above: lost lines and degenerate points lie at or below this value, so that what the graph says above it is
             exact; -inf where there are none.
     """
@@ -68,7 +65,6 @@ class JoinGraph:
     nuclei: Float[np.ndarray, "nuclei 3"]
     values: Float[np.ndarray, " nuclei"]
     tops: Int[np.ndarray, " nuclei"]
-    shifts: Int[np.ndarray, "nuclei 3"]
     sure_above: float
 
     def spanning(self) -> Spanning | None:
@@ -76,7 +72,7 @@ class JoinGraph:
 
         None where they never do, as in a constant field, or only where the graph is not sure.
         """
-        regions, best, every = _Regions(len(self.points)), list[int](), list[int]()
+        regions, best, every = _Regions(self.points.values), list[int](), list[int]()
         for saddle in self._descending():
             root = regions.join(self.points.ends[saddle], self.points.end_shifts[saddle])
             best += [saddle] * (regions.rank(root) - len(best))
@@ -87,7 +83,7 @@ class JoinGraph:
 
     def meeting(self) -> Meeting | None:
         """Where two nuclei first meet; None without nuclei, or where they only do where the graph is not sure."""
-        regions, waiting = _Regions(len(self.points)), self._rising_nuclei()
+        regions, waiting = _Regions(self.points.values), self._rising_nuclei()
         for saddle in self._descending():
             while waiting and self.values[waiting[-1]] >= self.points.values[saddle]:
                 met = regions.put(nucleus := waiting.pop(), int(self.tops[nucleus]))
@@ -145,14 +141,13 @@ def join_graph(field: Field, nuclei: Float[np.ndarray, "nuclei 3"]) -> JoinGraph
     Raises:
         ElfzooError: values that are not finite, too few grid points, or no compiled kernel.
     """
-    check_search(field, "value", 0.0, FLAT)
-    search = Search.of(field, "value", 0.0, FLAT, FLAT)
+    search = Search.of(field)
     points, regions = find_points(search)
     points = with_ends(search, points, regions, saddles=(-1,))
     steps = nuclei * search.shape
-    tops, shifts = follow(search, points, steps, np.full(len(steps), FIRST_STEP), 1, regions)
+    tops, _ = follow(search, points, steps, np.full(len(steps), FIRST_STEP), 1, regions)
     values = search.values(steps)
-    return JoinGraph(points, nuclei, values, tops, shifts, _sure_above(search, points, values[tops < 0]))
+    return JoinGraph(points, nuclei, values, tops, _sure_above(search, points, values[tops < 0]))
 
 
 def _sure_above(search: Search, points: CriticalPoints, lost_nuclei: np.ndarray) -> float:
@@ -167,27 +162,23 @@ def _sure_above(search: Search, points: CriticalPoints, lost_nuclei: np.ndarray)
 class _Regions:
     """Regions of maxima that grow together, their winding vectors, and the nuclei in them."""
 
-    def __init__(self, size: int):
-        self.forest = Forest(size)
-        self.windings: dict[int, np.ndarray] = {}
+    def __init__(self, heights: np.ndarray):
+        self.forest = Forest(heights)
         self.nuclei: dict[int, tuple[int, ...]] = {}
 
     def join(self, ends: np.ndarray, shifts: np.ndarray) -> int:
         """Join the regions of two maxima in the cells ``shifts``; the root of the region that comes of it."""
-        (a, p), (b, q) = (self.forest.find(int(end)) for end in ends)
-        step = shifts[1] + q - shifts[0] - p  # cell of b's root as seen from a's
-        if a == b:
-            grow(self.windings, a, step)
-            grow(self.windings, ALL, step)
+        root, other, step = self.forest.join(ends, shifts)
+        if root == other:
+            self.forest.wind(root, step)
+            self.forest.wind(ALL, step)
         else:
-            self.forest.hang(b, a, -step)
-            merge(self.windings, a, b)
-            self.nuclei[a] = self.nuclei.get(a, ()) + self.nuclei.pop(b, ())
-        return a
+            self.nuclei[root] = self.nuclei.get(root, ()) + self.nuclei.pop(other, ())
+        return root
 
     def rank(self, root: int) -> int:
         """Independent directions in which a region spans the crystal."""
-        return len(self.windings.get(root, ()))
+        return len(self.forest.windings.get(root, ()))
 
     def put(self, nucleus: int, top: int) -> tuple[int, ...]:
         """Put a nucleus into the region of a maximum; what :meth:`met` then says."""

@@ -23,7 +23,7 @@ from elfzoo.analysis.percolation import Thresholds, Triple, checked_values, perc
 from elfzoo.analysis.saddle import Saddle, find_saddle, value_at
 from elfzoo.analysis.spline import FEWEST
 from elfzoo.analysis.tc import TcEstimate, estimate_tc
-from elfzoo.core_radii import core_radius, outside_cores
+from elfzoo.core_radii import has_cores, inside_cores, outside_cores
 from elfzoo.errors import ElfzooError
 from elfzoo.field import Field
 from elfzoo.grid import Grid
@@ -261,11 +261,10 @@ def _without_cores(
     """The values for one region that enters no core; saddles are looked for only where ``stored`` is given."""
     nothing = (None, None, None)
     try:
-        radii = np.array([core_radius(number) for number in field.structure.atomic_numbers])
-    except ElfzooError:
+        if not has_cores(field.structure):
+            return found.best
+    except ElfzooError:  # an element without a core radius
         return nothing
-    if not radii.any():
-        return found.best
     nx, ny, nz = values.shape
     outside = outside_cores(field.structure, Grid((nx, ny, nz), field.structure.lattice.matrix))
     if not outside.any():
@@ -277,15 +276,10 @@ def _without_cores(
     place = {point: saddle.position / stored.shape for point, saddle in saddles.items() if stored is not None}
     result: list[float | None] = []
     for point, value in zip(thresholds.best_points, thresholds.best, strict=True):
-        kept = point in place and _is_outside(field.structure, place[point], radii)
+        kept = point in place and not inside_cores(field.structure, place[point][None])[0]
         reached = saddles[point].value if kept else value
         result.append(reached if outside.flat[point] else None)
     return result[0], result[1], result[2]
-
-
-def _is_outside(structure: Structure, place: np.ndarray, radii: np.ndarray) -> bool:
-    distances = structure.lattice.get_all_distances(place[None], structure.frac_coords)[0]
-    return bool((distances > radii).all())
 
 
 def _has_hydrogen(structure: Structure) -> bool:

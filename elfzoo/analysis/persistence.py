@@ -19,7 +19,7 @@ from scipy.spatial import cKDTree
 
 from elfzoo.periodic import periodic_images
 
-__all__ = ["Forest", "Joined", "grow", "join_extrema", "merge", "saddle_pairs"]
+__all__ = ["Forest", "Joined", "join_extrema", "saddle_pairs"]
 
 SAMPLES = np.linspace(0, 1, 18)[1:-1, None]  # along the straight line between two saddles
 SLACK = 0.3  # part of the threshold by which the field may leave the saddles' values there
@@ -45,13 +45,20 @@ class Joined:
 
 
 class Forest:
-    """Union-find of extrema over all cells: the root of each, and the root's cell where the extremum is in cell 0."""
+    """Union-find of extrema over all cells: regions that grow together, and the ways they wind around the crystal.
 
-    def __init__(self, size: int):
-        self.parent = list(range(size))
-        self.cell = [np.zeros(3, dtype=np.int64)] * size
+    Args:
+        heights: of each extremum; the higher root of two regions stays the root.
+    """
+
+    def __init__(self, heights: Float[np.ndarray, " extrema"]):
+        self.heights = heights
+        self.parent = list(range(len(heights)))
+        self.cell = [np.zeros(3, dtype=np.int64)] * len(heights)
+        self.windings: dict[int, np.ndarray] = {}
 
     def find(self, node: int) -> tuple[int, np.ndarray]:
+        """The root of an extremum's region, and its cell where the extremum is in cell 0."""
         path = []
         while self.parent[node] != node:
             path.append(node)
@@ -61,8 +68,31 @@ class Forest:
             self.parent[step] = node
         return node, self.cell[path[0]] if path else np.zeros(3, dtype=np.int64)
 
-    def hang(self, node: int, root: int, cell: np.ndarray) -> None:
-        self.parent[node], self.cell[node] = root, cell
+    def join(self, ends: Int[np.ndarray, " 2"], shifts: Int[np.ndarray, "2 3"]) -> tuple[int, int, np.ndarray]:
+        """Make one region of those of two extrema in the cells ``shifts``.
+
+        Returns:
+            ``(root, other, step)``: the root of the region; the other region's root so far, ``root`` itself where both
+            ends are in one region; and the cell of ``other`` as seen from ``root``, then a winding vector.
+        """
+        (a, p), (b, q) = (self.find(int(end)) for end in ends)
+        step = shifts[1] + q - shifts[0] - p
+        if self.heights[a] < self.heights[b]:
+            a, b, step = b, a, -step
+        if a != b:
+            self.parent[b], self.cell[b] = a, -step
+            for winding in self.windings.pop(b, ()):
+                self.wind(a, winding)
+        return a, b, step
+
+    def wind(self, root: int, step: np.ndarray) -> bool:
+        """Whether a winding vector is independent of those that the region has; it is added then."""
+        have = self.windings.get(root, np.empty((0, 3), dtype=np.int64))
+        both = np.vstack([have, step])
+        if not step.any() or np.linalg.matrix_rank(both) == len(have):
+            return False
+        self.windings[root] = both
+        return True
 
 
 def join_extrema(
@@ -81,51 +111,18 @@ def join_extrema(
         shifts: the cells that they lie in.
         threshold: pairs closer in value are cancelled.
     """
-    everything, near = Forest(len(heights)), Forest(len(heights))
+    everything, near = Forest(heights), Forest(heights)
     gone, used = np.zeros(len(heights), bool), np.zeros(len(saddles), bool)
     closing = np.zeros(len(saddles), bool)
-    windings: dict[int, np.ndarray] = {}
     for s in np.argsort(-saddles, kind="stable").tolist():
         if ends[s].min() < 0:
             continue
-        (a, p), (b, q) = (everything.find(int(end)) for end in ends[s])
-        step = shifts[s, 1] + q - shifts[s, 0] - p  # cell of b's root as seen from a's
-        if a == b:
-            closing[s] = not grow(windings, a, step)
-            continue
-        if heights[a] < heights[b]:
-            a, b, step = b, a, -step
-        everything.hang(b, a, -step)
-        merge(windings, a, b)
-        if heights[b] - saddles[s] < threshold:
-            gone[_cancel(near, heights, ends[s], shifts[s])] = used[s] = True
+        root, other, step = everything.join(ends[s], shifts[s])
+        if root == other:
+            closing[s] = not everything.wind(root, step)
+        elif heights[other] - saddles[s] < threshold:
+            gone[near.join(ends[s], shifts[s])[1]] = used[s] = True
     return Joined(gone, used, closing, *_moved(near, ends, shifts))
-
-
-def grow(windings: dict[int, np.ndarray], root: int, step: np.ndarray) -> bool:
-    """Whether a winding vector is independent of those that the region has; it is added then."""
-    have = windings.get(root, np.empty((0, 3), dtype=np.int64))
-    both = np.vstack([have, step])
-    if not step.any() or np.linalg.matrix_rank(both) == len(have):
-        return False
-    windings[root] = both
-    return True
-
-
-def merge(windings: dict[int, np.ndarray], root: int, other: int) -> None:
-    """Give the winding vectors of one region to another."""
-    for step in windings.pop(other, ()):
-        grow(windings, root, step)
-
-
-def _cancel(near: Forest, heights: np.ndarray, ends: np.ndarray, shifts: np.ndarray) -> int:
-    """Hang the lower of the two maxima that a cancelled saddle joins below the other one."""
-    (a, p), (b, q) = (near.find(int(end)) for end in ends)
-    step = shifts[1] + q - shifts[0] - p
-    if heights[a] < heights[b]:
-        a, b, step = b, a, -step
-    near.hang(b, a, -step)
-    return b
 
 
 def _moved(near: Forest, ends: np.ndarray, shifts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 
-from elfzoo.analysis.persistence import Forest
+from elfzoo.analysis.periodic_graph import component_cells, face_edges
 from elfzoo.analysis.spline import flat_cells
 
 __all__ = ["Plateaus", "plateau_cells", "plateaus"]
@@ -104,16 +104,8 @@ def plateaus(values: Float[np.ndarray, "nx ny nz"], flat: Bool[np.ndarray, "nx n
 
 def _across_faces(pieces: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """For every piece the piece that stands for its region, and that one's cell where this one is in cell 0."""
-    forest = Forest(count + 1)
-    for axis in range(3):
-        last, first = pieces.take(-1, axis).ravel(), pieces.take(0, axis).ravel()
-        touching = np.unique(np.stack([last, first], axis=1)[(last > 0) & (first > 0)], axis=0)
-        for a, b in touching.tolist():
-            (a, p), (b, q) = forest.find(a), forest.find(b)
-            if a != b:
-                forest.hang(b, a, p - q - np.eye(3, dtype=np.int64)[axis])
-    found = [forest.find(piece) for piece in range(count + 1)]
-    return np.array([root for root, _ in found]), np.array([cell for _, cell in found])
+    component, cell = component_cells(count + 1, *face_edges(pieces))
+    return np.unique(component, return_index=True)[1][component], -cell
 
 
 def _extremes(values: np.ndarray, regions: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 
-from elfzoo.analysis.hydrogen_network import periodic_components, winding_rank
 from elfzoo.analysis.percolation import checked_values
+from elfzoo.analysis.periodic_graph import face_edges, periodic_components, winding_rank
 from elfzoo.errors import ElfzooError
 from elfzoo.field import Field
 
@@ -99,20 +99,9 @@ def periodic_parts(region: Bool[np.ndarray, "nx ny nz"]) -> PeriodicParts:
     all of them are neighbours in an open box too, and its parts are joined where they meet on those planes.
     """
     box, count = ndimage.label(np.pad(region, (0, 1), mode="wrap"), _NEIGHBOURS)
-    first, second, image = _meetings(box)
+    first, second, image = face_edges(box)  # its first and last planes are the same points of the crystal
     part, winding = periodic_components(count + 1, first, second, image)
     return PeriodicParts(box, part, part[first], winding)
-
-
-def _meetings(label: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Parts of the open box that are one part of the crystal: first, second, and the cell of second from first."""
-    rows = []
-    for axis in range(3):
-        pairs = np.stack([label.take(0, axis).ravel(), label.take(-1, axis).ravel()], axis=1)
-        pairs = np.unique(pairs[pairs[:, 0] > 0], axis=0)
-        rows.append(np.column_stack([pairs[:, ::-1], np.tile(np.eye(3, dtype=int)[axis], (len(pairs), 1))]))
-    edges = np.concatenate(rows)
-    return edges[:, 0], edges[:, 1], edges[:, 2:]
 
 
 def _freudenthal() -> np.ndarray:

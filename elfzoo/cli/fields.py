@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from elfzoo.cli.frames import read_one_field
+from elfzoo.cli.outputs import write_json
 from elfzoo.cli.shell import Species, Spin, say, split_species, with_options
 
 if TYPE_CHECKING:
     from elfzoo.analysis import Comparison
     from elfzoo.check import Finding
-    from elfzoo.field import Field
 
 __all__ = ["check", "compare", "comparison_lines", "plot"]
 
@@ -60,22 +61,18 @@ def compare(
     ELF has no unit. --spin is for both files, --species for REFERENCE.
     """
     from elfzoo import analysis
-    from elfzoo.io.files import write_bytes
 
-    truth = _read(reference, spin, species)
-    guess = _read(prediction, spin)
+    truth = read_one_field(reference, spin, split_species(species))
+    guess = read_one_field(prediction, spin)
     if topology and not analysis.can_search(truth, guess):
         say("warning", "no critical points or networking values: too few grid points, or no compiled kernel")
         topology = False
     found = analysis.compare(truth, guess, mixed_recipes=mixed_recipes, resample=resample, topology=topology)
-    document = json.dumps(found.to_dict(), indent=2) + "\n"
-    if str(json_file) == "-":
-        typer.echo(document, nl=False)
-        return
-    for line in comparison_lines(found):
-        typer.echo(line)
+    if str(json_file) != "-":
+        for line in comparison_lines(found):
+            typer.echo(line)
     if json_file is not None:
-        write_bytes(json_file, [document.encode()])
+        write_json(found.to_dict(), json_file)
 
 
 def plot(
@@ -109,12 +106,12 @@ def plot(
     from elfzoo.paths import parse_plane
     from elfzoo.plot import plot_comparison, plot_slice
 
-    truth = _read(reference, spin, species)
+    truth = read_one_field(reference, spin, split_species(species))
     where = None if plane is None else parse_plane(plane, truth.structure)
     if prediction is None:
         plot_slice(truth, output, where)
     else:
-        guess = _read(prediction, spin)
+        guess = read_one_field(prediction, spin)
         plot_comparison(truth, guess, output, where, mixed_recipes=mixed_recipes, resample=resample)
     typer.echo(f"wrote {output}")
 
@@ -155,14 +152,6 @@ def comparison_lines(comparison: Comparison) -> list[str]:
         "primary figures: all voxels, each weighing the same; secondary: ELF-stratified, each interval of reference "
         "values weighing the same",
     ]
-
-
-def _read(path: Path, spin: str | None, species: str | None = None) -> Field:
-    from elfzoo.io import read_field
-
-    if spin is not None and spin not in ("up", "down"):
-        raise typer.BadParameter(f"{spin!r} is no spin channel; expected up or down", param_hint="--spin")
-    return read_field(path, spin=spin, species=split_species(species))  # type: ignore[arg-type]
 
 
 def _print_findings(path: str, findings: list[Finding]) -> None:

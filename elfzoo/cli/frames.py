@@ -1,11 +1,11 @@
-"""Which structures a command works on: one file, or frames of a trajectory."""
+"""What a command works on: a field, a structure, or frames of a trajectory."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,11 +14,27 @@ from elfzoo.errors import StructureError
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
+    from elfzoo.field import Field
     from elfzoo.grid import Grid
 
-__all__ = ["Frame", "checked_index", "read_frames"]
+__all__ = ["Frame", "FrameIndex", "read_frames", "read_one_field"]
 
 INDEX = re.compile(r"-?\d+|(-?\d+)?:(-?\d+)?(:(-?[1-9]\d*)?)?")
+
+
+def _checked_index(index: str) -> str:
+    """Refuse a frame selection that ASE would not understand."""
+    if not INDEX.fullmatch(index):
+        raise typer.BadParameter(
+            f"{index!r} selects no frames; expected a number (-1 is the last) or start:stop:step, such as ::100"
+        )
+    return index
+
+
+FrameIndex = Annotated[
+    str,
+    typer.Option(metavar="FRAMES", callback=_checked_index, help="Frames of a trajectory as in ASE: -1, 7, :, ::100."),
+]
 
 
 @dataclass(frozen=True)
@@ -28,6 +44,25 @@ class Frame:
     structure: Structure
     number: int | None = None
     grid: Grid | None = None
+
+
+def read_one_field(path: Path, spin: str | None, species: list[str] | None = None) -> Field:
+    """The field of a file.
+
+    Args:
+        path: ELFCAR, .cube, .xsf, .npz or .h5.
+        spin: channel of a spin-polarised ELFCAR, up or down.
+        species: elements by species index, for files that do not name them.
+
+    Raises:
+        BadParameter: no such channel.
+        FieldFileError: the file cannot be read.
+    """
+    from elfzoo.io import read_field
+
+    if spin not in (None, "up", "down"):
+        raise typer.BadParameter(f"{spin!r} is no spin channel; expected up or down", param_hint="--spin")
+    return read_field(path, spin=spin, species=species)  # type: ignore[arg-type]
 
 
 def read_frames(path: Path, index: str, species: list[str] | None) -> list[Frame]:
@@ -49,15 +84,6 @@ def read_frames(path: Path, index: str, species: list[str] | None) -> list[Frame
     if len(structures) == 1:
         return [Frame(structures[0])]
     return [Frame(structure, number) for number, structure in zip(numbers, structures, strict=True)]
-
-
-def checked_index(index: str) -> str:
-    """Refuse a frame selection that ASE would not understand."""
-    if not INDEX.fullmatch(index):
-        raise typer.BadParameter(
-            f"{index!r} selects no frames; expected a number (-1 is the last) or start:stop:step, such as ::100"
-        )
-    return index
 
 
 def _is_field(path: Path) -> bool:

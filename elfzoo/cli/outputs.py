@@ -1,13 +1,17 @@
-"""Where predictions go: names that tell what can be written, and a number for each frame."""
+"""Where results go: names that tell what can be written, a number for each frame, and JSON."""
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+from typing import Any
+
+import typer
 
 from elfzoo.errors import ElfzooError
 
-__all__ = ["PICTURES", "TABLES", "check_output", "numbered"]
+__all__ = ["PICTURES", "TABLES", "check_output", "numbered", "write_json"]
 
 TABLES, PICTURES = (".csv", ".csv.gz", ".npz"), (".png", ".pdf", ".svg")
 
@@ -20,6 +24,21 @@ def numbered(path: Path, number: int | None) -> Path:
     stem, suffix = os.path.splitext(path.name.removesuffix(packed))
     name = f"{stem}_{number:04d}{suffix}" if suffix else f"{stem}.{number:04d}"
     return path.with_name(name + packed)
+
+
+def write_json(document: Any, path: Path) -> None:
+    """Write JSON values to a file, which appears whole or not at all, or to standard output where it is named ``-``.
+
+    Raises:
+        FieldFileError: the file cannot be written.
+    """
+    from elfzoo.io.files import write_bytes
+
+    text = json.dumps(document, indent=1) + "\n"
+    if str(path) == "-":
+        typer.echo(text, nl=False)
+    else:
+        write_bytes(path, [text.encode()])
 
 
 def check_output(output: Path, structure: Path, plane: bool, line: bool) -> None:

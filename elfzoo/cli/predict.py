@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from elfzoo.cli.frames import Frame, checked_index, read_frames
+from elfzoo.cli.frames import Frame, FrameIndex, read_frames
 from elfzoo.cli.outputs import PICTURES, check_output, numbered
 from elfzoo.cli.shell import Species, split_species
 
@@ -70,12 +70,7 @@ def predict(
     symmetry: Annotated[
         bool, typer.Option("--symmetry", help="Compute one point of each orbit of the space group, copy the others.")
     ] = False,
-    index: Annotated[
-        str,
-        typer.Option(
-            metavar="FRAMES", callback=checked_index, help="Frames of a trajectory as in ASE: -1, 7, :, ::100."
-        ),
-    ] = "-1",
+    index: FrameIndex = "-1",
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Leave frames out whose output is there already.")
     ] = False,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -12,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from elfzoo.cli.frames import checked_index, read_frames
-from elfzoo.cli.outputs import numbered
+from elfzoo.cli.frames import FrameIndex, read_frames, read_one_field
+from elfzoo.cli.outputs import numbered, write_json
 from elfzoo.cli.shell import Species, Spin, say, split_species, with_options
 from elfzoo.errors import ElfzooError
 
 if TYPE_CHECKING:
+    from elfzoo.analysis import Networking
     from elfzoo.analysis.trajectory import FrameTopology
     from elfzoo.field import Field
 
@@ -73,12 +73,7 @@ def networking(
     model: Annotated[
         str | None, typer.Option("-m", "--model", metavar="NAME|FOLDER", help="Predict the fields of structures first.")
     ] = None,
-    index: Annotated[
-        str,
-        typer.Option(
-            metavar="FRAMES", callback=checked_index, help="Frames of a trajectory as in ASE: -1, 7, :, ::100."
-        ),
-    ] = "-1",
+    index: FrameIndex = "-1",
     spacing: Annotated[float, typer.Option(metavar="Å", help="Of the grid that cross-checks φ.")] = 0.08,
     isovalue: Annotated[float, typer.Option(metavar="ELF", help="At or above it two hydrogens are linked.")] = 0.85,
     h_dos: Annotated[
@@ -135,7 +130,8 @@ def networking(
             rows.append(frame.row() | source.key)
             if on_disk is not None:
                 on_disk.add(rows[-1])
-    _write_json(rows, json_file)
+    if json_file is not None:
+        write_json(rows, json_file)
     if failed:
         raise typer.Exit(1)
 
@@ -165,23 +161,19 @@ def critical_points(
     The Morse sum, (3,-3) - (3,-1) + (3,+1) - (3,+3), is 0 in a crystal where no point is missing.
     """
     from elfzoo import analysis
-    from elfzoo.io import read_field
-    from elfzoo.io.files import write_bytes
 
-    field = read_field(file, spin=_channel(spin), species=split_species(species))
+    field = read_one_field(file, spin, split_species(species))
     points = analysis.critical_points(field, space, persistence, exclude_cores=not cores, core_scale=core_scale)
     if csv_file is not None:
         points.to_csv(csv_file)
     if json_file is not None:
-        document = json.dumps(points.to_dict(), indent=1) + "\n"
-        if str(json_file) == "-":
-            typer.echo(document, nl=False)
-            return
-        write_bytes(json_file, [document.encode()])
-    for name, count in points.counts.items():
-        values = points.values[[analysis.SIGNATURES[int(s)] == name for s in points.signatures]]
-        span = f"   {field.quantity.upper()} {values.min():.4f} to {values.max():.4f}" if count else ""
-        typer.echo(f"{name:<8}{count:>7}{span}")
+        write_json(points.to_dict(), json_file)
+    if str(json_file) == "-":
+        return
+    for signature, name in analysis.SIGNATURES.items():
+        values = points.values[points.select(signature)]
+        span = f"   {field.quantity.upper()} {values.min():.4f} to {values.max():.4f}" if len(values) else ""
+        typer.echo(f"{name:<8}{len(values):>7}{span}")
     reason = "" if points.morse_reason is None else f"   ({points.morse_reason})"
     typer.echo(f"Morse sum {points.morse_sum:>5}{reason}")
     left = ", ".join(f"{count} {what}" for what, count in points.dropped.items() if count)
@@ -193,12 +185,9 @@ def _sources(
     files: list[Path], model: str | None, index: str, spin: str | None, species: list[str] | None
 ) -> Iterator[_Source]:
     """The fields in the order of the files; nothing but the frames of one trajectory is held at a time."""
-    from elfzoo.io import read_field
-
     if model is None:
-        channel = _channel(spin)
         for file in files:
-            yield _Source(str(file), None, partial(read_field, file, spin=channel, species=species))
+            yield _Source(str(file), None, partial(read_one_field, file, spin, species))
         return
     from elfzoo import load_pretrained
 
@@ -222,7 +211,7 @@ def _searched(source: _Source, wanted: _Wanted) -> FrameTopology | None:
         field = source.field()
         frame = next(track([field], wanted.spacing, wanted.isovalue, wanted.h_dos, wanted.formula))
         if wanted.picture is not None:
-            _draw(field, wanted.picture, source, wanted.several)
+            _draw(field, frame.networking, wanted.picture, source, wanted.several)
     except ElfzooError as error:
         text = with_options(str(error))
         say("error", text if source.file in text else f"{source.name}: {text}")
@@ -237,12 +226,6 @@ def _raises(error: ElfzooError) -> Callable[[], Field]:
     return field
 
 
-def _channel(spin: str | None) -> Any:
-    if spin is not None and spin not in ("up", "down"):
-        raise typer.BadParameter(f"{spin!r} is no spin channel; expected up or down", param_hint="--spin")
-    return spin
-
-
 def _h_dos(text: str) -> float:
     """A number, or what a DFT code's file says."""
     try:
@@ -253,13 +236,13 @@ def _h_dos(text: str) -> float:
         return hydrogen_dos_share(text)
 
 
-def _draw(field: Field, path: Path, source: _Source, several: bool) -> None:
+def _draw(field: Field, found: Networking, path: Path, source: _Source, several: bool) -> None:
     from elfzoo.isosurface import plot_isosurface
 
     path = numbered(path, source.frame)
     if several:
         path = path.with_name(f"{path.stem}_{Path(source.file).stem}{path.suffix}")
-    plot_isosurface(field, path)
+    plot_isosurface(field, path, found=found)
 
 
 def _line(frame: FrameTopology, name: str) -> str:
@@ -273,15 +256,3 @@ def _line(frame: FrameTopology, name: str) -> str:
 
 def _number(value: float | None, width: int) -> str:
     return f"{'-':>{width}}" if value is None else f"{value:>{width}.4f}"
-
-
-def _write_json(rows: list[dict[str, Any]], path: Path | None) -> None:
-    from elfzoo.io.files import write_bytes
-
-    if path is None:
-        return
-    document = json.dumps(rows, indent=1) + "\n"
-    if str(path) == "-":
-        typer.echo(document, nl=False)
-    else:
-        write_bytes(path, [document.encode()])

@@ -1,11 +1,24 @@
-"""Periodic fields known exactly as short Fourier series, and their critical points by brute force."""
+"""Periodic fields known exactly as short Fourier series, and their critical points and φ by brute force."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy import cos, sin
+from pymatgen.core import Lattice, Structure
 from scipy.spatial import cKDTree
+
+from elfzoo.analysis import CriticalPoints
+from elfzoo.field import Field
+
+LATTICES = {
+    "orthorhombic": Lattice.orthorhombic(1.6, 1.9, 1.3),
+    "hexagonal": Lattice.hexagonal(1.7, 1.4),
+    "triclinic": Lattice.from_parameters(1.6, 1.9, 1.5, 78, 97, 109),
+}
+Function = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,3 +68,37 @@ def dense_search(series: FourierSeries, starts: np.ndarray) -> tuple[np.ndarray,
     points = points[~again]
     values, _, hessian = series.taylor(points)
     return points, values, 2 * (np.linalg.eigvalsh(hessian) > 0).sum(axis=1) - 3
+
+
+def sample(function: Function, shape: tuple[int, ...], shift: np.ndarray, lattice: Lattice) -> Field:
+    """The function of 2π × (fractional coordinates + shift) on a grid."""
+    u, v, w = np.meshgrid(
+        *(2 * np.pi * (np.arange(n) / n + s) for n, s in zip(shape, shift, strict=True)), indexing="ij"
+    )
+    return Field(function(u, v, w), Structure(lattice, ["H"], [[0, 0, 0]]))
+
+
+def counts(points: CriticalPoints) -> tuple[int, ...]:
+    return tuple(points.counts.values())
+
+
+def gyroid(u: np.ndarray, v: np.ndarray, w: np.ndarray) -> np.ndarray:
+    return sin(u) * cos(v) + sin(v) * cos(w) + sin(w) * cos(u)
+
+
+def phi(points: CriticalPoints) -> tuple[float, ...]:
+    """Values at which the best component winds in 1, 2, 3 directions, from saddles and their ends alone."""
+    group = {int(i): (int(i), np.zeros(3, int)) for i in points.select(-3)}
+    windings: dict[int, list[np.ndarray]] = {i: [] for i in group}
+    levels: list[float] = []
+    for s in points.select(-1):
+        (a, p), (b, q) = (group[int(end)] for end in points.ends[s])
+        step = points.end_shifts[s, 1] - q - points.end_shifts[s, 0] + p
+        if a != b:
+            windings[a] += windings.pop(b)
+            group |= {i: (a, cell + step) for i, (root, cell) in group.items() if root == b}
+        else:
+            windings[a].append(step)
+        rank = np.linalg.matrix_rank(np.array([*windings[a], np.zeros(3)]))
+        levels += [float(points.values[s])] * (rank - len(levels))
+    return tuple(levels)

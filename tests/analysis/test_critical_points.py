@@ -3,7 +3,7 @@
 import csv
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import jaxtyping
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy import cos, sin
+from numpy import cos
 from pymatgen.core import Lattice, Structure
 from scipy.spatial import cKDTree
 
@@ -23,17 +23,11 @@ from elfzoo.errors import ElfzooError
 from elfzoo.field import Field
 from elfzoo.interpolate import PeriodicSpline
 from elfzoo.io import read_field
-from tests.analysis.field_oracle import FourierSeries, dense_search
+from tests.analysis.field_oracle import LATTICES, FourierSeries, counts, dense_search, gyroid, phi, sample
 
 pytestmark = pytest.mark.skipif(not spline.available(), reason="the compiled kernel was not built")
 
 DATA = Path(__file__).parents[2] / "benchmarks" / "data"
-LATTICES = {
-    "orthorhombic": Lattice.orthorhombic(1.6, 1.9, 1.3),
-    "hexagonal": Lattice.hexagonal(1.7, 1.4),
-    "triclinic": Lattice.from_parameters(1.6, 1.9, 1.5, 78, 97, 109),
-}
-Function = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 @pytest.fixture
@@ -43,18 +37,6 @@ def untyped() -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", False)
 
 
-def sample(function: Function, shape: tuple[int, ...], shift: np.ndarray, lattice: Lattice) -> Field:
-    """The function of 2π × (fractional coordinates + shift) on a grid."""
-    u, v, w = np.meshgrid(
-        *(2 * np.pi * (np.arange(n) / n + s) for n, s in zip(shape, shift, strict=True)), indexing="ij"
-    )
-    return Field(function(u, v, w), Structure(lattice, ["H"], [[0, 0, 0]]))
-
-
-def counts(points: CriticalPoints) -> tuple[int, ...]:
-    return tuple(points.counts.values())
-
-
 def distances(points: CriticalPoints, places: np.ndarray) -> np.ndarray:
     """From each place (fractional) to the nearest point, Å."""
     return Lattice(points.lattice).get_all_distances(places, points.frac_coords).min(axis=1)
@@ -62,10 +44,6 @@ def distances(points: CriticalPoints, places: np.ndarray) -> np.ndarray:
 
 def cosines(u: np.ndarray, v: np.ndarray, w: np.ndarray) -> np.ndarray:
     return cos(u) + 0.7 * cos(v) + 0.4 * cos(w)
-
-
-def gyroid(u: np.ndarray, v: np.ndarray, w: np.ndarray) -> np.ndarray:
-    return sin(u) * cos(v) + sin(v) * cos(w) + sin(w) * cos(u)
 
 
 @pytest.mark.parametrize("lattice", LATTICES)
@@ -105,24 +83,6 @@ def test_gyroid(lattice, rng):
     saddles = found.select(-1)
     assert (np.bincount(found.ends[saddles].ravel(), minlength=8) == 3).all()
     assert phi(found) == pytest.approx((2**0.5,) * 3, abs=1e-4)
-
-
-def phi(points: CriticalPoints) -> tuple[float, ...]:
-    """Values at which the best component winds in 1, 2, 3 directions, from saddles and their ends alone."""
-    group = {int(i): (int(i), np.zeros(3, int)) for i in points.select(-3)}
-    windings: dict[int, list[np.ndarray]] = {i: [] for i in group}
-    levels: list[float] = []
-    for s in points.select(-1):
-        (a, p), (b, q) = (group[int(end)] for end in points.ends[s])
-        step = points.end_shifts[s, 1] - q - points.end_shifts[s, 0] + p
-        if a != b:
-            windings[a] += windings.pop(b)
-            group |= {i: (a, cell + step) for i, (root, cell) in group.items() if root == b}
-        else:
-            windings[a].append(step)
-        rank = np.linalg.matrix_rank(np.array([*windings[a], np.zeros(3)]))
-        levels += [float(points.values[s])] * (rank - len(levels))
-    return tuple(levels)
 
 
 def test_saddles_and_their_ends_give_the_networking_value(rng):
@@ -267,32 +227,6 @@ def test_monotone_maps_keep_every_point(rng):
     assert distances(squared, plain.frac_coords).max() < 0.005
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_noise_is_cancelled(seed):
-    rng = np.random.default_rng(seed)
-    field = sample(gyroid, (32, 32, 32), rng.random(3), LATTICES["triclinic"])
-    noisy = field.replace(values=field.values + 0.003 * rng.normal(size=(32, 32, 32)))
-    raw, found = critical_points(noisy, persistence=0), critical_points(noisy, persistence=0.02)
-    assert counts(raw) != (8, 12, 12, 8)
-    assert counts(found) == (8, 12, 12, 8)
-    assert (raw.morse_sum, found.morse_sum) == (0, 0)
-    assert found.values[found.select(-3)] == pytest.approx(1.5, abs=0.015)
-    assert phi(found) == pytest.approx((2**0.5,) * 3, abs=0.015)
-    assert sum(counts(raw)) - sum(counts(found)) == 2 * sum(n for key, n in found.dropped.items() if "pairs" in key)
-
-
-def test_persistence_keeps_the_ends_of_the_saddles_right(rng):
-    """φ from the points that are left moves by no more than the threshold."""
-    for _ in range(4):
-        series = FourierSeries.random(rng, 40)
-        field = Field(series.grid((24, 24, 24)), Structure(LATTICES["triclinic"], ["H"], [[0, 0, 0]]))
-        everything, kept = (critical_points(field, persistence=p) for p in (0, 0.03))
-        assert len(kept) < len(everything)
-        assert kept.morse_sum == 0
-        assert (kept.ends[np.abs(kept.signatures) == 1] >= 0).all()
-        assert phi(kept) == pytest.approx(phi(everything), abs=1e-12)
-
-
 def plateau_field(n: int = 32) -> Field:
     """ELF like: flat at 1 inside of a sphere that crosses the faces of the cell, flat at 0 far from it."""
     axes = np.stack(np.meshgrid(*[np.arange(n) / n - np.round(np.arange(n) / n)] * 3, indexing="ij"))
@@ -387,6 +321,8 @@ def test_bad_input_is_refused(untyped):
         critical_points(field.replace(values=np.zeros((6, 3, 6))))
     with pytest.raises(ElfzooError, match="persistence must be zero or more"):
         critical_points(field, persistence=-1.0)
+    with pytest.raises(ElfzooError, match="core_scale must be zero or more"):
+        critical_points(field, core_scale=-1.0)
     with pytest.raises(ElfzooError, match="interpolation space"):
         critical_points(field, "log")
     broken = np.zeros((6, 6, 6))

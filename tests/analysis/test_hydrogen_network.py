@@ -17,7 +17,6 @@ from elfzoo.analysis.hydrogen_network import (
     hydrogen_pairs,
     jaccard,
     jaccard_curve,
-    periodic_components,
 )
 from elfzoo.errors import ElfzooError, StructureError
 from elfzoo.field import Field
@@ -170,35 +169,6 @@ def test_metal_atoms_take_no_part():
     network = hydrogen_network(gaussian_field(structure), 0.9)
     assert [c.atoms for c in network.components] == [(1,)]
     assert list(network.to_networkx().nodes) == [1]
-
-
-@settings(max_examples=30)
-@given(seed=st.integers(0, 2**32 - 1))
-def test_components_and_windings_equal_a_search_in_many_cells(seed):
-    """In an open block of cells: which atoms are connected, and to which of its own images an atom is."""
-    rng = np.random.default_rng(seed)
-    nodes, edges = int(rng.integers(1, 4)), int(rng.integers(0, 6))
-    first, second = rng.integers(nodes, size=(2, edges))
-    image = rng.integers(-1, 2, size=(edges, 3))
-    part, winding = periodic_components(nodes, first, second, image)
-    graph, half = networkx.Graph(), 4
-    graph.add_nodes_from(range(nodes))
-    graph.add_edges_from(zip(first.tolist(), second.tolist(), strict=True))
-    expected = list(networkx.connected_components(graph))
-    assert {frozenset(np.flatnonzero(part == p).tolist()) for p in range(part.max() + 1)} == {
-        frozenset(c) for c in expected
-    }
-    cells = [c for c in itertools.product(range(-half, half + 1), repeat=3)]
-    block = networkx.Graph()
-    for i, j, m in zip(first.tolist(), second.tolist(), image.tolist(), strict=True):
-        block.add_edges_from(((i, c), (j, tuple(np.add(c, m).tolist()))) for c in cells)
-    for p in range(part.max() + 1):
-        atom, home = int(np.flatnonzero(part == p)[0]), (0, 0, 0)
-        reached = networkx.node_connected_component(block, (atom, home)) if (atom, home) in block else set()
-        translations = np.array([cell for node, cell in reached if node == atom] or [home])
-        of_part = winding[part[first] == p]
-        rank = np.linalg.matrix_rank(of_part) if len(of_part) else 0
-        assert rank == np.linalg.matrix_rank(translations)
 
 
 def real_crystal(k: int) -> Field:

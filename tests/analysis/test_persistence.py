@@ -1,4 +1,4 @@
-"""Persistence against GUDHI: extrema of random fields, and the elder rule on random graphs."""
+"""Persistence: noise goes and what it carries stays; against GUDHI, on random fields and on random graphs."""
 
 import importlib.util
 
@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Structure
 
 from elfzoo.analysis import critical_points, spline
 from elfzoo.analysis.persistence import join_extrema
 from elfzoo.field import Field
 from elfzoo.interpolate import spline_resample
-from tests.analysis.field_oracle import FourierSeries
+from tests.analysis.field_oracle import LATTICES, FourierSeries, counts, gyroid, phi, sample
 
 needs_gudhi = pytest.mark.skipif(
     importlib.util.find_spec("gudhi") is None, reason="GUDHI is not installed: pip install gudhi"
 )
 needs_kernel = pytest.mark.skipif(not spline.available(), reason="the compiled kernel was not built")
-TRICLINIC = Lattice.from_parameters(1.6, 1.9, 1.5, 78, 97, 109)
+TRICLINIC = LATTICES["triclinic"]
 
 
 @needs_gudhi
@@ -42,6 +42,34 @@ def test_extrema_kept_are_those_that_gudhi_finds_persistent(seed, sign):
     for last in clear:
         threshold = (persistences[last] + persistences[last + 1]) / 2
         assert len(critical_points(field, persistence=threshold).select(-3)) == last + 1
+
+
+@needs_kernel
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_is_cancelled(seed):
+    rng = np.random.default_rng(seed)
+    field = sample(gyroid, (32, 32, 32), rng.random(3), TRICLINIC)
+    noisy = field.replace(values=field.values + 0.003 * rng.normal(size=(32, 32, 32)))
+    raw, found = critical_points(noisy, persistence=0), critical_points(noisy, persistence=0.02)
+    assert counts(raw) != (8, 12, 12, 8)
+    assert counts(found) == (8, 12, 12, 8)
+    assert (raw.morse_sum, found.morse_sum) == (0, 0)
+    assert found.values[found.select(-3)] == pytest.approx(1.5, abs=0.015)
+    assert phi(found) == pytest.approx((2**0.5,) * 3, abs=0.015)
+    assert sum(counts(raw)) - sum(counts(found)) == 2 * sum(n for key, n in found.dropped.items() if "pairs" in key)
+
+
+@needs_kernel
+def test_persistence_keeps_the_ends_of_the_saddles_right(rng):
+    """φ from the points that are left moves by no more than the threshold."""
+    for _ in range(4):
+        series = FourierSeries.random(rng, 40)
+        field = Field(series.grid((24, 24, 24)), Structure(TRICLINIC, ["H"], [[0, 0, 0]]))
+        everything, kept = (critical_points(field, persistence=p) for p in (0, 0.03))
+        assert len(kept) < len(everything)
+        assert kept.morse_sum == 0
+        assert (kept.ends[np.abs(kept.signatures) == 1] >= 0).all()
+        assert phi(kept) == pytest.approx(phi(everything), abs=1e-12)
 
 
 @needs_gudhi
