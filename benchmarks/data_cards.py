@@ -50,6 +50,7 @@ SETTINGS = {
     "temperature of the ions, K": "temperature_K",
     "SHA-256 of the recipe": "recipe_hash",
 }
+ORIGIN = ("prototype", "source")
 TARGETS = ("target_pressure_GPa", "pressure_target")
 CHANGES = ("volume_ratio", "strain", "rattle_A")  # of a cell, after which it is no longer at its target pressure
 LAYOUTS = {"rotations": "asymmetric unit", "coding": "whole grid, as residuals of a prediction"}
@@ -120,6 +121,7 @@ def card(dataset: type[FieldDataset], data: Path = DATA, results: Path = RESULTS
     sections = {
         "Contents": contents(dataset, entries),
         "Compositions": compositions(entries),
+        "Where the structures come from": origins(entries),
         "How the labels were made": settings(entries) + recipe_table(recipe),
         "Pressure": pressures(entries, recipe),
         "Relaxation and forces": forces(entries),
@@ -203,6 +205,12 @@ def compositions(entries: Sequence[Entry]) -> list[str]:
     return lines
 
 
+def origins(entries: Sequence[Entry]) -> list[str]:
+    """Structure types and the work that they are taken from, where the records name it."""
+    rows = {(_formula(e), *(e.meta[key] for key in ORIGIN)) for e in entries if all(key in e.meta for key in ORIGIN)}
+    return table(["composition", "structure type", "after"], sorted(rows)) if rows else []
+
+
 def settings(entries: Sequence[Entry]) -> list[str]:
     """What the records say of the calculations, and the pseudopotentials' hashes."""
     rows = [[title, said(entries, key)] for title, key in SETTINGS.items()]
@@ -264,7 +272,8 @@ def _moments(values: np.ndarray) -> list[str]:
     if not known.size:
         return [NOT_RECORDED] * 3
     note = "" if known.size == values.size else f" ({known.size} recorded)"
-    return [f"{known.mean():.2f} ± {known.std():.2f}{note}", f"{known.min():.2f}", f"{known.max():.2f}"]
+    spread_of = f" ± {known.std():.2f}" if known.size > 1 else ""
+    return [f"{known.mean():.2f}{spread_of}{note}", f"{known.min():.2f}", f"{known.max():.2f}"]
 
 
 def forces(entries: Sequence[Entry]) -> list[str]:
@@ -312,7 +321,7 @@ def hours(entries: Sequence[Entry]) -> list[str]:
 
 def failures(folder: Path) -> list[str]:
     """Candidates that became no field, by reason; numbers in a reason do not make it another one."""
-    if not folder.is_dir():
+    if not (folder.is_dir() or (folder.parent / "recipe.yaml").is_file()):
         return [f"{NOT_RECORDED.capitalize()}."]
     reasons = Counter(kind_of(json.loads(path.read_text())["reason"]) for path in sorted(folder.glob("*.json")))
     if not reasons:

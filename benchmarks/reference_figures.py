@@ -221,7 +221,7 @@ def _draw(axes: Axes, field: elfzoo.Field) -> QuadMesh:
     axes.text(x.min() + 1.1, below, "1 Å", va="center", fontsize=6)
     axes.set(aspect="equal")
     axes.set_axis_off()
-    pressure = f", {field.meta['pressure_GPa']:.0f} GPa" if "pressure_GPa" in field.meta else ""
+    pressure = f", {round(field.meta['pressure_GPa'])} GPa" if "pressure_GPa" in field.meta else ""
     axes.set_title(f"{latexify(field.structure.composition.reduced_formula)}{pressure}", fontsize=7)
     return mesh
 

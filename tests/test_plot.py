@@ -27,7 +27,7 @@ def hexagonal() -> Field:
 
 @pytest.fixture(scope="module")
 def hydride() -> Field:
-    return read_field(DATA / "hydrides" / "LaH10_Fm-3m.npz")
+    return read_field(DATA / "hydrides" / "LaH10_Fm-3m_eq.npz")
 
 
 @pytest.fixture(autouse=True)

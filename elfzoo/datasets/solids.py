@@ -1,32 +1,54 @@
-"""Hydrides and metals (PBE, GPAW): compositions other than hydrogen, for tests only as yet."""
+"""Hydrides and metals (PBE, GPAW), split by composition and by chemical system."""
 
 from __future__ import annotations
 
+import re
+
+from pymatgen.core import Composition
+
 from elfzoo.datasets.base import FieldDataset
+from elfzoo.errors import ElfzooError
 
 __all__ = ["Hydrides", "Metals"]
 
 
 class Hydrides(FieldDataset):
-    """High-pressure hydrides with lattice constants from the literature, not relaxed. All of them test."""
+    """Hydrides at the pressures where they are studied: relaxed, compressed, expanded, strained and rattled.
+
+    Split by composition: all structures of one composition are in one split. The table of compositions is
+    ``elfzoo/reference/tables/hydrides.yaml``; H3S, LaH10, CaH6, MgH6, LaBeH8, KB2H8 and BaLiH3 test.
+    """
 
     name = "hydrides"
 
     @staticmethod
     def split_of(file: str) -> str:
-        """Every file tests."""
-        return "test"
+        """By the composition in ``{formula}_{space group}_{change}.npz``."""
+        from elfzoo.reference.hydrides import split_of_hydride  # the rule stands beside the list of compositions
+
+        return split_of_hydride(_formula(file, "hydride", "<formula>_<space group>_<change>.npz"))
 
 
 class Metals(FieldDataset):
-    """Elemental metals and LiMg at V/V0 = 1.0, 0.9 and 0.8. All of them test.
+    """Elemental and binary metals at V/V0 = 1.0, 0.9 and 0.8, and relaxed cells of lower symmetry.
 
-    Near the nuclei an ELF depends on the pseudopotential: report errors outside a core radius too.
+    Split by chemical system, as in ``elfzoo/reference/tables/metals.yaml``; Al, Cu, Li, Li-Mg and thirteen others
+    test. Near the nuclei an ELF depends on the pseudopotential: report errors outside a core radius too.
     """
 
     name = "metals"
 
     @staticmethod
     def split_of(file: str) -> str:
-        """Every file tests."""
-        return "test"
+        """By the elements in ``{formula}_{structure type}_{volume or pressure}.npz``."""
+        from elfzoo.reference.metals import split_of_metal
+
+        formula = _formula(file, "metal", "<formula>_<structure type>_<V volume ratio | P pressure>.npz")
+        return split_of_metal(Composition(formula).chemical_system)
+
+
+def _formula(file: str, kind: str, expected: str) -> str:
+    match = re.fullmatch(r"((?:[A-Z][a-z]?\d*)+)_\S+_[^_\s]+\.npz", file)
+    if match is None:
+        raise ElfzooError(f"{file} is no {kind}'s name; expected {expected}")
+    return match[1]

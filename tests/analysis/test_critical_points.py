@@ -275,7 +275,7 @@ def test_a_ridge_without_isolated_points_is_reported():
 
 
 def test_cores_are_left_out():
-    field = read_field(DATA / "hydrides" / "CaH6_Im-3m.npz")
+    field = read_field(DATA / "hydrides" / "CaH6_Im-3m_eq.npz")
     whole, outside = critical_points(field, exclude_cores=False), critical_points(field)
     assert whole.morse_sum == 0
     assert outside.dropped["core cells"] > 0

@@ -113,7 +113,7 @@ def test_without_hydrogen_there_is_no_molecularity():
 
 @pytest.mark.parametrize(
     "name",
-    ["fluid-h/fluid_76.0GPa_B_f0389", "crystal-h/hexagonal_07_sg193_H4", "hydrides/LaH10_Fm-3m", "metals/LiMg_B2_V1.0"],
+    ["fluid-h/fluid_76.0GPa_B_f0389", "crystal-h/hexagonal_07_sg193_H4", "hydrides/LaH10_Fm-3m_eq", "metals/LiMg_B2_V1.0"],
 )
 def test_real_fields(name):
     field = read_field(DATA / f"{name}.npz")
@@ -164,7 +164,7 @@ def test_elements_without_a_core_radius_have_no_value_without_cores():
 
 
 def test_tc_takes_what_was_found():
-    field = read_field(DATA / "hydrides" / "H3S_Im-3m.npz")
+    field = read_field(DATA / "hydrides" / "H3S_Im-3m_eq.npz")
     found = networking(field)
     assert found.tc(h_dos=0.4).raw == pytest.approx(750 * found.phi * 0.75 * 0.4 ** (1 / 3) - 85)
     assert found.tc().is_upper_bound

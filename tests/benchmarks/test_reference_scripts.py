@@ -291,6 +291,12 @@ class TestCards:
         assert text.count("Not measured yet.") == 2
         assert "label.cutoff" not in text  # not all files are of this recipe
 
+    def test_the_work_that_structures_are_taken_from_is_named_once(self, data, tmp_path):
+        for number in range(2):
+            facts = {"prototype": "A15", "source": "Someone (2008)", "group": "g"}
+            write_reference(tiny_field(**facts), data / "crystal-h" / f"a{number}.npz")
+        assert data_cards.card(Toy, data, tmp_path).count("| H | A15 | Someone (2008) |") == 1
+
     def test_the_recipe_is_stated_when_it_made_all_files(self, data, tmp_path):
         (data / "crystal-h" / "b.npz").unlink()
         text = data_cards.card(Toy, data, tmp_path)

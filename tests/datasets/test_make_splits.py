@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from elfzoo.datasets import CrystalHydrogen, FluidHydrogen, make_splits
-from elfzoo.errors import ElfzooError, RecipeError
+from elfzoo.datasets import CrystalHydrogen, FluidHydrogen, Hydrides, Metals, make_splits
+from elfzoo.errors import ElfzooError, RecipeError, UnknownNameError
 from elfzoo.field import Field, Recipe
 
 FILES = {
     "fluid-h": {"fluid_76.0GPa_A_f0001.npz": "train", "fluid_138.5GPa_B_f10.npz": "test", "fluid_9GPa_C_f2.npz": "val"},
     "crystal-h": {"cubic_00_sg207_H4.npz": "test", "hexagonal_v013_sg194_H12.npz": "val"},
-    "hydrides": {"LaH10_Fm-3m.npz": "test"},
-    "metals": {"Al_fcc_V0.8.npz": "test"},
+    "hydrides": {"LaH10_Fm-3m_eq.npz": "test", "YH9_P6_3mmc_v0.95.npz": "train", "ZrH2_I4mmm_rattle0.10.npz": "val"},
+    "metals": {"Al_fcc_V0.8.npz": "test", "AuSn_B8_1_V1.0.npz": "val", "Ag3Mg_L1_2_P20.npz": "train"},
 }
 QE = Recipe("Quantum ESPRESSO 6.7", "PBE", "GTH-PBE-q1")
 
@@ -66,6 +66,9 @@ def test_the_command_prints_the_sizes(root, monkeypatch, capsys):
         (FluidHydrogen, "fluid_76.0GPa_f0001.npz"),
         (CrystalHydrogen, "cubic_sg207_H4.npz"),
         (CrystalHydrogen, "cubic_x00_sg207_H4.npz"),
+        (Hydrides, "LaH10.npz"),
+        (Hydrides, "lanthanum_Fm-3m_eq.npz"),
+        (Metals, "Al_fcc.npz"),
     ],
 )
 def test_a_name_that_no_rule_knows_is_refused(dataset, file):
@@ -73,16 +76,23 @@ def test_a_name_that_no_rule_knows_is_refused(dataset, file):
         dataset.split_of(file)
 
 
+def test_a_composition_without_a_side_is_refused():
+    with pytest.raises(UnknownNameError, match="CaH7"):
+        Hydrides.split_of("CaH7_Im-3m_eq.npz")
+    with pytest.raises(UnknownNameError, match="Fe"):
+        Metals.split_of("Fe_bcc_V1.0.npz")
+
+
 def test_two_recipes_in_one_dataset_are_refused_and_nothing_is_written(root):
     write(root / "metals" / "Cu_fcc_V1.0.npz", recipe=Recipe("GPAW 26.7.0", "PBE", "PAW"))
-    with pytest.raises(RecipeError, match=r"Al_fcc_V0\.8\.npz has .*ESPRESSO.* Cu_fcc_V1\.0\.npz has .*GPAW"):
+    with pytest.raises(RecipeError, match=r"Ag3Mg_L1_2_P20\.npz has .*ESPRESSO.* Cu_fcc_V1\.0\.npz has .*GPAW"):
         make_splits.make_splits(root, root.parent / "splits")
     assert list((root.parent / "splits").iterdir()) == []
 
 
 def test_a_file_without_recipe_or_a_folder_without_files_is_refused(root):
-    write(root / "hydrides" / "CaH6.npz", recipe=None)
-    with pytest.raises(RecipeError, match=r"CaH6\.npz does not say what made it"):
+    write(root / "hydrides" / "CaH6_Im-3m_eq.npz", recipe=None)
+    with pytest.raises(RecipeError, match=r"CaH6_Im-3m_eq\.npz does not say what made it"):
         make_splits.make_splits(root, root.parent / "splits")
     for path in (root / "fluid-h").iterdir():
         path.unlink()

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
-from pymatgen.core import Structure
+from pymatgen.core import Composition, Structure
 
 from elfzoo.datasets import CrystalHydrogen, FluidHydrogen, Hydrides, Metals
 from elfzoo.datasets.base import CHECKOUT_DATA, SPLITS, read_manifest
@@ -73,6 +73,18 @@ def test_a_crystal_in_disguise_would_be_found():
     assert same_crystals({"a": crystal}, {"b": disguised, "c": other}) == [("a", "b")]
 
 
-def test_other_compositions_only_test():
-    for dataset in (Hydrides, Metals):
-        assert len(dataset(split="test")) == len(dataset(split="all")) > 0
+def test_no_composition_of_hydrides_is_in_two_splits():
+    sides = {split: compositions(Hydrides(split=split)) for split in SPLITS}
+    assert {split: len(side) for split, side in sides.items()} == {"train": 12, "val": 5, "test": 7}
+    for one, other in itertools.combinations(sides.values(), 2):
+        assert not one & other
+
+
+def test_no_chemical_system_of_metals_is_in_two_splits():
+    sides = [{c.chemical_system for c in compositions(Metals(split=split))} for split in SPLITS]
+    for one, other in itertools.combinations(sides, 2):
+        assert not one & other
+
+
+def compositions(dataset) -> set[Composition]:
+    return {structure.composition.reduced_composition for structure in structures(dataset).values()}
