@@ -50,7 +50,7 @@ def test_there_are_enough_and_their_names_are_unique():
     assert sum(len(Composition(group)) == 3 for group in groups) >= 5
     for group in groups:
         mine = [candidate for candidate in candidates() if candidate.group == group]
-        assert len(mine) >= 5
+        assert len(mine) >= 4  # relaxed, at two other volumes, strained; cheap ones are rattled too
         assert [candidate.relax for candidate in mine] == [True] + [False] * (len(mine) - 1)
         assert all(candidate.needs == (mine[0].name,) for candidate in mine[1:])
         assert mine[0].pressure == mine[0].facts["pressure_target"]
