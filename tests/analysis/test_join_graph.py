@@ -113,7 +113,12 @@ def test_without_hydrogen_there_is_no_molecularity():
 
 @pytest.mark.parametrize(
     "name",
-    ["fluid-h/fluid_76.0GPa_B_f0389", "crystal-h/hexagonal_07_sg193_H4", "hydrides/LaH10_Fm-3m_eq", "metals/LiMg_B2_V1.0"],
+    [
+        "fluid-h/fluid_76.0GPa_B_f0389",
+        "crystal-h/hexagonal_07_sg193_H4",
+        "hydrides/LaH10_Fm-3m_eq",
+        "metals/LiMg_B2_V1.0",
+    ],
 )
 def test_real_fields(name):
     field = read_field(DATA / f"{name}.npz")
