@@ -10,10 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from typing import Literal, get_args
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from pymatgen.core import Lattice
 from scipy import fft, ndimage, special
 
 from elfzoo.errors import ElfzooError, UnknownNameError
@@ -24,8 +26,11 @@ __all__ = [
     "PeriodicSpline",
     "evaluate",
     "fourier_interpolate",
+    "fourier_on_grid",
     "fourier_resample",
+    "isotropic_refinement",
     "resample",
+    "shortest_waves",
     "spline_interpolate",
     "spline_resample",
 ]
@@ -35,6 +40,7 @@ Space = Literal["value", "logit"]
 Order = Literal[2, 3, 4, 5]
 Shape = tuple[int, int, int]
 CLIP = 1e-3  # logit is infinite at 0 and 1, which stored fields contain
+NEIGHBOURS = np.array(list(product((-1, 0, 1), repeat=3)))
 BLOCK = 2**22  # numbers held at a time while points are visited
 
 
@@ -111,6 +117,84 @@ def fourier_resample(values: Float[np.ndarray, "nx ny nz"], shape: Shape) -> Flo
     return values
 
 
+def fourier_on_grid(
+    values: Float[np.ndarray, "nx ny nz"], lattice: Float[np.ndarray, "3 3"], grid: Grid
+) -> Float[np.ndarray, "mx my mz"]:
+    """:func:`fourier_interpolate` at all points of a grid of a supercell or of another basis, by two FFTs.
+
+    A wave with indices h on ``lattice`` has the indices T h on the grid's lattice, T times ``lattice``. Waves that the
+    grid cannot hold fall on others of the same values at its points, so the result is exact there.
+
+    Args:
+        values: on a regular grid of ``lattice``.
+        lattice: (3, 3) rows, Å.
+        grid: on a lattice whose vectors are integer combinations of those of ``lattice``.
+
+    Raises:
+        ElfzooError: a grid on another lattice, or values that are not finite.
+    """
+    values, multiple = _checked_values(values), grid.lattice @ np.linalg.inv(lattice)
+    if np.abs(multiple - np.round(multiple)).max() > 1e-3:
+        raise ElfzooError(f"the grid's lattice is no supercell: {multiple.round(3).tolist()} times the field's")
+    transform = np.round(multiple).astype(int)
+    waves = [np.arange(-(n // 2), n // 2 + 1) for n in values.shape]  # an even axis has both Nyquist terms, halved
+    halves = [np.where(2 * np.abs(h) == n, 0.5, 1.0) for h, n in zip(waves, values.shape, strict=True)]
+    spectrum = fft.fftn(values, norm="forward")[np.ix_(*(h % n for h, n in zip(waves, values.shape, strict=True)))]
+    spectrum *= halves[0][:, None, None] * halves[1][:, None] * halves[2]
+    h1, h2, h3 = np.ix_(*waves)
+    i, j, k = ((a * h1 + b * h2 + c * h3) % n for (a, b, c), n in zip(transform, grid.shape, strict=True))
+    flat = ((i * grid.shape[1] + j) * grid.shape[2] + k).ravel()
+    parts = (np.bincount(flat, part.ravel(), grid.size) for part in (spectrum.real, spectrum.imag))
+    real, imaginary = (part.reshape(grid.shape) for part in parts)
+    return fft.ifftn(real + 1j * imaginary, norm="forward").real
+
+
+def isotropic_refinement(
+    values: Float[np.ndarray, "nx ny nz"], lattice: Float[np.ndarray, "3 3"]
+) -> Float[np.ndarray, "mx my mz"]:
+    """The values on a slightly finer grid on which the box of indices holds the shortest waves through them.
+
+    Trigonometric interpolation takes the waves with indices from -n/2 to n/2. Where axes are skewed these are not the
+    shortest that the grid knows, and the box has not the symmetry of the lattice: a field with hexagonal symmetry on
+    the grid loses it between the points. Here every coefficient goes to the shortest wave that agrees on the grid, or
+    evenly to the shortest ones. With orthogonal axes that is what the box holds, and the values come back as they are.
+
+    Args:
+        values: on a regular grid of ``lattice``.
+        lattice: (3, 3) rows, Å.
+    """
+    values, grid = _checked_values(values), Grid(values.shape, lattice)  # type: ignore[arg-type]
+    if _is_orthogonal(lattice):
+        return values
+    waves, reciprocal = shortest_waves(grid), np.linalg.inv(grid.lattice).T
+    limit = np.linalg.norm(waves @ reciprocal, axis=1) * (1 + 1e-6) + 1e-9
+    images = [waves + shift for shift in NEIGHBOURS @ _alias_steps(grid)]
+    ties = [np.linalg.norm(image @ reciprocal, axis=1) <= limit for image in images]
+    shared = fft.fftn(values, norm="forward").ravel() / np.sum(ties, axis=0)
+    reach = np.max(
+        [np.abs(image[tie]).max(axis=0) for image, tie in zip(images, ties, strict=True) if tie.any()], axis=0
+    )
+    spectrum = np.zeros(2 * reach + 1, dtype=np.complex128)
+    for image, tie in zip(images, ties, strict=True):  # no two points of the grid share a wave
+        spectrum[tuple(image[tie].T)] = shared[tie]
+    return fft.ifftn(spectrum, norm="forward").real
+
+
+def shortest_waves(grid: Grid) -> Int[np.ndarray, "points 3"]:
+    """For each point of a grid's spectrum, in C order, the indices of the shortest wave that it stands for."""
+    reciprocal, steps = np.linalg.inv(grid.lattice).T, _alias_steps(grid)
+    box = np.stack(np.meshgrid(*(fft.fftfreq(n, 1 / n) for n in grid.shape), indexing="ij"), axis=-1).reshape(-1, 3)
+    near = box - np.round(box @ reciprocal @ np.linalg.inv(steps @ reciprocal)) @ steps
+    best = near.astype(int)
+    if _is_orthogonal(grid.lattice):
+        return best
+    for shift in NEIGHBOURS @ steps:
+        other = (near + shift).astype(int)
+        closer = ((other @ reciprocal) ** 2).sum(axis=1) < ((best @ reciprocal) ** 2).sum(axis=1)
+        best = np.where(closer[:, None], other, best)
+    return best
+
+
 def spline_resample(values: Float[np.ndarray, "nx ny nz"], shape: Shape) -> Float[np.ndarray, "mx my mz"]:
     """The periodic tricubic spline through the values on a grid of another shape, axis by axis."""
     for axis, m in enumerate(shape):
@@ -154,6 +238,18 @@ def resample(field: Field, shape: Shape, method: Method = "fourier", space: Spac
         raise UnknownNameError("interpolation method", method, methods)
     values = methods[method](_to_space(field.values, space), _checked_shape(shape))
     return field.replace(values=_from_space(values, space))
+
+
+def _alias_steps(grid: Grid) -> np.ndarray:
+    """(3, 3) integers, rows: a reduced basis of the index steps that change nothing on the grid."""
+    reciprocal = np.linalg.inv(grid.lattice).T
+    reduced = Lattice(reciprocal * np.array(grid.shape)[:, None]).get_lll_reduced_lattice().matrix
+    return np.round(reduced @ grid.lattice.T).astype(int)
+
+
+def _is_orthogonal(lattice: np.ndarray) -> bool:
+    metric = lattice @ lattice.T
+    return bool(np.allclose(metric, np.diag(np.diag(metric)), rtol=0, atol=1e-9 * np.trace(metric)))
 
 
 def _spline_matrix(n: int, m: int) -> np.ndarray:

@@ -26,6 +26,8 @@ class ProbeData(Data):
     probe_pos          (points, 3)      Cartesian positions of the probe points, Å
     probe_batch        (points,)        which structure of the batch each point belongs to
     y                  (points,)        reference values (ELF), where there are any
+    edge_index         (2, atom edges)  row 0 sending atoms, row 1 receiving atoms; added by a model's transform
+    edge_shift         (atom edges, 3)  Å; the edge's vector is pos[sender] + shift - pos[receiver]
     probe_edge_index   (2, edges)       row 0 atoms, row 1 probe points; added by a model's transform
     probe_edge_shift   (edges, 3)       Å; the edge's vector is pos[atom] + shift - probe_pos[point]
     ================== ================ =====================================================================
@@ -34,14 +36,16 @@ class ProbeData(Data):
     def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
         if key == "probe_batch":
             return 1
+        if key == "edge_index":
+            return self.pos.shape[0]
         if key == "probe_edge_index":
             return torch.tensor([[self.pos.shape[0]], [self.probe_pos.shape[0]]])
         return super().__inc__(key, value, *args, **kwargs)
 
     def __cat_dim__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
-        if key == "probe_edge_index":
+        if key in ("edge_index", "probe_edge_index"):
             return 1
-        if key in ("cell", "probe_pos", "probe_batch", "probe_edge_shift", "y"):
+        if key in ("cell", "probe_pos", "probe_batch", "edge_shift", "probe_edge_shift", "y"):
             return 0
         return super().__cat_dim__(key, value, *args, **kwargs)
 
@@ -49,6 +53,11 @@ class ProbeData(Data):
         """Vectors from probe points to atoms, Å; differentiable in both positions."""
         atom, probe = self.probe_edge_index
         return self.pos[atom] + self.probe_edge_shift - self.probe_pos[probe]
+
+    def atom_edge_vectors(self) -> Float[Tensor, "edges 3"]:
+        """Vectors from receiving to sending atoms, Å; differentiable in the positions."""
+        sender, receiver = self.edge_index
+        return self.pos[sender] + self.edge_shift - self.pos[receiver]
 
 
 def probe_data(

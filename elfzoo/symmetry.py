@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import spglib
+from jaxtyping import Float
 from pymatgen.core import Structure
 
 from elfzoo.errors import StructureError
 from elfzoo.grid import Grid
 
-__all__ = ["grid_orbits", "space_group_operations", "space_group_translations", "standardise"]
+__all__ = ["grid_orbits", "primitive_cell", "space_group_operations", "space_group_translations", "standardise"]
 
 SYMPREC = 1e-4  # angstrom; tighter than any relaxation, looser than six printed digits
+SAME_ATOM = 0.05  # angstrom; between copies of an atom under the lattice's translations, a quarter of any real distance
 
 
 def space_group_operations(structure: Structure, symprec: float = SYMPREC) -> tuple[np.ndarray, np.ndarray]:
@@ -50,3 +54,51 @@ def space_group_translations(structure: Structure) -> np.ndarray:
 def grid_orbits(structure: Structure, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     """:meth:`Grid.orbits` under the structure's space group."""
     return grid.orbits(*space_group_operations(structure))
+
+
+def primitive_cell(structure: Structure, symprec: float = SYMPREC) -> Structure:
+    """The primitive cell on three shortest lattice vectors: one and the same for every cell that describes a crystal.
+
+    Orientation and origin stay, so Cartesian points keep their place. Supercells and other bases give the same cell:
+    among vectors of equal length those with the largest x are taken, then the largest y, then the largest z. Vectors
+    that attain the successive minima are a basis of a lattice in three dimensions.
+
+    Args:
+        structure: any cell of the crystal.
+        symprec: tolerance, Å, with which spglib finds the translations.
+
+    Raises:
+        StructureError: when spglib finds no symmetry at all, not even the identity.
+    """
+    rotations, translations = space_group_operations(structure, symprec)
+    pure = translations[(rotations == np.eye(3, dtype=int)).all(axis=(1, 2))]
+    near = structure.lattice.get_lll_reduced_lattice().matrix
+    offsets = pure @ structure.lattice.matrix @ np.linalg.inv(near)
+    shifts = np.array(list(product(range(-3, 4), repeat=3)))
+    basis = _shortest_basis((offsets - np.round(offsets))[:, None] @ near + shifts @ near)
+    kept = _one_of_each(structure, basis) if len(pure) > 1 else np.arange(len(structure))
+    species, positions = [structure.species[i] for i in kept], structure.cart_coords[kept]
+    return Structure(basis, species, positions, coords_are_cartesian=True, to_unit_cell=True)
+
+
+def _shortest_basis(vectors: Float[np.ndarray, "translations shifts 3"]) -> Float[np.ndarray, "3 3"]:
+    """The first three independent vectors, by length and then by direction; rounded apart from where values meet."""
+    flat = vectors.reshape(-1, 3)
+    flat = flat[np.linalg.norm(flat, axis=1) > SAME_ATOM]
+    keys = np.column_stack([-flat[:, ::-1], np.linalg.norm(flat, axis=1)])
+    basis: list[np.ndarray] = []
+    for vector in flat[np.lexsort(np.floor(keys / SYMPREC + 0.2718).T)]:
+        if np.linalg.matrix_rank([*basis, vector], tol=SAME_ATOM) > len(basis):
+            basis.append(vector)
+        if len(basis) == 3:
+            break
+    return np.array(basis)
+
+
+def _one_of_each(structure: Structure, basis: np.ndarray) -> np.ndarray:
+    """Indices of the first atom of each set that the translations of ``basis`` map onto each other."""
+    frac, numbers = structure.cart_coords @ np.linalg.inv(basis), np.array(structure.atomic_numbers)
+    delta = frac[:, None] - frac[None]
+    same = np.linalg.norm((delta - np.round(delta)) @ basis, axis=-1) < SAME_ATOM
+    same &= numbers[:, None] == numbers[None]
+    return np.flatnonzero(same.argmax(axis=1) == np.arange(len(frac)))

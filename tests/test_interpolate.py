@@ -1,6 +1,7 @@
 """Periodic interpolation against exact series, scipy's own resampling and splines, and real fields."""
 
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import jaxtyping
@@ -20,8 +21,11 @@ from elfzoo.interpolate import (
     PeriodicSpline,
     evaluate,
     fourier_interpolate,
+    fourier_on_grid,
     fourier_resample,
+    isotropic_refinement,
     resample,
+    shortest_waves,
     spline_interpolate,
 )
 from elfzoo.io import read_field
@@ -211,3 +215,53 @@ def test_unknown_methods_get_the_nearest_name(untyped):
         resample(field, (4, 4, 4), "furier")
     with pytest.raises(UnknownNameError, match="did you mean logit"):
         evaluate(field, np.zeros((1, 3)), space="logits")
+
+
+@pytest.mark.parametrize("multiple", [np.eye(3, dtype=int), [[2, 0, 0], [1, 1, 0], [0, -1, 3]]])
+@pytest.mark.parametrize("shape", [(9, 7, 8), (3, 5, 4)])
+def test_fourier_on_a_whole_grid_is_fourier_at_its_points(rng, multiple, shape):
+    """Even axes with Nyquist terms, supercells and skewed bases, and grids coarser than the field's own."""
+    lattice, values = np.array([[2.0, 0, 0], [0.7, 1.9, 0], [0.1, -0.4, 2.2]]), rng.normal(size=(4, 5, 6))
+    grid = Grid(shape, multiple @ lattice)
+    expected = fourier_interpolate(values, grid.positions() @ np.linalg.inv(lattice))
+    np.testing.assert_allclose(fourier_on_grid(values, lattice, grid).ravel(), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(6, 6, 4), (5, 5, 3)])
+def test_isotropic_refinement_keeps_the_values_and_gives_them_the_symmetry_of_a_hexagonal_lattice(rng, shape):
+    """Values with the six-fold axis on the grid keep it between the points, where the box of indices loses it."""
+    lattice = Lattice.hexagonal(2.0, 1.7).matrix
+    turn = np.array([[1, -1, 0], [1, 0, 0], [0, 0, 1]])  # on fractional coordinates
+    values = rng.normal(size=shape)
+    points = np.stack(np.unravel_index(np.arange(values.size), shape), axis=1)
+    powers = [np.linalg.matrix_power(turn, n) for n in range(6)]
+    values = np.mean([values[tuple((points @ p.T % shape).T)].reshape(shape) for p in powers], axis=0)
+    refined = isotropic_refinement(values, lattice)
+    np.testing.assert_allclose(fourier_interpolate(refined, points / shape).reshape(shape), values, atol=1e-12)
+    between = rng.random((30, 3))
+    found, box = ([fourier_interpolate(v, between @ p.T) for p in powers] for v in (refined, values))
+    assert np.ptp(found, axis=0).max() < 1e-10
+    assert np.ptp(box, axis=0).max() > 1e-2
+
+
+def test_isotropic_refinement_has_nothing_to_do_with_orthogonal_axes(rng):
+    values = rng.normal(size=(4, 5, 6))
+    np.testing.assert_array_equal(isotropic_refinement(values, np.diag([1.0, 2.0, 3.0])), values)
+
+
+@pytest.mark.parametrize("change", [np.eye(3), [[1, 0, 0], [3, 1, 0], [-2, 2, 1]]])
+def test_shortest_waves_against_a_search_through_all(change):
+    lattice = np.array(change) @ Lattice.hexagonal(2.0, 1.7).matrix
+    grid, reciprocal = Grid((4, 4, 4), lattice), np.linalg.inv(lattice).T
+    every = np.array(list(product(range(-16, 17), repeat=3)))
+    flat = np.ravel_multi_index(tuple(every.T % 4), (4, 4, 4))
+    shortest = np.full(64, np.inf)
+    np.minimum.at(shortest, flat, np.linalg.norm(every @ reciprocal, axis=1))
+    found = shortest_waves(grid)
+    np.testing.assert_array_equal(np.ravel_multi_index(tuple(found.T % 4), (4, 4, 4)), np.arange(64))
+    np.testing.assert_allclose(np.linalg.norm(found @ reciprocal, axis=1), shortest, atol=1e-12)
+
+
+def test_fourier_on_a_grid_of_another_lattice(rng):
+    with pytest.raises(ElfzooError, match="is no supercell"):
+        fourier_on_grid(rng.normal(size=(4, 4, 4)), np.eye(3), Grid((4, 4, 4), 1.5 * np.eye(3)))

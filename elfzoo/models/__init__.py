@@ -2,5 +2,20 @@
 
 from elfzoo.models.base import FieldModel, Model, PointModel
 from elfzoo.models.grid_mlp import GridMLP, GridMLPConfig
+from elfzoo.models.patch_cnn import PatchCNN, PatchCNNConfig
+from elfzoo.models.probe_graph import ProbeGraph, ProbeGraphConfig
+from elfzoo.models.symmetry_unet import SymmetryUNet, SymmetryUNetConfig
 
-__all__ = ["FieldModel", "GridMLP", "GridMLPConfig", "Model", "PointModel"]
+__all__ = [
+    "FieldModel",
+    "GridMLP",
+    "GridMLPConfig",
+    "Model",
+    "PatchCNN",
+    "PatchCNNConfig",
+    "PointModel",
+    "ProbeGraph",
+    "ProbeGraphConfig",
+    "SymmetryUNet",
+    "SymmetryUNetConfig",
+]

@@ -21,11 +21,11 @@ from torch import Tensor, nn
 from elfzoo.errors import ElfzooError, ElfzooWarning
 from elfzoo.field import Field
 from elfzoo.grid import Grid
-from elfzoo.interpolate import fourier_interpolate
+from elfzoo.interpolate import fourier_interpolate, fourier_on_grid, isotropic_refinement
 from elfzoo.probe import ProbeData, probe_data
 from elfzoo.progress import progress_bar
 from elfzoo.structure import as_structure
-from elfzoo.symmetry import grid_orbits, space_group_translations
+from elfzoo.symmetry import grid_orbits, primitive_cell, space_group_translations
 
 if TYPE_CHECKING:
     from elfzoo.card import Card
@@ -224,7 +224,7 @@ class FieldModel(Model):
 
     Class attributes:
         working_spacing: Å, largest distance between points of the model's own grid.
-        min_length: Å, the reduced cell is repeated until each edge is at least this long.
+        min_length: Å, the primitive cell is repeated until each edge is at least this long.
     """
 
     working_spacing: ClassVar[float] = 0.15
@@ -234,22 +234,51 @@ class FieldModel(Model):
     def forward(self, structures: Sequence[Structure], grids: Sequence[Grid]) -> list[Float[Tensor, "nx ny nz"]]:
         """Logits on each grid; a list, never padded."""
 
+    def forward_crop(
+        self, structure: Structure, grid: Grid, start: tuple[int, int, int], size: int, halo: int | None = None
+    ) -> Float[Tensor, "size size size"]:
+        """Logits in a cube of ``size``³ grid points whose first one is ``start``, as in the whole field.
+
+        Computed from a larger cube with ``halo`` points of true periodic neighbours on every side, by default as many
+        as the model's receptive field needs.
+
+        Raises:
+            ElfzooError: the model cannot be evaluated on a part of the cell.
+        """
+        raise ElfzooError(f"{type(self).__name__} cannot be trained on crops; leave crop empty")
+
+    @property
+    def stride(self) -> int:
+        """Grid points along each axis by which the origin may be shifted without changing the field; crops start so."""
+        return 1
+
     def working_cell(self, structure: Structure) -> tuple[Structure, Grid]:
-        """The Niggli-reduced cell on the same axes, repeated to the minimum size, with the model's own grid."""
-        reduced = structure.lattice.get_niggli_reduced_lattice()
-        cell = Structure(
-            reduced, structure.species, structure.cart_coords, coords_are_cartesian=True, to_unit_cell=True
-        )
+        """The primitive cell, where the structure has it, repeated to the minimum size, with the model's own grid."""
+        cell = primitive_cell(structure)
         cell.make_supercell([int(np.ceil(self.min_length / length - 1e-9)) for length in cell.lattice.abc])
         return cell, Grid.from_spacing(cell.lattice.matrix, self.working_spacing)
 
     def evaluator(self, structure: Structure) -> Evaluator:
         """One pass of the network, then Fourier interpolation of its logits."""
         cell, grid = self.working_cell(structure)
-        with torch.no_grad():
-            logits = self([cell], [grid])[0].detach().cpu().double().numpy()
+        logits = self._logits(cell, grid)
         inverse = np.linalg.inv(grid.lattice)
         return lambda points: fourier_interpolate(logits, points @ inverse)
+
+    def _logits(self, cell: Structure, grid: Grid) -> Float[np.ndarray, "mx my mz"]:
+        """Logits on the model's grid; in skewed cells on a finer one, so that interpolation keeps their symmetry."""
+        with torch.no_grad():
+            logits = self([cell], [grid])[0].cpu().double().numpy()
+        return isotropic_refinement(logits, grid.lattice)
+
+    def _fill(self, structure: Structure, grid: Grid, values: np.ndarray, progress: bool | None) -> None:
+        """All points at once where the grid's cell holds whole working cells: FFTs instead of points x waves."""
+        cell, own = self.working_cell(structure)
+        multiple = grid.lattice @ np.linalg.inv(own.lattice)
+        if np.abs(multiple - np.round(multiple)).max() > 1e-3:
+            super()._fill(structure, grid, values, progress)
+        else:
+            values[:] = _sigmoid(fourier_on_grid(self._logits(cell, own), own.lattice, grid)).ravel()
 
 
 def _map(function: Callable[[np.ndarray], int], items: Iterable[np.ndarray], workers: int) -> Iterator[int]:

@@ -1,6 +1,6 @@
 """One training loop, driven by a typed configuration."""
 
-from elfzoo.training.config import DataConfig, TrainConfig
+from elfzoo.training.config import DataConfig, FieldTraining, TrainConfig
 from elfzoo.training.loop import train
 
-__all__ = ["DataConfig", "TrainConfig", "train"]
+__all__ = ["DataConfig", "FieldTraining", "TrainConfig", "train"]

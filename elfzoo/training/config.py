@@ -8,12 +8,16 @@ from typing import Any, Literal
 from elfzoo.config import config_class
 from elfzoo.errors import ConfigError
 
-__all__ = ["DataConfig", "TrainConfig"]
+__all__ = ["DataConfig", "FieldTraining", "TrainConfig"]
+
+LossTerm = Literal["voxel", "gradient", "histogram"]
 
 
 @config_class
 class DataConfig:
-    """Points of one split of a dataset.
+    """Structures of one split of a dataset, and the points drawn from each.
+
+    A field model trains on the whole field of each structure: points and sampling then matter in validation alone.
 
     Args:
         dataset: folder name of the dataset, such as ``fluid-h``.
@@ -31,6 +35,31 @@ class DataConfig:
 
 
 @config_class
+class FieldTraining:
+    """How field models are trained: on whole cells, or on crops with a halo of true neighbours.
+
+    Args:
+        terms: of the loss, see :class:`elfzoo.training.losses.FieldLoss`.
+        bins: of the soft histogram.
+        shift: move the origin by a random number of grid points, anew in every epoch.
+        turn: turn and mirror the cell in space at random; only kernels in Å notice.
+        crop: null for whole cells; else edge of random cubes, in grid points. An epoch has as many as fill the cell.
+    """
+
+    terms: tuple[LossTerm, ...] = ("voxel", "gradient", "histogram")
+    bins: int = 32
+    shift: bool = True
+    turn: bool = True
+    crop: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.terms or len(set(self.terms)) < len(self.terms):
+            raise ConfigError(f"a loss needs at least one term, each once; got {list(self.terms)}")
+        if self.bins < 2 or (self.crop is not None and self.crop < 1):
+            raise ConfigError(f"a histogram needs two bins, a crop one point; got {self.bins}, {self.crop}")
+
+
+@config_class
 class TrainConfig:
     """A training run. Defaults are the paper's (Methodology; batch 4096, AdamW, 80 epochs).
 
@@ -40,12 +69,13 @@ class TrainConfig:
         model: configuration of the architecture.
         train: what to train on.
         validate: what to measure after every epoch; never trained on. Their mean MAE decides where ``select_best``.
-        epochs, batch_size, learning_rate, weight_decay: of AdamW.
+        epochs, batch_size, learning_rate, weight_decay: of AdamW; a batch is of points, for field models of cells.
         schedule: ``constant``, or ``cosine`` with a linear warm-up over the first 5 % of the steps.
         huber_beta: where the loss turns from quadratic to linear, in ELF.
         select_best: release the epoch with the lowest validation error instead of the last.
         patience: stop after so many epochs without improvement; null for never.
         feature_precision: precision in which stored features are kept.
+        fields: how field models are trained; point models take no notice.
         seed: of weights, sampled points and their order.
     """
 
@@ -63,6 +93,7 @@ class TrainConfig:
     select_best: bool = False
     patience: int | None = None
     feature_precision: Literal["float16", "float32"] = "float32"
+    fields: FieldTraining = field(default_factory=FieldTraining)
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -8,7 +8,6 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,17 +19,19 @@ from elfzoo.config import to_dict
 from elfzoo.errors import ElfzooError
 from elfzoo.hub import save_release
 from elfzoo.io.files import write_bytes
-from elfzoo.models.base import PointModel
+from elfzoo.models.base import FieldModel, Model, PointModel
 from elfzoo.progress import progress_bar
 from elfzoo.registry import create_model
 from elfzoo.training.checkpoint import clone_weights, load_checkpoint, save_checkpoint
 from elfzoo.training.config import TrainConfig
-from elfzoo.training.points import FeatureStore, PointSet, draw_points, stream_batches
+from elfzoo.training.fields import FieldTask
+from elfzoo.training.points import VALIDATION_SEED, PointTask
+from elfzoo.training.task import Task
 
-__all__ = ["train"]
+__all__ = ["VALIDATION_SEED", "train"]
 
 WARM_UP = 0.05
-VALIDATION_SEED = 1_000_003  # apart from the training points' seeds, so that sampled voxels do not depend on them
+CRITERION_SPEED = 10.0  # learning rate of a loss's own parameters: logarithms of small numbers have far to go
 
 
 def train(
@@ -49,7 +50,7 @@ def train(
         The folder of the release, which :func:`elfzoo.load_pretrained` takes.
 
     Raises:
-        ElfzooError: an empty split, a model that does not train on points, or a checkpoint of another configuration.
+        ElfzooError: an empty split, a model that does not fit the configuration, or a checkpoint of another one.
     """
     folder = Path(out) / config.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -67,14 +68,8 @@ def train(
 class _Run:
     config: TrainConfig
     folder: Path
-    model: PointModel
+    task: Task
     optimizer: torch.optim.Optimizer
-    batches: Callable[[int], Iterator[tuple[Any, Tensor]]]
-    validate: Callable[[PointModel], dict[str, float]]
-    steps_per_epoch: int
-    facts: dict[str, Any]
-    recipe: Any
-    elements: tuple[str, ...]
     epoch: int = 0
     best: dict[str, Tensor] = field(default_factory=dict)
     log: list[dict[str, float]] = field(default_factory=list)
@@ -82,12 +77,11 @@ class _Run:
     def one_epoch(self) -> None:
         """Every batch once, then validation."""
         began, total, count = time.perf_counter(), 0.0, 0
-        self.model.train()
+        self.task.model.train()
         torch.manual_seed(self.config.seed * 100_003 + self.epoch)  # dropout: the same after a resume
-        for step, (inputs, y) in enumerate(self.batches(self.epoch)):
-            self._set_rate(self.epoch * self.steps_per_epoch + step)
-            loss = self._step(inputs, y)
-            total, count = total + loss, count + 1
+        for step, batch in enumerate(self.task.batches(self.epoch)):
+            self._set_rate(self.epoch * self.task.steps_per_epoch + step)
+            total, count = total + self._step(batch), count + 1
         if not math.isfinite(total):
             raise ElfzooError(
                 f"the loss became {total} in epoch {self.epoch + 1}; lower learning_rate "
@@ -99,7 +93,7 @@ class _Run:
         seconds = round(time.perf_counter() - began, 3)
         self.log.append({"epoch": self.epoch, "loss": total / count, **errors, "score": score, "seconds": seconds})
         if score <= min(row["score"] for row in self.log):
-            self.best = clone_weights(self.model)
+            self.best = clone_weights(self.task.model)
 
     @property
     def exhausted(self) -> bool:
@@ -111,7 +105,8 @@ class _Run:
 
     def save(self) -> None:
         """Checkpoint and log of the epoch that has just ended."""
-        weights = {"model": clone_weights(self.model), "best": self.best}
+        weights = {"model": clone_weights(self.task.model), "best": self.best}
+        weights["criterion"] = clone_weights(self.task.criterion)
         state = {"epoch": self.epoch, "log": self.log, "config": to_dict(self.config)}
         save_checkpoint(self.folder / "checkpoint.safetensors", weights, self.optimizer, state)
         text = io.StringIO()
@@ -126,102 +121,72 @@ class _Run:
         weights, state = load_checkpoint(path, self.optimizer)
         if state["config"] != to_dict(self.config):
             raise ElfzooError(f"{path} belongs to another configuration; choose another name, or start afresh")
-        self.model.load_state_dict(weights["model"])
+        self.task.model.load_state_dict(weights["model"])
+        self.task.criterion.load_state_dict(weights.get("criterion", {}))
         self.best = weights["best"]
         self.epoch, self.log = state["epoch"], state["log"]
 
     def release(self) -> Path:
         """Write the release with the last or best weights."""
+        task = self.task
         if self.config.select_best:
-            self.model.load_state_dict(self.best)
-        facts = self.facts | {"epochs_run": self.epoch, "seconds": round(sum(r["seconds"] for r in self.log), 1)}
+            task.model.load_state_dict(self.best)
         chosen = min(self.log, key=lambda r: r["score"]) if self.config.select_best else self.log[-1]
+        facts = {"config": to_dict(self.config), "data_sha256": task.data_sha256, task.unit: task.size()}
+        facts |= _environment() | task.closing_facts()
+        facts |= {"epochs_run": self.epoch, "seconds": round(sum(r["seconds"] for r in self.log), 1)}
         facts["validation_mae"] = {k[4:]: round(v, 6) for k, v in chosen.items() if k.startswith("mae ")}
-        recipe = {} if self.recipe is None else vars(self.recipe)
+        recipe = {} if task.recipe is None else vars(task.recipe)
         folder = self.folder / "release"
-        save_release(self.model, folder, self.config.name, elements=self.elements, training=facts, **recipe)
+        save_release(task.model, folder, self.config.name, elements=task.elements, training=facts, **recipe)
         return folder
 
-    def _step(self, inputs: Any, y: Tensor) -> float:
-        logits = self.model.head(inputs) if isinstance(inputs, Tensor) else self.model(inputs)
-        loss = torch.nn.functional.smooth_l1_loss(torch.sigmoid(logits), y, beta=self.config.huber_beta)
+    def _step(self, batch: Any) -> float:
         self.optimizer.zero_grad()
-        loss.backward()
+        total = 0.0
+        for loss in self.task.losses(batch):
+            loss.backward()
+            total += float(loss.detach())
         self.optimizer.step()
-        return float(loss.detach())
+        return total
 
     def _validate(self) -> dict[str, float]:
-        self.model.eval()
-        return self.validate(self.model)
+        self.task.model.eval()
+        return self.task.validate()
 
     def _set_rate(self, step: int) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.learning_rate * group["speed"] * self._schedule(step)
+
+    def _schedule(self, step: int) -> float:
+        """The learning rate of a step, over the highest."""
         if self.config.schedule == "constant":
-            return
-        done = step / (self.steps_per_epoch * self.config.epochs)
+            return 1.0
+        done = step / (self.task.steps_per_epoch * self.config.epochs)
         rising = done / WARM_UP if done < WARM_UP else 1.0
         falling = 0.5 * (1 + math.cos(math.pi * max(done - WARM_UP, 0.0) / (1 - WARM_UP)))
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * max(rising * falling, 1e-3)
+        return max(rising * falling, 1e-3)
 
 
 def _start(config: TrainConfig, folder: Path, root: str | None, resume: bool, progress: bool | None) -> _Run:
     torch.manual_seed(config.seed)
-    model = create_model(config.architecture, config.model)
-    if not isinstance(model, PointModel):
-        raise ElfzooError(f"{config.architecture} does not learn from points")
-    drawn = [draw_points(d, config.seed, root) for d in config.train]
-    sets = [s for part, _ in drawn for s in part]
-    elements = sorted({site.specie.symbol for s in sets for site in s.structure})
-    batches, steps = _training_batches(model, sets, elements, config, progress)
-    validation = [draw_points(d, VALIDATION_SEED, root) for d in config.validate]
-    validate = _validator(model, config, [part for part, _ in validation], progress)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    parts = zip(config.train + config.validate, drawn + validation, strict=True)
-    hashes = {f"{d.dataset}/{d.split}": sha256 for d, (_, sha256) in parts}
-    facts = {"config": to_dict(config), "data_sha256": hashes, "points": sum(len(s.y) for s in sets)} | _environment()
-    recipes = {s.recipe for s in sets}
-    recipe = recipes.pop() if len(recipes) == 1 else None
-    run = _Run(config, folder, model, optimizer, batches, validate, steps, facts, recipe, tuple(elements))
+    task = _task(create_model(config.architecture, config.model), config, root, progress)
+    groups: list[dict[str, Any]] = [{"params": list(task.model.parameters()), "speed": 1.0}]
+    if learned := list(task.criterion.parameters()):
+        groups.append({"params": learned, "speed": CRITERION_SPEED, "weight_decay": 0.0})
+    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
+    run = _Run(config, folder, task, optimizer)
     if resume and (folder / "checkpoint.safetensors").exists():
         run.restore()
     return run
 
 
-def _training_batches(
-    model: PointModel, sets: list[PointSet], elements: list[str], config: TrainConfig, progress: bool | None
-) -> tuple[Callable[[int], Iterator[tuple[Any, Tensor]]], int]:
-    """Batches of an epoch and their number: stored features where nothing in them is learned, else fresh ones."""
-    size, count = config.batch_size, sum(len(s.y) for s in sets)
-
-    def generator(epoch: int) -> torch.Generator:
-        return torch.Generator().manual_seed(config.seed * 100_003 + epoch)
-
-    if model.encoder_is_constant(elements):
-        store = FeatureStore.build(model, sets, config.feature_precision, progress)
-        model.fit_statistics(store.features)
-        return lambda epoch: store.batches(size, torch.randperm(count, generator=generator(epoch))), max(
-            count // size, 1
-        )
-    sample = [PointSet(s.structure, s.points[::16], s.y[::16], s.recipe) for s in sets]
-    model.fit_statistics(FeatureStore.build(model, sample, "float32", progress).features)
-    return lambda epoch: stream_batches(model, sets, size, generator(epoch)), max(count // size, 1)
-
-
-def _validator(
-    model: PointModel, config: TrainConfig, parts: list[list[PointSet]], progress: bool | None
-) -> Callable[[PointModel], dict[str, float]]:
-    """MAE over the points of each structure, averaged over the structures of each validation set."""
-    names = [f"mae {d.dataset}/{d.split}" for d in config.validate]
-    elements = {site.specie.symbol for part in parts for s in part for site in s.structure}
-    if model.encoder_is_constant(elements):
-        stores = [FeatureStore.build(model, part, config.feature_precision, progress) for part in parts]
-        return lambda m: dict(zip(names, (float(store.structure_errors(m).mean()) for store in stores), strict=True))
-
-    def fresh(m: PointModel) -> dict[str, float]:
-        stores = (FeatureStore.build(m, part, "float32", False) for part in parts)
-        return dict(zip(names, (float(store.structure_errors(m).mean()) for store in stores), strict=True))
-
-    return fresh
+def _task(model: Model, config: TrainConfig, root: str | None, progress: bool | None) -> Task:
+    if isinstance(model, PointModel):
+        return PointTask(model, config, root, progress)
+    if isinstance(model, FieldModel):
+        return FieldTask(model, config, root, progress)
+    raise ElfzooError(f"{config.architecture} learns neither from points nor from fields")
 
 
 def _environment() -> dict[str, Any]:

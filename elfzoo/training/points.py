@@ -1,15 +1,17 @@
-"""From datasets to what a training step sees: stored features, or batches of probe points."""
+"""Training of point models: stored features where nothing in them is learned, else batches of probe points."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from pymatgen.core import Structure
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric.data import Batch
 
 from elfzoo.datasets import CrystalHydrogen, FieldDataset, FluidHydrogen, Hydrides, Metals, stratified_indices
@@ -19,11 +21,13 @@ from elfzoo.field import Field, Recipe
 from elfzoo.models.base import PointModel
 from elfzoo.probe import probe_data
 from elfzoo.progress import progress_bar
-from elfzoo.training.config import DataConfig
+from elfzoo.training.config import DataConfig, TrainConfig
+from elfzoo.training.task import Part, Task
 
-__all__ = ["FeatureStore", "PointSet", "dataset_class", "draw_points", "stream_batches"]
+__all__ = ["FeatureStore", "PointSet", "PointTask", "choose", "dataset_class", "draw_points", "stream_batches"]
 
 CLASSES: dict[str, type[FieldDataset]] = {c.name: c for c in (FluidHydrogen, CrystalHydrogen, Hydrides, Metals)}
+VALIDATION_SEED = 1_000_003  # apart from the training points' seeds, so that sampled voxels do not depend on them
 SAMPLERS = {"stratified": stratified_indices, "uniform": uniform}
 
 
@@ -51,11 +55,8 @@ class PointSet:
     recipe: Recipe | None
 
 
-def draw_points(config: DataConfig, seed: int, root: str | None = None) -> tuple[list[PointSet], str]:
-    """Draw the points of a split.
-
-    Returns:
-        The points of each structure, and the hash of the data that were used.
+def choose(config: DataConfig, root: str | None = None) -> tuple[list[int], FieldDataset]:
+    """The structures that a configuration names: their indices in the split, and the part of it that they are.
 
     Raises:
         ElfzooError: an empty split.
@@ -65,8 +66,22 @@ def draw_points(config: DataConfig, seed: int, root: str | None = None) -> tuple
     if wanted < 1:
         raise ElfzooError(f"{config.dataset}, split {config.split}: nothing to use; expected at least one structure")
     chosen = np.linspace(0, len(data) - 1, wanted).round().astype(int).tolist()
-    sets = [_draw(data[i].field, config, np.random.default_rng([seed, i])) for i in chosen]
-    return sets, data.subset(chosen).data_hash
+    return chosen, data.subset(chosen)
+
+
+def draw_points(config: DataConfig, seed: int, root: str | None = None) -> tuple[list[PointSet], str]:
+    """Draw the points of a split.
+
+    Returns:
+        The points of each structure, and the hash of the data that were used.
+
+    Raises:
+        ElfzooError: an empty split.
+    """
+    chosen, data = choose(config, root)
+    samples = zip(chosen, data, strict=True)
+    sets = [_draw(sample.field, config, np.random.default_rng([seed, i])) for i, sample in samples]
+    return sets, data.data_hash
 
 
 def _draw(field: Field, config: DataConfig, rng: np.random.Generator) -> PointSet:
@@ -141,3 +156,71 @@ def stream_batches(
                 data.append(model.transform(probe_data(part.structure, part.points[chosen], part.y[chosen])))
         batch = Batch.from_data_list(data)
         yield batch, batch.y
+
+
+class PointTask(Task):
+    """Points of a data set for a point model.
+
+    Args:
+        model: with fresh weights; takes its statistics from the training points.
+        config: the run.
+        root: folder of the datasets.
+        progress: show bars while features are computed.
+
+    Raises:
+        ElfzooError: an empty split.
+    """
+
+    unit: ClassVar[str] = "points"
+    model: PointModel
+
+    def __init__(self, model: PointModel, config: TrainConfig, root: str | None, progress: bool | None):
+        train = [Part(*draw_points(d, config.seed, root)) for d in config.train]
+        self.sets = [s for part in train for s in part.sets if isinstance(s, PointSet)]
+        validate = [Part(*draw_points(d, VALIDATION_SEED, root)) for d in config.validate]
+        super().__init__(model, config, train, validate)
+        self.criterion = nn.SmoothL1Loss(beta=config.huber_beta)
+        self.steps_per_epoch = max(self.size() // config.batch_size, 1)
+        self._store = self._stored(self.sets, self.elements, progress)
+        if self._store is None:
+            sample = [PointSet(s.structure, s.points[::16], s.y[::16], s.recipe) for s in self.sets]
+            model.fit_statistics(FeatureStore.build(model, sample, "float32", progress).features)
+        else:
+            model.fit_statistics(self._store.features)
+        self._validation = self._validation_stores(validate, progress)
+
+    def size(self) -> int:
+        return sum(len(s.y) for s in self.sets)
+
+    def batches(self, epoch: int) -> Iterator[tuple[Any, Tensor]]:
+        """(features or probe points, reference values), in random order, each point once."""
+        generator = torch.Generator().manual_seed(self.config.seed * 100_003 + epoch)
+        if self._store is None:
+            return stream_batches(self.model, self.sets, self.config.batch_size, generator)
+        return self._store.batches(self.config.batch_size, torch.randperm(self.size(), generator=generator))
+
+    def losses(self, batch: tuple[Any, Tensor]) -> Iterator[Tensor]:
+        inputs, y = batch
+        logits = self.model.head(inputs) if isinstance(inputs, Tensor) else self.model(inputs)
+        yield self.criterion(torch.sigmoid(logits), y)
+
+    def validate(self) -> dict[str, float]:
+        names = [f"mae {d.dataset}/{d.split}" for d in self.config.validate]
+        errors = (float(make().structure_errors(self.model).mean()) for make in self._validation)
+        return dict(zip(names, errors, strict=True))
+
+    def _stored(self, sets: Sequence[PointSet], elements: Iterable[str], progress: bool | None) -> FeatureStore | None:
+        """Features kept for the whole run, where nothing in them is learned."""
+        if not self.model.encoder_is_constant(elements):
+            return None
+        return FeatureStore.build(self.model, sets, self.config.feature_precision, progress)
+
+    def _validation_stores(self, parts: Sequence[Part], progress: bool | None) -> list[Callable[[], FeatureStore]]:
+        """For each part what gives its features: kept ones, or with the weights of the moment."""
+        sets = [[s for s in part.sets if isinstance(s, PointSet)] for part in parts]
+        elements = {site.specie.symbol for part in sets for s in part for site in s.structure}
+        kept = [self._stored(part, elements, progress) for part in sets]
+        return [partial(self._features, part, store) for part, store in zip(sets, kept, strict=True)]
+
+    def _features(self, sets: Sequence[PointSet], store: FeatureStore | None) -> FeatureStore:
+        return store or FeatureStore.build(self.model, sets, "float32", False)

@@ -1,16 +1,13 @@
 """Training on two small crystals of a data folder made for the test: the loop's promises, not its accuracy."""
 
 import csv
-import hashlib
 import json
 
 import numpy as np
 import pytest
 import torch
-from pymatgen.core import Lattice, Structure
 
 import elfzoo
-from elfzoo import Field
 from elfzoo.config import parse
 from elfzoo.datasets import FluidHydrogen, Hydrides
 from elfzoo.errors import ConfigError, ElfzooError, UnknownNameError
@@ -19,34 +16,6 @@ from elfzoo.training import loop as loop_module
 from elfzoo.training.points import FeatureStore, draw_points
 
 MODEL = {"hidden": [12], "descriptor": {"n_radial": 4, "smooth": True}}
-FILES = {"fluid-h": ("H", "fluid_{}GPa_{}_f0001.npz"), "hydrides": ("Ca", "{}{}_x.npz")}
-
-
-@pytest.fixture
-def data(tmp_path, monkeypatch):
-    """A folder of analytic fields with splits to match."""
-    manifest = {}
-    for name, (element, pattern) in FILES.items():
-        splits = {"train": {}, "val": {}, "test": {}}
-        for i, split in enumerate(("train", "train", "val")):
-            structure = Structure(
-                Lattice.orthorhombic(2.2, 2.4, 2.6 + 0.1 * i), ["H", element], [[0, 0, 0], [0.5, 0.4, 0.3 + 0.1 * i]]
-            )
-            path = tmp_path / name / pattern.format(i, split)
-            path.parent.mkdir(exist_ok=True)
-            grid = Field(np.zeros((12, 12, 12)), structure).grid
-            distance = structure.lattice.get_all_distances(grid.frac_coords(), structure.frac_coords)
-            width = [0.8 if site.specie.symbol == "H" else 0.3 for site in structure]
-            values = np.exp(-((distance / width) ** 2)).max(axis=1).reshape(grid.shape)
-            Field(values, structure).write(path)
-            splits[split][path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
-        manifest[name] = {
-            "name": name,
-            "recipe": {"engine": "", "functional": "", "pseudopotential": ""},
-            "splits": splits,
-        }
-    monkeypatch.setattr("elfzoo.datasets.base.read_manifest", manifest.__getitem__)
-    return str(tmp_path)
 
 
 def config(**changes):
@@ -182,7 +151,7 @@ def test_features_stored_are_those_of_the_model(data):
 
 def test_a_run_that_diverges_keeps_its_last_checkpoint(data, tmp_path, monkeypatch):
     train(config(epochs=2), tmp_path / "a", root=data)
-    monkeypatch.setattr(loop_module._Run, "_step", lambda self, inputs, y: float("nan"))
+    monkeypatch.setattr(loop_module._Run, "_step", lambda self, batch: float("nan"))
     with pytest.raises(ElfzooError, match=r"loss became nan in epoch 1; lower learning_rate"):
         train(config(), tmp_path / "b", root=data)
     assert not (tmp_path / "b" / "grid_mlp.toy-v0" / "log.csv").exists()

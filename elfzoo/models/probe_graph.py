@@ -1,0 +1,214 @@
+"""probe_graph: equivariant messages between atoms, then each probe point reads the atoms around it.
+
+Atoms exchange messages as in NequIP (Batzner et al. 2022, doi:10.1038/s41467-022-29939-5). Probe points receive and
+never send, as in DeepDFT and ChargE3Net (Jørgensen & Bhowmik 2022, doi:10.1038/s41524-022-00863-y; Koker et al. 2024,
+doi:10.1038/s41524-024-01343-1), so that the atoms are evaluated once per structure, whatever the number of points.
+
+At a point the atoms' fields f_c(r) = Σ_i Σ_nlm D_i[c, nlm] R_n(|x_i|) Y_lm(x_i) add up, x_i = R_i - r, with D_i linear
+in the state of atom i. Some are scalars, some are vectors or tensors. A perceptron sees the scalars and the inner
+products of the others: with the electron density among the scalars and its gradient among the vectors, these are the
+quantities that ELF is made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+import numpy as np
+import torch
+from e3nn import o3
+from jaxtyping import Float
+from pymatgen.core import Structure
+from torch import Tensor, nn
+
+from elfzoo.config import config_class
+from elfzoo.errors import ConfigError
+from elfzoo.models.base import Evaluator, Invariance, PointModel
+from elfzoo.nn import ElementEmbedding, Standardise, mlp
+from elfzoo.nn.equivariant import AtomLayer, invariants, n_invariants, normalise
+from elfzoo.nn.messages import ProductMatrices, basis_irreps, collect, edge_basis
+from elfzoo.probe import ProbeData, probe_data
+from elfzoo.registry import register
+from elfzoo.transforms.atom_graph import atom_edges, atom_probe_edges
+from elfzoo.transforms.power_spectrum import PowerSpectrumConfig, angular_functions, radial_functions
+
+__all__ = ["ProbeGraph", "ProbeGraphConfig"]
+
+BLOCK = 2048  # points evaluated together: some hundred thousand edges in dense hydrogen, about 100 MB
+
+
+@config_class
+class ProbeGraphConfig:
+    """Configuration of :class:`ProbeGraph`.
+
+    Args:
+        layers: rounds of messages between atoms; 0 leaves a superposition of one learned function per element.
+        states: features of an atom (e3nn irreps). Scalars alone make an invariant network; l ≤ 1 is about PaiNN.
+        fields: what a probe point receives (e3nn irreps).
+        r_cut: reach of messages between atoms, Å.
+        probe_r_cut: reach of an atom's fields, Å.
+        n_radial: number of radial functions on [0, cutoff], both kinds of edges.
+        l_max: highest degree of the harmonics of an edge, 0 to 4.
+        softening: Å, how far from a nucleus the harmonics reach their full size.
+        radial_hidden: width of the radial network of each round.
+        channels: length of the element embedding.
+        hidden: widths of the hidden layers of the perceptron.
+    """
+
+    layers: int = 2
+    states: str = "32x0e + 16x1o + 8x2e"
+    fields: str = "24x0e + 12x1o + 6x2e"
+    r_cut: float = 3.0
+    probe_r_cut: float = 3.0
+    n_radial: int = 10
+    l_max: int = 2
+    softening: float = 0.3
+    radial_hidden: int = 32
+    channels: int = 8
+    hidden: tuple[int, ...] = (128, 128)
+
+    def __post_init__(self) -> None:
+        counts = (self.radial_hidden, self.channels, *self.hidden)
+        if self.layers < 0 or min(counts) < 1:
+            raise ConfigError(f"layers cannot be negative and widths must be positive; got {self}")
+        _ = _irreps(self.states), _irreps(self.fields), self.between_atoms, self.at_probes  # each refuses nonsense
+
+    @property
+    def between_atoms(self) -> PowerSpectrumConfig:
+        """The functions of an edge between atoms."""
+        return self._expansion(self.r_cut)
+
+    @property
+    def at_probes(self) -> PowerSpectrumConfig:
+        """The functions of an edge from an atom to a probe point."""
+        return self._expansion(self.probe_r_cut)
+
+    def _expansion(self, r_cut: float) -> PowerSpectrumConfig:
+        return PowerSpectrumConfig(
+            r_cut=r_cut, n_radial=self.n_radial, l_max=self.l_max, smooth=True, softening=self.softening
+        )
+
+
+@register("probe_graph")
+class ProbeGraph(PointModel):
+    """Logit of ELF at a point from the fields of the atoms around it, which know their own surroundings."""
+
+    config_class = ProbeGraphConfig
+    config: ProbeGraphConfig
+    invariances: ClassVar[dict[str, Invariance]] = {
+        "subset": "exact",
+        "permutation": "exact",
+        "lattice_shift": "exact",
+        "supercell": "exact",
+        "basis": "exact",
+        "origin": "exact",
+        "rotation": "exact",
+        "reflection": "exact",
+    }
+
+    def __init__(self, config: ProbeGraphConfig):
+        super().__init__(config)
+        states, self.fields = _irreps(config.states), _irreps(config.fields)
+        first = o3.Irreps([(states.count("0e"), "0e")])
+        self.embedding = ElementEmbedding(config.channels)
+        self.lift = nn.Linear(config.channels, first.dim, bias=False)
+        sizes = [first] + [states] * config.layers
+        self.layers = nn.ModuleList(
+            AtomLayer(config.between_atoms, before, states, config.channels, config.radial_hidden)
+            for before in sizes[: config.layers]
+        )
+        self.messages = ProductMatrices(basis_irreps(config.at_probes), sizes[-1], self.fields)
+        self.standardise = Standardise(n_invariants(self.fields))
+        self.network = mlp([n_invariants(self.fields), *config.hidden, 1])
+
+    def transform(self, data: ProbeData) -> ProbeData:
+        """Add the edges between atoms and those to the probe points, all periodic images counted."""
+        positions, lattice = data.pos.double().numpy(), data.cell[0].double().numpy()
+        index, shift = atom_edges(positions, lattice, self.config.r_cut)
+        data.edge_index = torch.from_numpy(index)
+        data.edge_shift = torch.as_tensor(shift, dtype=data.pos.dtype)
+        return self._add_probe_edges(data)
+
+    def encode(self, batch: ProbeData) -> Float[Tensor, "points features"]:
+        """Invariants of the fields at each probe point, not yet standardised."""
+        return self._read(self._atoms(batch), batch)
+
+    def head(self, features: Float[Tensor, "points features"]) -> Float[Tensor, " points"]:
+        """Logits from invariants."""
+        return self.network(self.standardise(features))[:, 0]
+
+    def fit_statistics(self, features: Float[Tensor, "points features"]) -> None:
+        """Standardise with mean and deviation of what the fresh encoder gives on the training set."""
+        self.standardise.fit(features)
+
+    def features(self, structure: Structure, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points n"]:
+        """What ``encode`` gives at points (Cartesian, Å); atoms evaluated once, points in blocks."""
+        read = self._reader(structure)
+        blocks = np.array_split(points, max(1, -(-len(points) // BLOCK)))
+        return np.concatenate([read(block).float().cpu().numpy() for block in blocks])
+
+    def evaluator(self, structure: Structure) -> Evaluator:
+        """Atoms once, then any number of blocks of points."""
+        read = self._reader(structure)
+        return lambda points: self.head(read(points)).detach().cpu().numpy()
+
+    @property
+    def block_size(self) -> int:
+        return BLOCK
+
+    def _reader(self, structure: Structure) -> Callable[[np.ndarray], Tensor]:
+        """A function from points (Å) to features, without gradients."""
+        weight = next(self.parameters())
+        with torch.no_grad():
+            atoms = self.transform(probe_data(structure, np.zeros((0, 3)), dtype=weight.dtype))
+            matrices = self._atoms(atoms.to(weight.device))
+
+        def read(points: np.ndarray) -> Tensor:
+            data = self._add_probe_edges(probe_data(structure, points, dtype=weight.dtype))
+            with torch.no_grad():
+                return self._read(matrices, data.to(weight.device))
+
+        return read
+
+    def _add_probe_edges(self, data: ProbeData) -> ProbeData:
+        points, positions, lattice = (a.double().numpy() for a in (data.probe_pos, data.pos, data.cell[0]))
+        index, shift = atom_probe_edges(points, positions, lattice, self.config.probe_r_cut)
+        data.probe_edge_index = torch.from_numpy(index)
+        data.probe_edge_shift = torch.as_tensor(shift, dtype=data.pos.dtype)
+        return data
+
+    def _atoms(self, batch: ProbeData) -> Float[Tensor, "atoms functions field"]:
+        """The fields of each atom: one matrix D per atom."""
+        vectors, expansion = batch.atom_edge_vectors(), self.config.between_atoms
+        functions = radial_functions(vectors, expansion), angular_functions(vectors, expansion)
+        elements = self.embedding(batch.z)
+        states = normalise(self.lift(elements))
+        for layer in self.layers:
+            states = layer(states, elements, *functions, batch.edge_index)
+        return self.messages(states)
+
+    def _read(
+        self, matrices: Float[Tensor, "atoms functions field"], batch: ProbeData
+    ) -> Float[Tensor, "points features"]:
+        """Invariants of the sum of all atoms' fields at the probe points."""
+        vectors, expansion = batch.edge_vectors(), self.config.at_probes
+        basis = edge_basis(radial_functions(vectors, expansion), angular_functions(vectors, expansion))
+        fields = collect(matrices, basis, batch.probe_edge_index, len(batch.probe_pos))
+        return invariants(fields, self.fields)
+
+
+def _irreps(text: str) -> o3.Irreps:
+    """Irreps with even scalars first (e3nn sorts odd ones before them), then by degree.
+
+    Raises:
+        ConfigError: not e3nn's notation, or no even scalars.
+    """
+    try:
+        parts = sorted(o3.Irreps(text), key=lambda part: (not part.ir.is_scalar(), part.ir.l, part.ir.p))
+    except ValueError as error:
+        raise ConfigError(f"expected irreps such as '32x0e + 16x1o + 8x2e'; got {text!r} ({error})") from None
+    irreps = o3.Irreps(parts).simplify()
+    if irreps.count("0e") < 1:
+        raise ConfigError(f"irreps need even scalars, such as '32x0e'; got {text!r}")
+    return irreps

@@ -1,0 +1,75 @@
+"""Convolution and upsampling on the torus of a periodic cell, with kernels that are functions of a distance in Å."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = ["ChannelNorm", "PeriodicConv3d", "kernel_mix", "periodic_upsample"]
+
+STENCIL = tuple(product((-1, 0, 1), repeat=3))
+WIDTH = 0.7  # of the Gaussians, in grid steps: turned kernels keep four fifths of their norm, none grows
+
+
+class PeriodicConv3d(nn.Conv3d):
+    """3×3×3 convolution whose domain is a torus: opposite faces of the grid are neighbours.
+
+    Args:
+        n_in, n_out: channels.
+        stride: 1, or 2 to keep the points with even indices.
+    """
+
+    def __init__(self, n_in: int, n_out: int, stride: int = 1):
+        super().__init__(n_in, n_out, kernel_size=3, stride=stride)
+
+    def forward(  # type: ignore[override]
+        self, x: Float[Tensor, "batch n_in nx ny nz"], mix: Float[Tensor, "27 27"] | None = None
+    ) -> Float[Tensor, "batch n_out mx my mz"]:
+        """Convolved features; ``mix`` is that of :func:`kernel_mix`, or None for kernels in grid steps."""
+        weight = self.weight if mix is None else (self.weight.flatten(2) @ mix.T).view_as(self.weight)
+        return F.conv3d(F.pad(x, (1,) * 6, mode="circular"), weight, self.bias, self.stride)
+
+
+def kernel_mix(steps: Float[Tensor, "3 3"], spacing: float) -> Float[Tensor, "27 27"]:
+    """Kernels on any grid from kernels on a cubic one: row p gives the weights of the 27 stored values at neighbour p.
+
+    A kernel is a function of the Cartesian offset, known at the 27 points of a cubic stencil of ``spacing`` and
+    continued by Gaussian interpolation. On that cubic grid the matrix is the identity; on hexagonal axes, at another
+    spacing or in another orientation the same function is read off where the neighbours really are. Each coarser
+    level doubles steps and spacing, so one matrix serves all of them.
+
+    Args:
+        steps: (3, 3) rows, Å: vectors between neighbouring grid points along the axes.
+        spacing: Å.
+    """
+    stored = torch.tensor(STENCIL, dtype=torch.float64)
+    offsets = stored @ steps.double().cpu() / spacing
+    overlap, reach = (_gaussian(points, stored) for points in (stored, offsets))
+    return torch.linalg.solve(overlap, reach, left=False).to(steps)
+
+
+def periodic_upsample(x: Float[Tensor, "batch channels nx ny nz"]) -> Float[Tensor, "batch channels mx my mz"]:
+    """Trilinear interpolation onto twice as many points; the old ones are those with even indices, as stride 2 leaves.
+
+    ``torch.nn.functional.interpolate`` knows no period: it repeats or stretches the edge and puts the points elsewhere.
+    """
+    for axis in (2, 3, 4):
+        between = (x + x.roll(-1, axis)) / 2
+        x = torch.stack((x, between), axis + 1).flatten(axis, axis + 1)
+    return x
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Normalisation over the channels of each voxel: nothing is shared between voxels, so a part is like the whole."""
+
+    def forward(self, x: Float[Tensor, "batch channels nx ny nz"]) -> Float[Tensor, "batch channels nx ny nz"]:
+        """Normalised features."""
+        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+
+
+def _gaussian(a: Tensor, b: Tensor) -> Tensor:
+    return torch.exp(-0.5 * torch.cdist(a, b).square() / WIDTH**2)

@@ -1,0 +1,182 @@
+"""Training of field models: whole cells (or crops of them) on the model's own grid, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from pymatgen.core import Structure
+from scipy.special import expit, logit
+from scipy.stats import ortho_group
+from torch import Tensor
+
+from elfzoo.field import Field, Recipe
+from elfzoo.grid import Grid
+from elfzoo.interpolate import CLIP, PeriodicSpline
+from elfzoo.models.base import FieldModel
+from elfzoo.training.config import DataConfig, FieldTraining, TrainConfig
+from elfzoo.training.losses import FieldLoss
+from elfzoo.training.points import VALIDATION_SEED, PointSet, choose, draw_points
+from elfzoo.training.task import Part, Task
+from elfzoo.transforms.patches import cut, patch_starts, stitch
+
+__all__ = ["FieldSet", "FieldTask", "augment", "field_errors", "seam_error"]
+
+
+@dataclass(frozen=True, eq=False)
+class FieldSet:
+    """The reference of one structure on a model's own grid.
+
+    Args:
+        structure: the model's working cell.
+        grid: the model's own.
+        target: (nx, ny, nz) ELF there.
+        recipe: of the reference.
+    """
+
+    structure: Structure
+    grid: Grid
+    target: Float[Tensor, "nx ny nz"]
+    recipe: Recipe | None
+
+    @classmethod
+    def of(cls, model: FieldModel, field: Field) -> FieldSet:
+        """Bring a field to the model's grid: the spline through its logits, clipped to [0.001, 0.999], point by point.
+
+        Nothing is filtered away, so what the grid cannot hold is aliased, as it is in the logits that the model
+        predicts there.
+        """
+        cell, grid = model.working_cell(field.structure)
+        spline = PeriodicSpline.through(logit(np.clip(field.values.astype(np.float64), CLIP, 1 - CLIP)))
+        frac = grid.positions() @ np.linalg.inv(field.grid.lattice)
+        target = torch.from_numpy(expit(spline(frac)).reshape(grid.shape).astype(np.float32))
+        return cls(cell, grid, target, field.recipe)
+
+
+@dataclass(frozen=True, eq=False)
+class _Crop:
+    """A cube of a field: its first point and its edge in grid points."""
+
+    sample: FieldSet
+    start: tuple[int, int, int]
+    size: int
+
+
+class FieldTask(Task):
+    """Fields of a data set for a field model.
+
+    Args:
+        model: with fresh weights.
+        config: the run.
+        root: folder of the datasets.
+        progress: taken no notice of: preparing is quick.
+
+    Raises:
+        ElfzooError: an empty split, or crops of a model that has none.
+    """
+
+    unit: ClassVar[str] = "voxels"
+    model: FieldModel
+
+    def __init__(self, model: FieldModel, config: TrainConfig, root: str | None, progress: bool | None):
+        train = [_load(model, d, root) for d in config.train]
+        validate = [Part(*draw_points(d, VALIDATION_SEED, root)) for d in config.validate]
+        super().__init__(model, config, train, validate)
+        self.samples = [s for part in train for s in part.sets if isinstance(s, FieldSet)]
+        self.validation = validate
+        self.criterion = FieldLoss(config.fields.terms, config.huber_beta, config.fields.bins)
+        self.steps_per_epoch = -(-sum(self._copies(s) for s in self.samples) // config.batch_size)
+
+    def size(self) -> int:
+        return sum(s.grid.size for s in self.samples)
+
+    def batches(self, epoch: int) -> Iterator[list[FieldSet | _Crop]]:
+        """Every cell once (as many crops of it as fill it), in random order, shifted and turned anew."""
+        rng, size = np.random.default_rng([self.config.seed, epoch]), self.config.batch_size
+        order = rng.permutation(np.repeat(np.arange(len(self.samples)), [self._copies(s) for s in self.samples]))
+        for start in range(0, len(order), size):
+            chosen = [augment(self.samples[i], self.config.fields, rng) for i in order[start : start + size]]
+            yield [self._crop(sample, rng) for sample in chosen]
+
+    def losses(self, batch: list[FieldSet | _Crop]) -> Iterator[Tensor]:
+        for item in batch:
+            if isinstance(item, FieldSet):
+                logits = self.model([item.structure], [item.grid])[0]
+                loss = self.criterion(logits, item.target.to(logits), item.grid.spacing)
+            else:
+                sample, starts = item.sample, np.array([item.start])
+                logits = self.model.forward_crop(sample.structure, sample.grid, item.start, item.size)
+                target = cut(sample.target[None], starts, item.size)[0, 0]
+                loss = self.criterion(logits, target.to(logits), sample.grid.spacing, periodic=False)
+            yield loss / len(batch)
+
+    def validate(self) -> dict[str, float]:
+        names = [f"mae {d.dataset}/{d.split}" for d in self.config.validate]
+        errors = (field_errors(self.model, part.sets).mean() for part in self.validation)
+        return dict(zip(names, map(float, errors), strict=True))
+
+    def closing_facts(self) -> dict[str, float]:
+        """The seam error of the first cell, where crops were trained on."""
+        sample, crop = self.samples[0], self.config.fields.crop
+        return {} if crop is None else {"seam_error": seam_error(self.model, sample.structure, sample.grid, crop)}
+
+    def _copies(self, sample: FieldSet) -> int:
+        crop = self.config.fields.crop
+        return 1 if crop is None else max(1, round(sample.grid.size / crop**3))
+
+    def _crop(self, sample: FieldSet, rng: np.random.Generator) -> FieldSet | _Crop:
+        size, stride = self.config.fields.crop, self.model.stride
+        if size is None:
+            return sample
+        i, j, k = (int(rng.integers(n // stride)) * stride for n in sample.grid.shape)
+        return _Crop(sample, (i, j, k), size)
+
+
+def augment(sample: FieldSet, config: FieldTraining, rng: np.random.Generator) -> FieldSet:
+    """The same field with its origin moved by whole grid points, and turned or mirrored in space: both exact."""
+    structure, grid, target = sample.structure, sample.grid, sample.target
+    if config.shift:
+        moved = rng.integers(0, grid.shape)
+        frac = structure.frac_coords + moved / np.array(grid.shape)
+        structure, target = Structure(grid.lattice, structure.species, frac), target.roll(moved.tolist(), (0, 1, 2))
+    if config.turn:
+        lattice = grid.lattice @ ortho_group.rvs(3, random_state=rng)
+        structure, grid = Structure(lattice, structure.species, structure.frac_coords), Grid(grid.shape, lattice)
+    return replace(sample, structure=structure, grid=grid, target=target)
+
+
+def field_errors(model: FieldModel, sets: Sequence[Any]) -> Float[np.ndarray, " structures"]:
+    """MAE of a field model over the points of each :class:`~elfzoo.training.points.PointSet`."""
+    errors = []
+    with torch.no_grad():
+        for part in sets:
+            assert isinstance(part, PointSet)
+            elf = expit(model.evaluator(part.structure)(part.points))
+            errors.append(float(np.abs(elf - part.y).mean()))
+    return np.array(errors)
+
+
+def seam_error(model: FieldModel, structure: Structure, grid: Grid, size: int, halo: int | None = None) -> float:
+    """Largest difference of ELF between the whole cell and crops of it put together; rounding if the halo suffices.
+
+    Args:
+        model: in ``eval`` mode.
+        structure, grid: the cell.
+        size: edge of the crops, grid points.
+        halo: grid points; by default what the model takes.
+    """
+    starts = patch_starts(grid.shape, size)
+    with torch.no_grad():
+        whole = model([structure], [grid])[0]
+        crops = [model.forward_crop(structure, grid, (int(i), int(j), int(k)), size, halo) for i, j, k in starts]
+        difference = stitch(torch.stack(crops), starts, grid.shape).sigmoid() - whole.sigmoid()
+    return float(difference.abs().max())
+
+
+def _load(model: FieldModel, config: DataConfig, root: str | None) -> Part:
+    _, data = choose(config, root)
+    return Part([FieldSet.of(model, sample.field) for sample in data], data.data_hash)

@@ -1,0 +1,75 @@
+"""What the training loop knows of a model and its data: batches, their loss, and the validation."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+from pymatgen.core import Structure
+from torch import Tensor, nn
+
+from elfzoo.field import Recipe
+from elfzoo.models.base import Model
+from elfzoo.training.config import TrainConfig
+
+__all__ = ["Part", "Task"]
+
+
+class Labelled(Protocol):
+    """Reference values in one structure, whatever their form."""
+
+    @property
+    def structure(self) -> Structure: ...
+    @property
+    def recipe(self) -> Recipe | None: ...
+
+
+class Part(NamedTuple):
+    """What was taken from one split, and the hash of the files."""
+
+    sets: Sequence[Labelled]
+    sha256: str
+
+
+class Task(ABC):
+    """A model and what it learns from.
+
+    Args:
+        model: with fresh weights.
+        config: the run.
+        train, validate: data in the order of the configuration.
+    """
+
+    criterion: nn.Module  # its parameters belong to the run, not to the released model
+    steps_per_epoch: int
+    unit: ClassVar[str]  # what is counted in the facts
+
+    def __init__(self, model: Model, config: TrainConfig, train: Sequence[Part], validate: Sequence[Part]):
+        self.model, self.config = model, config
+        sets = [s for part in train for s in part.sets]
+        recipes = {s.recipe for s in sets}
+        parts = zip(config.train + config.validate, [*train, *validate], strict=True)
+        self.elements = tuple(sorted({site.specie.symbol for s in sets for site in s.structure}))
+        self.recipe = recipes.pop() if len(recipes) == 1 else None
+        self.data_sha256 = {f"{d.dataset}/{d.split}": part.sha256 for d, part in parts}
+
+    @abstractmethod
+    def size(self) -> int:
+        """Number of points that are trained on."""
+
+    @abstractmethod
+    def batches(self, epoch: int) -> Iterator[Any]:
+        """The batches of an epoch, the same whenever it is run."""
+
+    @abstractmethod
+    def losses(self, batch: Any) -> Iterator[Tensor]:
+        """Parts of a batch's loss; each is differentiated and let go before the next, the gradients add up."""
+
+    @abstractmethod
+    def validate(self) -> dict[str, float]:
+        """MAE over the points of each structure, averaged over the structures of each validation set."""
+
+    def closing_facts(self) -> dict[str, Any]:
+        """What is measured on the trained model for its card."""
+        return {}
