@@ -89,8 +89,8 @@ def test_pyg_conventions_hold_and_nothing_is_written(small_root):
     assert repr(dataset) == "CrystalHydrogen(2 fields, split='all')"
 
 
-def test_an_empty_split_is_an_empty_sequence():
-    dataset = Hydrides(split="train")
+def test_an_empty_split_is_an_empty_sequence(small_root):
+    dataset = CrystalHydrogen(small_root, "val")
     assert len(dataset) == 0
     assert list(dataset) == []
 
