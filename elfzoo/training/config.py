@@ -70,6 +70,8 @@ class TrainConfig:
         train: what to train on.
         validate: what to measure after every epoch; never trained on. Their mean MAE decides where ``select_best``.
         epochs, batch_size, learning_rate, weight_decay: of AdamW; a batch is of points, for field models of cells.
+        structures_per_batch: that the points of a batch come from; null for all of them. Few where a model's work per
+            structure is large. Of no account where features are stored, and for field models.
         schedule: ``constant``, or ``cosine`` with a linear warm-up over the first 5 % of the steps.
         huber_beta: where the loss turns from quadratic to linear, in ELF.
         select_best: release the epoch with the lowest validation error instead of the last.
@@ -86,6 +88,7 @@ class TrainConfig:
     model: dict[str, Any] = field(default_factory=dict)
     epochs: int = 80
     batch_size: int = 4096
+    structures_per_batch: int | None = None
     learning_rate: float = 3e-4
     weight_decay: float = 1e-6
     schedule: Literal["constant", "cosine"] = "constant"
@@ -101,3 +104,5 @@ class TrainConfig:
             raise ConfigError("a training run needs data to train on and data to validate on")
         if min(self.epochs, self.batch_size, self.learning_rate, self.huber_beta) <= 0:
             raise ConfigError("epochs, batch_size, learning_rate and huber_beta must be positive")
+        if self.structures_per_batch is not None and not 1 <= self.structures_per_batch <= self.batch_size:
+            raise ConfigError(f"a batch has points of at least one structure; got {self.structures_per_batch}")

@@ -24,7 +24,16 @@ from elfzoo.progress import progress_bar
 from elfzoo.training.config import DataConfig, TrainConfig
 from elfzoo.training.task import Part, Task
 
-__all__ = ["FeatureStore", "PointSet", "PointTask", "choose", "dataset_class", "draw_points", "stream_batches"]
+__all__ = [
+    "FeatureStore",
+    "PointSet",
+    "PointTask",
+    "choose",
+    "dataset_class",
+    "draw_points",
+    "plan_batches",
+    "stream_batches",
+]
 
 CLASSES: dict[str, type[FieldDataset]] = {c.name: c for c in (FluidHydrogen, CrystalHydrogen, Hydrides, Metals)}
 VALIDATION_SEED = 1_000_003  # apart from the training points' seeds, so that sampled voxels do not depend on them
@@ -142,20 +151,34 @@ class FeatureStore:
             yield self.features[chosen].float(), self.y[chosen]
 
 
-def stream_batches(
-    model: PointModel, sets: Sequence[PointSet], size: int, generator: torch.Generator
-) -> Iterator[tuple[Batch, Tensor]]:
-    """(batch, y) of probe points from all structures, in random order, each point once."""
+Plan = list[list[tuple[PointSet, np.ndarray]]]  # of each batch, structures and the numbers of their points
+
+
+def plan_batches(sets: Sequence[PointSet], size: int, generator: torch.Generator, structures: int | None) -> Plan:
+    """Batches of about ``size`` points in random order, each point once.
+
+    Args:
+        sets: the points.
+        size: of a batch.
+        generator: of the order; the number of batches does not depend on it.
+        structures: that a batch draws from; None for all of them.
+    """
     orders = [torch.randperm(len(s.y), generator=generator).numpy() for s in sets]
-    steps = max(sum(len(o) for o in orders) // size, 1)
-    for step in range(steps):
-        data = []
-        for part, order in zip(sets, orders, strict=True):
-            chosen = order[step::steps]
-            if len(chosen):
-                data.append(model.transform(probe_data(part.structure, part.points[chosen], part.y[chosen])))
-        batch = Batch.from_data_list(data)
-        yield batch, batch.y
+    if structures is None:
+        steps = max(sum(len(o) for o in orders) // size, 1)
+        every = [[(s, o[step::steps]) for s, o in zip(sets, orders, strict=True)] for step in range(steps)]
+        return [[(s, chosen) for s, chosen in batch if len(chosen)] for batch in every]
+    shares = [-(-len(order) // (size // structures)) for order in orders]
+    parts = [(s, order[i::n]) for s, order, n in zip(sets, orders, shares, strict=True) for i in range(n)]
+    shuffled = torch.randperm(len(parts), generator=generator).tolist()
+    return [[parts[i] for i in shuffled[at : at + structures]] for at in range(0, len(parts), structures)]
+
+
+def stream_batches(model: PointModel, plan: Plan) -> Iterator[tuple[Batch, Tensor]]:
+    """(batch, y) of probe points, as planned."""
+    for batch in plan:
+        data = Batch.from_data_list([model.transform(probe_data(s.structure, s.points[c], s.y[c])) for s, c in batch])
+        yield data, data.y
 
 
 class PointTask(Task):
@@ -180,8 +203,9 @@ class PointTask(Task):
         validate = [Part(*draw_points(d, VALIDATION_SEED, root)) for d in config.validate]
         super().__init__(model, config, train, validate)
         self.criterion = nn.SmoothL1Loss(beta=config.huber_beta)
-        self.steps_per_epoch = max(self.size() // config.batch_size, 1)
         self._store = self._stored(self.sets, self.elements, progress)
+        stored = max(self.size() // config.batch_size, 1)
+        self.steps_per_epoch = len(self._plan(torch.Generator())) if self._store is None else stored
         if self._store is None:
             sample = [PointSet(s.structure, s.points[::16], s.y[::16], s.recipe) for s in self.sets]
             model.fit_statistics(FeatureStore.build(model, sample, "float32", progress).features)
@@ -196,7 +220,7 @@ class PointTask(Task):
         """(features or probe points, reference values), in random order, each point once."""
         generator = torch.Generator().manual_seed(self.config.seed * 100_003 + epoch)
         if self._store is None:
-            return stream_batches(self.model, self.sets, self.config.batch_size, generator)
+            return stream_batches(self.model, self._plan(generator))
         return self._store.batches(self.config.batch_size, torch.randperm(self.size(), generator=generator))
 
     def losses(self, batch: tuple[Any, Tensor]) -> Iterator[Tensor]:
@@ -208,6 +232,9 @@ class PointTask(Task):
         names = [f"mae {d.dataset}/{d.split}" for d in self.config.validate]
         errors = (float(make().structure_errors(self.model).mean()) for make in self._validation)
         return dict(zip(names, errors, strict=True))
+
+    def _plan(self, generator: torch.Generator) -> Plan:
+        return plan_batches(self.sets, self.config.batch_size, generator, self.config.structures_per_batch)
 
     def _stored(self, sets: Sequence[PointSet], elements: Iterable[str], progress: bool | None) -> FeatureStore | None:
         """Features kept for the whole run, where nothing in them is learned."""

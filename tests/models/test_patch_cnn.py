@@ -17,7 +17,7 @@ from elfzoo.models import patch_cnn as module
 from elfzoo.probe import probe_data
 from elfzoo.testing import EXACT, TRANSFORMATIONS, check_model, enliven
 from elfzoo.training import TrainConfig
-from elfzoo.training.points import PointSet, stream_batches
+from elfzoo.training.points import PointSet, plan_batches, stream_batches
 from tests.transforms.test_density_patch import LargestArray, reference
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -108,7 +108,7 @@ def test_structures_in_one_batch(model, skewed_hydride, rng):
 def test_several_elements_are_trained_from_fresh_patches(skewed_hydride, rng):
     model = create(augment=True, batch_norm=True, dropout=0.1).train()
     points = PointSet(skewed_hydride, rng.random((40, 3)) * 3.0, rng.random(40).astype(np.float32), None)
-    for batch, y in stream_batches(model, [points, points], 20, torch.Generator().manual_seed(0)):
+    for batch, y in stream_batches(model, plan_batches([points, points], 20, torch.Generator(), None)):
         loss = (torch.sigmoid(model(batch)) - y).square().mean()
         loss.backward()
     assert all(bool((p.grad != 0).any()) and bool(p.grad.isfinite().all()) for p in model.parameters())

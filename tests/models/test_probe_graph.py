@@ -11,7 +11,7 @@ from elfzoo.errors import ConfigError
 from elfzoo.models import probe_graph
 from elfzoo.probe import probe_data
 from elfzoo.testing import check_model, enliven
-from elfzoo.training.points import PointSet, stream_batches
+from elfzoo.training.points import PointSet, plan_batches, stream_batches
 
 SMALL = {"states": "8x0e + 4x1o + 2x2e", "fields": "6x0e + 3x1o + 2x2e", "n_radial": 6, "hidden": [32]}
 VARIANTS = {
@@ -147,7 +147,7 @@ def test_learns_from_streamed_batches(model, skewed_hydride, diamond, rng):
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     errors = []
     for _ in range(25):
-        for batch, y in stream_batches(model, sets, 64, torch.Generator().manual_seed(0)):
+        for batch, y in stream_batches(model, plan_batches(sets, 64, torch.Generator().manual_seed(0), None)):
             errors.append((torch.sigmoid(model(batch)) - y).square().mean())
             optimizer.zero_grad()
             errors[-1].backward()

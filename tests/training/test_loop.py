@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from pymatgen.core import Structure
 
 import elfzoo
 from elfzoo.config import parse
@@ -13,7 +14,7 @@ from elfzoo.datasets import FluidHydrogen, Hydrides
 from elfzoo.errors import ConfigError, ElfzooError, UnknownNameError
 from elfzoo.training import TrainConfig, train
 from elfzoo.training import loop as loop_module
-from elfzoo.training.points import FeatureStore, draw_points
+from elfzoo.training.points import FeatureStore, PointSet, draw_points, plan_batches
 
 MODEL = {"hidden": [12], "descriptor": {"n_radial": 4, "smooth": True}}
 
@@ -134,6 +135,28 @@ def test_embedding_of_a_second_element_is_trained(data, tmp_path):
     rows = log(folder.parent)
     assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
     assert len(Hydrides(root=data, split="train")) == 2
+
+
+@pytest.mark.parametrize(("structures", "batches"), [(None, 9), (1, 10), (2, 10), (3, 10), (8, 10)])
+def test_every_point_is_in_one_batch_of_few_structures(structures, batches):
+    cell = Structure(np.eye(3), ["H"], [[0, 0, 0]])
+    sets = [PointSet(cell, np.zeros((n, 3)), np.arange(n) + 1000.0 * i, None) for i, n in enumerate((300, 100, 523))]
+    plan = plan_batches(sets, 100, torch.Generator().manual_seed(1), structures)
+    assert len(plan) == batches == len(plan_batches(sets, 100, torch.Generator().manual_seed(2), structures))
+    assert max(len(batch) for batch in plan) <= (structures or 3)
+    assert max(sum(len(chosen) for _, chosen in batch) for batch in plan) <= 105
+    seen = np.concatenate([s.y[chosen] for batch in plan for s, chosen in batch])
+    np.testing.assert_array_equal(np.sort(seen), np.concatenate([s.y for s in sets]))
+    if structures:
+        assert all(len(chosen) <= 100 // structures for batch in plan for _, chosen in batch)
+
+
+def test_a_learned_encoder_trains_on_few_structures_at_a_time(data, tmp_path):
+    folder = train(config(dataset="hydrides", epochs=4, structures_per_batch=1), tmp_path, root=data)
+    rows = log(folder.parent)
+    assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+    with pytest.raises(ConfigError, match="at least one structure; got 0"):
+        config(structures_per_batch=0)
 
 
 def test_features_stored_are_those_of_the_model(data):
