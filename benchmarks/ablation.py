@@ -21,8 +21,7 @@ from elfzoo.config import parse
 from elfzoo.hub import load_pretrained
 from elfzoo.io.files import write_bytes
 from elfzoo.training import TrainConfig, train
-from elfzoo.training.loop import VALIDATION_SEED
-from elfzoo.training.points import FeatureStore, draw_points
+from elfzoo.training.points import VALIDATION_SEED, FeatureStore, draw_points
 
 HERE = Path(__file__).parent
 

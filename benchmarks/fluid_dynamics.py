@@ -11,7 +11,6 @@ the DFT pressure at each snapshot. Writes benchmarks/results/reference/fluid-dyn
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,12 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from reference_convergence import RESULTS, environment
+from reference_convergence import RESULTS, environment, write_json
 from reference_figures import FIGURES, save
 
 import elfzoo
 from elfzoo.errors import ElfzooError
-from elfzoo.io.files import write_bytes
 from elfzoo.progress import progress_bar
 from elfzoo.reference.diagnostics import diagnose, picture
 from elfzoo.reference.dynamics import Trajectory
@@ -140,7 +138,7 @@ def main() -> None:
         "interval_fs": recipe.source.interval,
         "trajectories": rows,
     }
-    write_bytes(RESULTS / "fluid-dynamics.json", [json.dumps(record, indent=1).encode(), b"\n"])
+    write_json(RESULTS / "fluid-dynamics.json", record)
     begin = min(left_out(recipe.source, run) for run in recipe.source.runs())
     size = save(picture(states(args.folder, recipe.source), begin), FIGURES / "fluid-h-dynamics.png")
     print(f"fluid-h-dynamics.png: {size / 1000:.0f} kB")

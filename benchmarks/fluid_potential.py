@@ -15,9 +15,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from reference_convergence import environment
+from reference_convergence import RESULTS, environment, write_json
 
-from elfzoo.io.files import write_bytes
 from elfzoo.plot import figure_path, save_figure
 from elfzoo.progress import progress_bar
 from elfzoo.reference.diagnostics import molecular_fraction
@@ -96,7 +95,7 @@ def main() -> None:
         "fit": errors,
         "states": states,
     }
-    write_bytes(HERE / "results" / "reference" / "fluid-potential.json", [json.dumps(record, indent=1).encode(), b"\n"])
+    write_json(RESULTS / "fluid-potential.json", record)
     draw(states, HERE / "figures" / "fluid-potential.png")
 
 

@@ -24,6 +24,7 @@ from elfzoo.grid import Grid
 
 __all__ = [
     "PeriodicSpline",
+    "alias_steps",
     "evaluate",
     "fourier_interpolate",
     "fourier_on_grid",
@@ -168,7 +169,7 @@ def isotropic_refinement(
         return values
     waves, reciprocal = shortest_waves(grid), np.linalg.inv(grid.lattice).T
     limit = np.linalg.norm(waves @ reciprocal, axis=1) * (1 + 1e-6) + 1e-9
-    images = [waves + shift for shift in NEIGHBOURS @ _alias_steps(grid)]
+    images = [waves + shift for shift in NEIGHBOURS @ alias_steps(grid)]
     ties = [np.linalg.norm(image @ reciprocal, axis=1) <= limit for image in images]
     shared = fft.fftn(values, norm="forward").ravel() / np.sum(ties, axis=0)
     reach = np.max(
@@ -180,9 +181,16 @@ def isotropic_refinement(
     return fft.ifftn(spectrum, norm="forward").real
 
 
+def alias_steps(grid: Grid) -> Int[np.ndarray, "3 3"]:
+    """Rows: a reduced basis of the steps of a wave's indices that change nothing on the grid's points."""
+    reciprocal = np.linalg.inv(grid.lattice).T
+    reduced = Lattice(reciprocal * np.array(grid.shape)[:, None]).get_lll_reduced_lattice().matrix
+    return np.round(reduced @ grid.lattice.T).astype(int)
+
+
 def shortest_waves(grid: Grid) -> Int[np.ndarray, "points 3"]:
     """For each point of a grid's spectrum, in C order, the indices of the shortest wave that it stands for."""
-    reciprocal, steps = np.linalg.inv(grid.lattice).T, _alias_steps(grid)
+    reciprocal, steps = np.linalg.inv(grid.lattice).T, alias_steps(grid)
     box = np.stack(np.meshgrid(*(fft.fftfreq(n, 1 / n) for n in grid.shape), indexing="ij"), axis=-1).reshape(-1, 3)
     near = box - np.round(box @ reciprocal @ np.linalg.inv(steps @ reciprocal)) @ steps
     best = near.astype(int)
@@ -238,13 +246,6 @@ def resample(field: Field, shape: Shape, method: Method = "fourier", space: Spac
         raise UnknownNameError("interpolation method", method, methods)
     values = methods[method](_to_space(field.values, space), _checked_shape(shape))
     return field.replace(values=_from_space(values, space))
-
-
-def _alias_steps(grid: Grid) -> np.ndarray:
-    """(3, 3) integers, rows: a reduced basis of the index steps that change nothing on the grid."""
-    reciprocal = np.linalg.inv(grid.lattice).T
-    reduced = Lattice(reciprocal * np.array(grid.shape)[:, None]).get_lll_reduced_lattice().matrix
-    return np.round(reduced @ grid.lattice.T).astype(int)
 
 
 def _is_orthogonal(lattice: np.ndarray) -> bool:

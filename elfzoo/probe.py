@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ from pymatgen.core import Structure
 from torch import Tensor
 from torch_geometric.data import Data
 
-__all__ = ["ProbeData", "probe_data"]
+__all__ = ["ProbeData", "add_probe_edges", "probe_data"]
+
+Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]  # atom, probe point, Cartesian translation of the atom's image
 
 
 class ProbeData(Data):
@@ -76,4 +79,16 @@ def probe_data(
     )
     if y is not None:
         data.y = torch.as_tensor(y, dtype=dtype)
+    return data
+
+
+def add_probe_edges(data: ProbeData, find: Callable[[np.ndarray, np.ndarray, np.ndarray], Pairs]) -> ProbeData:
+    """Add the pairs of an atom and a probe point that ``find(points, positions, lattice)`` gives, in double precision.
+
+    ``find`` answers as :func:`elfzoo.periodic.probe_edges` does.
+    """
+    points, positions, lattice = (a.double().numpy() for a in (data.probe_pos, data.pos, data.cell[0]))
+    atom, probe, shift = find(points, positions, lattice)
+    data.probe_edge_index = torch.from_numpy(np.stack([atom, probe]).astype(np.int64, copy=False))
+    data.probe_edge_shift = torch.as_tensor(shift, dtype=data.pos.dtype)
     return data

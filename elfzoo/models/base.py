@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -30,11 +30,21 @@ from elfzoo.symmetry import grid_orbits, primitive_cell, space_group_translation
 if TYPE_CHECKING:
     from elfzoo.card import Card
 
-__all__ = ["FieldModel", "Invariance", "Model", "PointModel"]
+__all__ = ["EXACT_INVARIANCES", "FieldModel", "Invariance", "Model", "PointModel"]
 
 Invariance = Literal["exact", "approximate"]
 Evaluator = Callable[[np.ndarray], np.ndarray]
 
+EXACT_INVARIANCES: Mapping[str, Invariance] = {
+    "subset": "exact",
+    "permutation": "exact",
+    "lattice_shift": "exact",
+    "supercell": "exact",
+    "basis": "exact",
+    "origin": "exact",
+    "rotation": "exact",
+    "reflection": "exact",
+}
 DEFAULT_SPACING = 0.1  # angstrom; logit(ELF) of hydrogen is resolved, see the README
 FUSED_BLOCK, TORCH_BLOCK = 65536, 8192  # points evaluated together; bounds the memory
 
@@ -50,7 +60,7 @@ class Model(nn.Module, ABC):
 
     config_class: ClassVar[type]
     quantity: ClassVar[str] = "elf"
-    invariances: ClassVar[dict[str, Invariance]]
+    invariances: ClassVar[Mapping[str, Invariance]]
 
     def __init__(self, config: Any):
         super().__init__()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import field
-from typing import ClassVar
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,10 +14,10 @@ from torch import Tensor
 
 from elfzoo.config import config_class
 from elfzoo.errors import ConfigError
-from elfzoo.models.base import FUSED_BLOCK, TORCH_BLOCK, Evaluator, Invariance, PointModel
+from elfzoo.models.base import EXACT_INVARIANCES, FUSED_BLOCK, TORCH_BLOCK, Evaluator, PointModel
 from elfzoo.nn import DegreeDropout, ElementEmbedding, Standardise, mlp
 from elfzoo.periodic import CellList, periodic_images, probe_edges, wrap
-from elfzoo.probe import ProbeData
+from elfzoo.probe import ProbeData, add_probe_edges
 from elfzoo.registry import register
 from elfzoo.transforms import PowerSpectrumConfig, fused, power_spectrum
 from elfzoo.transforms.tiles import tiled_power_spectrum
@@ -57,16 +57,7 @@ class GridMLP(PointModel):
 
     config_class = GridMLPConfig
     config: GridMLPConfig
-    invariances: ClassVar[dict[str, Invariance]] = {
-        "subset": "exact",
-        "permutation": "exact",
-        "lattice_shift": "exact",
-        "supercell": "exact",
-        "basis": "exact",
-        "origin": "exact",
-        "rotation": "exact",
-        "reflection": "exact",
-    }
+    invariances = EXACT_INVARIANCES
 
     def __init__(self, config: GridMLPConfig):
         super().__init__(config)
@@ -79,11 +70,7 @@ class GridMLP(PointModel):
 
     def transform(self, data: ProbeData) -> ProbeData:
         """Add the pairs of an atom and a probe point within the cutoff, all periodic images counted."""
-        points, positions, lattice = (a.double().numpy() for a in (data.probe_pos, data.pos, data.cell[0]))
-        atom, probe, shift = probe_edges(points, positions, lattice, self.config.descriptor.r_cut)
-        data.probe_edge_index = torch.from_numpy(np.stack([atom, probe]).astype(np.int64))
-        data.probe_edge_shift = torch.as_tensor(shift, dtype=data.pos.dtype)
-        return data
+        return add_probe_edges(data, partial(probe_edges, r_cut=self.config.descriptor.r_cut))
 
     def encode(self, batch: ProbeData) -> Float[Tensor, "points features"]:
         """Power spectrum of each probe point, not yet standardised."""

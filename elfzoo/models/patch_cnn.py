@@ -7,21 +7,21 @@ patches exist at a time, whatever its size.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import field
+from functools import partial
 from itertools import pairwise
 from typing import ClassVar, Literal
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from elfzoo.config import config_class
 from elfzoo.errors import ConfigError
-from elfzoo.models.base import Invariance, PointModel
+from elfzoo.models.base import EXACT_INVARIANCES, Invariance, PointModel
 from elfzoo.nn import ElementEmbedding, Standardise, mlp
-from elfzoo.probe import ProbeData
+from elfzoo.probe import ProbeData, add_probe_edges
 from elfzoo.registry import register
 from elfzoo.transforms.density_patch import (
     LARGEST_ARRAY,
@@ -92,13 +92,8 @@ class PatchCNN(PointModel):
     config_class = PatchCNNConfig
     config: PatchCNNConfig
     orientations: Tensor
-    invariances: ClassVar[dict[str, Invariance]] = {
-        "subset": "exact",
-        "permutation": "exact",
-        "lattice_shift": "exact",
-        "supercell": "exact",
-        "basis": "exact",
-        "origin": "exact",
+    invariances: ClassVar[Mapping[str, Invariance]] = {
+        **EXACT_INVARIANCES,
         "rotation": "approximate",
         "reflection": "approximate",
     }
@@ -113,11 +108,7 @@ class PatchCNN(PointModel):
 
     def transform(self, data: ProbeData) -> ProbeData:
         """Add the pairs of an atom and a probe point whose patch it reaches, all periodic images counted."""
-        points, positions, lattice = (a.double().numpy() for a in (data.probe_pos, data.pos, data.cell[0]))
-        atom, probe, shift = patch_edges(points, positions, lattice, self.config.patch)
-        data.probe_edge_index = torch.from_numpy(np.stack([atom, probe]).astype(np.int64))
-        data.probe_edge_shift = torch.as_tensor(shift, dtype=data.pos.dtype)
-        return data
+        return add_probe_edges(data, partial(patch_edges, config=self.config.patch))
 
     def encode(self, batch: ProbeData) -> Float[Tensor, "points features"]:
         """Density on the voxels around each probe point, flat, not yet standardised."""

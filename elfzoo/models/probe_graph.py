@@ -13,7 +13,7 @@ quantities that ELF is made of.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from functools import partial
 
 import numpy as np
 import torch
@@ -24,11 +24,11 @@ from torch import Tensor, nn
 
 from elfzoo.config import config_class
 from elfzoo.errors import ConfigError
-from elfzoo.models.base import Evaluator, Invariance, PointModel
+from elfzoo.models.base import EXACT_INVARIANCES, Evaluator, PointModel
 from elfzoo.nn import ElementEmbedding, Standardise, mlp
 from elfzoo.nn.equivariant import AtomLayer, invariants, n_invariants, normalise
 from elfzoo.nn.messages import ProductMatrices, basis_irreps, collect, edge_basis
-from elfzoo.probe import ProbeData, probe_data
+from elfzoo.probe import ProbeData, add_probe_edges, probe_data
 from elfzoo.registry import register
 from elfzoo.transforms.atom_graph import atom_edges, atom_probe_edges
 from elfzoo.transforms.power_spectrum import PowerSpectrumConfig, angular_functions, radial_functions
@@ -96,16 +96,7 @@ class ProbeGraph(PointModel):
 
     config_class = ProbeGraphConfig
     config: ProbeGraphConfig
-    invariances: ClassVar[dict[str, Invariance]] = {
-        "subset": "exact",
-        "permutation": "exact",
-        "lattice_shift": "exact",
-        "supercell": "exact",
-        "basis": "exact",
-        "origin": "exact",
-        "rotation": "exact",
-        "reflection": "exact",
-    }
+    invariances = EXACT_INVARIANCES
 
     def __init__(self, config: ProbeGraphConfig):
         super().__init__(config)
@@ -172,11 +163,7 @@ class ProbeGraph(PointModel):
         return read
 
     def _add_probe_edges(self, data: ProbeData) -> ProbeData:
-        points, positions, lattice = (a.double().numpy() for a in (data.probe_pos, data.pos, data.cell[0]))
-        index, shift = atom_probe_edges(points, positions, lattice, self.config.probe_r_cut)
-        data.probe_edge_index = torch.from_numpy(index)
-        data.probe_edge_shift = torch.as_tensor(shift, dtype=data.pos.dtype)
-        return data
+        return add_probe_edges(data, partial(atom_probe_edges, r_cut=self.config.probe_r_cut))
 
     def _atoms(self, batch: ProbeData) -> Float[Tensor, "atoms functions field"]:
         """The fields of each atom: one matrix D per atom."""

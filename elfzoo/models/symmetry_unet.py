@@ -7,7 +7,7 @@ default convolves on the torus of the whole primitive cell, with kernels in Å.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from typing import ClassVar, Literal
 
@@ -20,7 +20,7 @@ from torch import Tensor
 from elfzoo.config import config_class
 from elfzoo.errors import ConfigError, ElfzooError
 from elfzoo.grid import Grid
-from elfzoo.models.base import FieldModel, Invariance
+from elfzoo.models.base import EXACT_INVARIANCES, FieldModel, Invariance
 from elfzoo.nn.periodic_conv import kernel_mix
 from elfzoo.nn.seitz import SeitzGroup, patch_average, patch_frame, seitz_matrices
 from elfzoo.nn.unet import PeriodicUNet, UNetConfig
@@ -75,12 +75,8 @@ class SymmetryUNet(FieldModel):
 
     config_class = SymmetryUNetConfig
     config: SymmetryUNetConfig
-    invariances: ClassVar[dict[str, Invariance]] = {
-        "subset": "exact",
-        "permutation": "exact",
-        "lattice_shift": "exact",
-        "supercell": "exact",
-        "basis": "exact",
+    invariances: ClassVar[Mapping[str, Invariance]] = {
+        **EXACT_INVARIANCES,
         "origin": "approximate",
         "rotation": "approximate",
         "reflection": "approximate",

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from pymatgen.core import Structure
-from scipy.special import expit, logit
+from scipy.special import expit
 from scipy.stats import ortho_group
 from torch import Tensor
 
 from elfzoo.field import Field, Recipe
 from elfzoo.grid import Grid
-from elfzoo.interpolate import CLIP, PeriodicSpline
+from elfzoo.interpolate import evaluate
 from elfzoo.models.base import FieldModel
 from elfzoo.training.config import DataConfig, FieldTraining, TrainConfig
 from elfzoo.training.losses import FieldLoss
@@ -51,10 +51,8 @@ class FieldSet:
         predicts there.
         """
         cell, grid = model.working_cell(field.structure)
-        spline = PeriodicSpline.through(logit(np.clip(field.values.astype(np.float64), CLIP, 1 - CLIP)))
-        frac = grid.positions() @ np.linalg.inv(field.grid.lattice)
-        target = torch.from_numpy(expit(spline(frac)).reshape(grid.shape).astype(np.float32))
-        return cls(cell, grid, target, field.recipe)
+        values = evaluate(field, grid.positions() @ np.linalg.inv(field.grid.lattice), space="logit")
+        return cls(cell, grid, torch.from_numpy(values.reshape(grid.shape).astype(np.float32)), field.recipe)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +84,7 @@ class FieldTask(Task):
         train = [_load(model, d, root) for d in config.train]
         validate = [Part(*draw_points(d, VALIDATION_SEED, root)) for d in config.validate]
         super().__init__(model, config, train, validate)
-        self.samples = [s for part in train for s in part.sets if isinstance(s, FieldSet)]
+        self.samples = [s for part in train for s in part.sets]
         self.validation = validate
         self.criterion = FieldLoss(config.fields.terms, config.huber_beta, config.fields.bins)
         self.steps_per_epoch = -(-sum(self._copies(s) for s in self.samples) // config.batch_size)
@@ -149,12 +147,11 @@ def augment(sample: FieldSet, config: FieldTraining, rng: np.random.Generator) -
     return replace(sample, structure=structure, grid=grid, target=target)
 
 
-def field_errors(model: FieldModel, sets: Sequence[Any]) -> Float[np.ndarray, " structures"]:
-    """MAE of a field model over the points of each :class:`~elfzoo.training.points.PointSet`."""
+def field_errors(model: FieldModel, sets: Sequence[PointSet]) -> Float[np.ndarray, " structures"]:
+    """MAE of a field model over the points of each set."""
     errors = []
     with torch.no_grad():
         for part in sets:
-            assert isinstance(part, PointSet)
             elf = expit(model.evaluator(part.structure)(part.points))
             errors.append(float(np.abs(elf - part.y).mean()))
     return np.array(errors)
@@ -177,6 +174,6 @@ def seam_error(model: FieldModel, structure: Structure, grid: Grid, size: int, h
     return float(difference.abs().max())
 
 
-def _load(model: FieldModel, config: DataConfig, root: str | None) -> Part:
+def _load(model: FieldModel, config: DataConfig, root: str | None) -> Part[FieldSet]:
     _, data = choose(config, root)
     return Part([FieldSet.of(model, sample.field) for sample in data], data.data_hash)

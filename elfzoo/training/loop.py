@@ -25,10 +25,10 @@ from elfzoo.registry import create_model
 from elfzoo.training.checkpoint import clone_weights, load_checkpoint, save_checkpoint
 from elfzoo.training.config import TrainConfig
 from elfzoo.training.fields import FieldTask
-from elfzoo.training.points import VALIDATION_SEED, PointTask
+from elfzoo.training.points import PointTask
 from elfzoo.training.task import Task
 
-__all__ = ["VALIDATION_SEED", "train"]
+__all__ = ["train"]
 
 WARM_UP = 0.05
 CRITERION_SPEED = 10.0  # learning rate of a loss's own parameters: logarithms of small numbers have far to go

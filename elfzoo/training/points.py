@@ -199,7 +199,7 @@ class PointTask(Task):
 
     def __init__(self, model: PointModel, config: TrainConfig, root: str | None, progress: bool | None):
         train = [Part(*draw_points(d, config.seed, root)) for d in config.train]
-        self.sets = [s for part in train for s in part.sets if isinstance(s, PointSet)]
+        self.sets = [s for part in train for s in part.sets]
         validate = [Part(*draw_points(d, VALIDATION_SEED, root)) for d in config.validate]
         super().__init__(model, config, train, validate)
         self.criterion = nn.SmoothL1Loss(beta=config.huber_beta)
@@ -242,12 +242,13 @@ class PointTask(Task):
             return None
         return FeatureStore.build(self.model, sets, self.config.feature_precision, progress)
 
-    def _validation_stores(self, parts: Sequence[Part], progress: bool | None) -> list[Callable[[], FeatureStore]]:
+    def _validation_stores(
+        self, parts: Sequence[Part[PointSet]], progress: bool | None
+    ) -> list[Callable[[], FeatureStore]]:
         """For each part what gives its features: kept ones, or with the weights of the moment."""
-        sets = [[s for s in part.sets if isinstance(s, PointSet)] for part in parts]
-        elements = {site.specie.symbol for part in sets for s in part for site in s.structure}
-        kept = [self._stored(part, elements, progress) for part in sets]
-        return [partial(self._features, part, store) for part, store in zip(sets, kept, strict=True)]
+        elements = {site.specie.symbol for part in parts for s in part.sets for site in s.structure}
+        kept = [self._stored(part.sets, elements, progress) for part in parts]
+        return [partial(self._features, part.sets, store) for part, store in zip(parts, kept, strict=True)]
 
     def _features(self, sets: Sequence[PointSet], store: FeatureStore | None) -> FeatureStore:
         return store or FeatureStore.build(self.model, sets, "float32", False)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 from pymatgen.core import Structure
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from elfzoo.training.config import TrainConfig
 __all__ = ["Part", "Task"]
 
 
+@runtime_checkable
 class Labelled(Protocol):
     """Reference values in one structure, whatever their form."""
 
@@ -25,10 +27,14 @@ class Labelled(Protocol):
     def recipe(self) -> Recipe | None: ...
 
 
-class Part(NamedTuple):
+T = TypeVar("T", bound=Labelled, covariant=True)
+
+
+@dataclass(frozen=True)
+class Part(Generic[T]):
     """What was taken from one split, and the hash of the files."""
 
-    sets: Sequence[Labelled]
+    sets: Sequence[T]
     sha256: str
 
 
@@ -45,7 +51,9 @@ class Task(ABC):
     steps_per_epoch: int
     unit: ClassVar[str]  # what is counted in the facts
 
-    def __init__(self, model: Model, config: TrainConfig, train: Sequence[Part], validate: Sequence[Part]):
+    def __init__(
+        self, model: Model, config: TrainConfig, train: Sequence[Part[Labelled]], validate: Sequence[Part[Labelled]]
+    ):
         self.model, self.config = model, config
         sets = [s for part in train for s in part.sets]
         recipes = {s.recipe for s in sets}

@@ -19,8 +19,9 @@ def atom_edges(
         ``(index, shift)``: senders in row 0, ascending, and receivers in row 1; the Cartesian translation (Å) such
         that the vector from receiver to sender is ``positions[sender] + shift - positions[receiver]``.
     """
-    index, shift = atom_probe_edges(positions, positions, lattice, r_cut)
-    itself = (index[0] == index[1]) & (np.abs(shift).max(axis=1, initial=0.0) < 1e-6)  # the shift is a lattice vector
+    sender, receiver, shift = atom_probe_edges(positions, positions, lattice, r_cut)
+    index = np.stack([sender, receiver])
+    itself = (sender == receiver) & (np.abs(shift).max(axis=1, initial=0.0) < 1e-6)  # the shift is a lattice vector
     return index[:, ~itself], shift[~itself]
 
 
@@ -29,8 +30,8 @@ def atom_probe_edges(
     positions: Float[np.ndarray, "atoms 3"],
     lattice: Float[np.ndarray, "3 3"],
     r_cut: float,
-) -> tuple[Int[np.ndarray, "2 edges"], Float[np.ndarray, "edges 3"]]:
-    """:func:`elfzoo.periodic.probe_edges` as ``(index, shift)``: atoms in row 0, ascending, probe points in row 1."""
+) -> tuple[Int[np.ndarray, " edges"], Int[np.ndarray, " edges"], Float[np.ndarray, "edges 3"]]:
+    """:func:`elfzoo.periodic.probe_edges`, atoms in ascending order."""
     atom, probe, shift = probe_edges(points, positions, lattice, r_cut)
     order = np.argsort(atom, kind="stable")
-    return np.stack([atom[order], probe[order]]), shift[order]
+    return atom[order], probe[order], shift[order]

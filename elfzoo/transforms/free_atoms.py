@@ -16,12 +16,13 @@ from itertools import product
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from pymatgen.core import Element, Lattice, Structure
+from pymatgen.core import Element, Structure
 from scipy.fft import irfftn
 from scipy.interpolate import CubicSpline
 
 from elfzoo.errors import ElfzooError
 from elfzoo.grid import Grid
+from elfzoo.interpolate import alias_steps
 
 __all__ = ["form_factor", "superposed_density", "valence_electrons"]
 
@@ -149,7 +150,6 @@ def _candidates(grid: Grid, k_max: float) -> tuple[np.ndarray, np.ndarray, np.nd
 
 def _band_limit(grid: Grid) -> float:
     """Half of the shortest vector of the lattice n_i b_i, rad/Å: below it, no two wave vectors agree on the grid."""
-    aliases = 2 * np.pi * np.linalg.inv(grid.lattice).T * np.array(grid.shape)[:, None]
-    reduced = Lattice(aliases).get_lll_reduced_lattice().matrix
+    reduced = 2 * np.pi * alias_steps(grid) @ np.linalg.inv(grid.lattice).T
     combinations = np.array([c for c in product(range(-3, 4), repeat=3) if any(c)])
     return float(np.linalg.norm(combinations @ reduced, axis=1).min() / 2)

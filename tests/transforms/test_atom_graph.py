@@ -53,6 +53,6 @@ def test_no_neighbours():
 
 def test_probe_edges_ordered_by_atom(rng):
     points, positions = rng.random((6, 3)) @ SKEWED, rng.random((4, 3)) @ SKEWED
-    (atom, probe), shift = atom_probe_edges(points, positions, SKEWED, 2.5)
+    atom, probe, shift = atom_probe_edges(points, positions, SKEWED, 2.5)
     assert _rows(atom, probe, shift) == _rows(*probe_edges(points, positions, SKEWED, 2.5))
     assert (np.diff(atom) >= 0).all()

@@ -6,7 +6,8 @@ optional, and a missing one is a sentence with the command that installs it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -27,6 +28,7 @@ __all__ = [
     "RelaxSettings",
     "Relaxation",
     "Settings",
+    "find_file",
     "k_mesh",
     "k_spacing",
     "label_grid",
@@ -164,6 +166,20 @@ class Engine(Protocol):
         Raises:
             EngineError: not one step was made.
         """
+
+
+def find_file(name: str, what: str, variable: str, folders: Sequence[str], install: str) -> Path:
+    """A file of an engine's data: in the folder that an environment variable names, else in the usual ones.
+
+    Raises:
+        EngineError: it is in none of them; the message says where it was looked for and how to install it.
+    """
+    places = [Path(p) for p in (os.environ.get(variable), *folders) if p]
+    for place in places:
+        if (place / name).is_file():
+            return place / name
+    looked = ", ".join(map(str, places))
+    raise EngineError(f"no {what}: looked in {looked}; {install}, or set {variable} to its folder")
 
 
 def k_mesh(settings: Settings | RelaxSettings, structure: Structure) -> tuple[int, int, int]:

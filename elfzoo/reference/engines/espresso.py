@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 import re
 import shutil
 import subprocess
@@ -287,14 +286,8 @@ def _pseudopotential(file: str) -> bytes:
     own = resources.files("elfzoo.reference").joinpath("pseudo", file)
     if own.is_file():
         return own.read_bytes()
-    folders = [Path(p) for p in (os.environ.get("ESPRESSO_PSEUDO"), *PSEUDO_FOLDERS) if p]
-    for folder in folders:
-        if (folder / file).is_file():
-            return (folder / file).read_bytes()
-    raise EngineError(
-        f"no pseudopotential file {file}: looked in {', '.join(map(str, folders))}; "
-        "install quantum-espresso-data, or set ESPRESSO_PSEUDO to its folder"
-    )
+    what, install = f"pseudopotential file {file}", "install quantum-espresso-data"
+    return find_file(file, what, "ESPRESSO_PSEUDO", PSEUDO_FOLDERS, install).read_bytes()
 
 
 @functools.cache

@@ -7,14 +7,12 @@ installs it.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from pymatgen.core import Element
 
-from elfzoo.reference.engines.base import EngineError
+from elfzoo.reference.engines.base import EngineError, find_file
 
 __all__ = ["GthPotential", "gth_file", "read_gth"]
 
@@ -64,14 +62,8 @@ def gth_file(element: str, kind: str = "GTH-PBE") -> bytes:
     Raises:
         EngineError: there is no table, or no such entry in it.
     """
-    folders = [Path(p) for p in (os.environ.get("CP2K_DATA_DIR"), *FOLDERS) if p]
-    for folder in folders:
-        if (folder / TABLE).is_file():
-            return read_gth((folder / TABLE).read_text(encoding="utf-8"), element, kind).text().encode()
-    raise EngineError(
-        f"no {TABLE}: looked in {', '.join(map(str, folders))}; install it with: apt-get install cp2k-data, "
-        "or set CP2K_DATA_DIR to its folder"
-    )
+    table = find_file(TABLE, TABLE, "CP2K_DATA_DIR", FOLDERS, "install it with: apt-get install cp2k-data")
+    return read_gth(table.read_text(encoding="utf-8"), element, kind).text().encode()
 
 
 def read_gth(table: str, element: str, kind: str = "GTH-PBE") -> GthPotential:
