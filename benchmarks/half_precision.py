@@ -1,6 +1,6 @@
 """What it costs to keep features in half precision: the paper's check (its section S2), on the validation split.
 
-    python benchmarks/half_precision.py [--model grid_mlp.wang2026-h-v1]
+    python benchmarks/half_precision.py [--model grid_mlp.wang2026-h-v2]
 
 The same weights on features stored in float16 and in float32. The paper finds less than 1e-5 in R².
 """
@@ -19,7 +19,7 @@ from elfzoo.training.points import FeatureStore, draw_points
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="grid_mlp.wang2026-h-v1")
+    parser.add_argument("--model", default="grid_mlp.wang2026-h-v2")
     args = parser.parse_args()
     model = elfzoo.load_pretrained(args.model)
     sets, _ = draw_points(DataConfig("fluid-h", "val", points=20_000, sampling="stratified"), seed=0)

@@ -1,6 +1,6 @@
 """The same weights with all periodic images and with the one that rounding picks, crystal by crystal.
 
-    python benchmarks/images.py [--model grid_mlp.wang2026-h-v1] [--points 20000]
+    python benchmarks/images.py [--model grid_mlp.wang2026-h-v2] [--points 20000]
 
 The paper's public code takes one image of each atom by rounding fractional coordinates, which misses neighbours as
 soon as the cell is smaller than twice the cutoff or skewed: every crystal here.
@@ -21,7 +21,7 @@ from elfzoo.progress import progress_bar
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="grid_mlp.wang2026-h-v1")
+    parser.add_argument("--model", default="grid_mlp.wang2026-h-v2")
     parser.add_argument("--points", type=int, default=20_000, help="random voxels of each crystal")
     args = parser.parse_args()
     model = elfzoo.load_pretrained(args.model)

@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=150_000)
     parser.add_argument("--out", type=Path, default=Path("runs/learning"))
     args = parser.parse_args()
-    recipe = to_dict(read_yaml(TrainConfig, HERE / "configs" / "wang2026-h-v1.yaml"))
+    recipe = to_dict(read_yaml(TrainConfig, HERE / "configs" / "wang2026-h-v2.yaml"))
     results = HERE / "results" / "learning_curve.json"
     table = json.loads(results.read_text()) if results.exists() else {}
     print(f"{'':44s} over all voxels, mean over structures               ELF-stratified")

@@ -88,7 +88,7 @@ def topology_speed(_: str | None) -> str:
         "| field | φ, seconds | critical points, seconds | memory of φ / field | φ / GUDHI | critical points / GUDHI |",
         "|---|---|---|---|---|---|",
     ]
-    for name, atoms in (("speed", 64), ("speed-512", 512)):
+    for name, atoms in (("speed", 128), ("speed-1024", 1024)):
         for points, row in json.loads((RESULTS / "topology" / f"{name}.json").read_text())["points"].items():
             phi, points_of = row["networking"], row["critical_points"]
             ratios = [x.get("ratio_to_gudhi", {}).get("median") for x in (phi, points_of)]

@@ -134,14 +134,14 @@ def report(name: str, result: dict) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", default=["grid_mlp.wang2026-h-v1", "grid_mlp.smooth-h-v1"])
+    parser.add_argument("--models", nargs="+", default=["grid_mlp.wang2026-h-v2", "grid_mlp.smooth-h-v2"])
     parser.add_argument("--batches", type=int, default=8, help="batches of 1024 points that the dense peer is timed on")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.memory_of:
         return measure_memory(args.memory_of)
-    dense = baseline(elfzoo.load_pretrained("grid_mlp.wang2026-h-v1"), args.batches, args.repeat)
+    dense = baseline(elfzoo.load_pretrained("grid_mlp.wang2026-h-v2"), args.batches, args.repeat)
     for name in args.models:
         result = run(name, dense, args.repeat)
         report(name, result)

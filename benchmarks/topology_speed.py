@@ -2,7 +2,7 @@
 
     python benchmarks/topology_speed.py                          about 3 minutes on an idle machine
     python benchmarks/topology_speed.py --points 48 --repeat 1   a first look, in seconds
-    python benchmarks/topology_speed.py --cells 2                the grids over 2 × 2 × 2 cells, as of 512 atoms
+    python benchmarks/topology_speed.py --cells 2                the grids over 2 × 2 × 2 cells, as of 1024 atoms
 
 The field is a reference field of hydrogen, Fourier-resampled to N × N × N points and clipped to [0, 1]. Every
 measurement is a process of its own with one thread: it imports, warms up on a small field, then does the work once. All
@@ -44,7 +44,7 @@ from elfzoo.interpolate import fourier_resample
 from elfzoo.io.files import write_bytes
 
 HERE = Path(__file__).parent
-DATA = HERE / "data" / "fluid-h" / "fluid_115.1GPa_A_f0209.npz"
+DATA = HERE / "data" / "fluid-h" / "fluid_115.1GPa_A_f02000.npz"
 OUT = HERE / "results" / "topology" / "speed.json"
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 WARM_UP = 12  # points along each axis

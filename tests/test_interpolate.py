@@ -30,7 +30,7 @@ from elfzoo.interpolate import (
 )
 from elfzoo.io import read_field
 
-CRYSTAL = Path(__file__).parents[1] / "benchmarks" / "data" / "crystal-h" / "hexagonal_04_sg185_H4.npz"
+CRYSTAL = Path(__file__).parents[1] / "benchmarks" / "data" / "crystal-h" / "hexagonal_018.npz"
 
 shapes = st.tuples(*[st.integers(1, 7)] * 3)
 seeds = st.integers(0, 2**32 - 1)
@@ -170,16 +170,16 @@ def test_logit_space_does_not_overshoot(method, rng):
     np.testing.assert_allclose(resample(middle, (4, 5, 6), method, "logit").values, middle.values, atol=1e-12)
 
 
-@pytest.mark.parametrize(("method", "worst"), [("spline", 4e-3), ("fourier", 1.5e-3)])
+@pytest.mark.parametrize(("method", "worst"), [("spline", 6e-3), ("fourier", 2e-3)])
 def test_real_field_from_every_other_point(method, worst):
-    """The ELF of a hydrogen crystal at 0.11 Å gives that at 0.055 Å back."""
+    """The ELF of a hydrogen crystal at 0.2 Å gives that at 0.1 Å back: the reference's logits end at 18 rad/Å."""
     field = read_field(CRYSTAL)
     coarse = field.replace(values=field.values[::2, ::2, ::2])
-    fine = resample(coarse, field.grid.shape, method)
+    fine = resample(coarse, field.grid.shape, method, "logit")
     assert fine.structure == field.structure and fine.recipe == field.recipe
     assert np.abs(fine.values - field.values).max() < worst
     odd = field.grid.frac_coords(np.arange(0, field.grid.size, 97))
-    np.testing.assert_allclose(evaluate(coarse, odd, method), fine.values.ravel()[::97], atol=1e-12)
+    np.testing.assert_allclose(evaluate(coarse, odd, method, "logit"), fine.values.ravel()[::97], atol=1e-12)
 
 
 def test_spline_resampling_is_evaluation_on_the_new_grid(rng):

@@ -9,42 +9,42 @@ from elfzoo.errors import ElfzooError
 
 __all__ = ["CrystalHydrogen", "FluidHydrogen"]
 
-_TRAJECTORY_SPLITS = {"A": "train", "C": "val", "B": "test"}
+_TRAJECTORY_SPLITS = {"A": "train", "B": "train", "C": "val", "D": "test", "N": "test"}
+_CRYSTAL_SPLITS = ("train", "test", "test", "test", "val")  # by the number modulo 5: every archetype is tested
 
 
 class FluidHydrogen(FieldDataset):
-    """Snapshots of 64 H at 1500 K near 76, 115 and 138 GPa, 72³ points.
+    """Snapshots of 128, 250 and 500 H at 1500 K near 76.0, 115.1 and 138.5 GPa.
 
-    Split by trajectory: at every pressure A trains, C validates, B tests.
+    Split by trajectory: at every pressure A and B train, C validates, D and the larger cells, N250 and N500, test.
     """
 
     name = "fluid-h"
 
     @staticmethod
     def split_of(file: str) -> str:
-        """By the trajectory's letter in ``fluid_{pressure}GPa_{trajectory}_f{frame}.npz``."""
-        match = re.fullmatch(r"fluid_[\d.]+GPa_([A-Z]+)_f\d+\.npz", file)
-        if match is None or match[1] not in _TRAJECTORY_SPLITS:
+        """By the trajectory in ``fluid_{pressure}GPa_{trajectory}_f{frame}.npz``."""
+        match = re.fullmatch(r"fluid_[\d.]+GPa_([A-D]|N(?=\d))\d*_f\d+\.npz", file)
+        if match is None:
             raise ElfzooError(
-                f"{file} is no snapshot of a known trajectory; expected fluid_<pressure>GPa_<A|B|C>_f<frame>.npz"
+                f"{file} is no snapshot of a known trajectory; "
+                "expected fluid_<pressure>GPa_<A|B|C|D|N<atoms>>_f<frame>.npz"
             )
         return _TRAJECTORY_SPLITS[match[1]]
 
 
 class CrystalHydrogen(FieldDataset):
-    """Random cubic and hexagonal crystals of 4 to 24 H, relaxed near 100 GPa.
+    """Random cubic and hexagonal crystals of 4 to 72 H, relaxed near 100 GPa.
 
-    None of them trains: some validate, the others test.
+    Split by number. A model that is tested for transfer leaves the training split alone.
     """
 
     name = "crystal-h"
 
     @staticmethod
     def split_of(file: str) -> str:
-        """Validation has a v before the crystal's number in ``{system}_{number}_sg{space group}_H{atoms}.npz``."""
-        match = re.fullmatch(r"[a-z]+_(v?)\d+_sg\d+_H\d+\.npz", file)
+        """By the crystal's number modulo 5 in ``{system}_{number}.npz``: 0 trains, 4 validates, 1, 2 and 3 test."""
+        match = re.fullmatch(r"(?:cubic|hexagonal)_(\d{3})\.npz", file)
         if match is None:
-            raise ElfzooError(
-                f"{file} is no random crystal; expected <system>_[v]<number>_sg<space group>_H<atoms>.npz"
-            )
-        return "val" if match[1] else "test"
+            raise ElfzooError(f"{file} is no random crystal; expected <cubic|hexagonal>_<number of three digits>.npz")
+        return _CRYSTAL_SPLITS[int(match[1]) % len(_CRYSTAL_SPLITS)]

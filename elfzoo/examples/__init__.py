@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 __all__ = ["example_path", "load_example"]
 
-EXAMPLE = "hexagonal_08_sg175_H12.npz"
+EXAMPLE = "hexagonal_001.npz"
 
 
 def example_path() -> Path:
-    """The shipped field file: PBE ELF of a hexagonal crystal of 12 H at 100 GPa, of ``crystal-h``'s test split."""
+    """The shipped field file: PBE ELF of a crystal of 12 H (P6_522) at 100 GPa, of ``crystal-h``'s test split."""
     return Path(str(resources.files("elfzoo.examples"))) / EXAMPLE
 
 

@@ -95,13 +95,11 @@ def test_saddles_and_their_ends_give_the_networking_value(rng):
         assert phi(critical_points(field, persistence=0)) == pytest.approx(exact, abs=1e-4)
 
 
-@pytest.mark.parametrize(
-    "name", ["crystal-h/hexagonal_00_sg190_H18", "crystal-h/cubic_v008_sg197_H24", "fluid-h/fluid_76.0GPa_A_f0479"]
-)
+@pytest.mark.parametrize("name", ["crystal-h/hexagonal_027", "crystal-h/cubic_028", "fluid-h/fluid_76.0GPa_A_f03400"])
 def test_saddles_of_real_fields_give_the_networking_value(name):
     real = read_field(DATA / f"{name}.npz")
     found = networking(real)
-    assert phi(critical_points(real, persistence=0)) == pytest.approx(values_of(found), abs=2e-4)
+    assert phi(critical_points(real, persistence=0)) == pytest.approx(values_of(found), abs=4e-4)
 
 
 def values_of(result: Networking) -> tuple[float, float, float]:
@@ -287,7 +285,7 @@ def test_cores_are_left_out():
 
 
 def test_real_fields_are_consistent():
-    for name in ("crystal-h/cubic_00_sg207_H4", "crystal-h/hexagonal_00_sg190_H18", "fluid-h/fluid_76.0GPa_B_f0209"):
+    for name in ("crystal-h/cubic_003", "crystal-h/hexagonal_027", "fluid-h/fluid_76.0GPa_D_f02000"):
         found = critical_points(read_field(DATA / f"{name}.npz"), persistence=0)
         assert (found.morse_sum, found.dropped["lost lines"], found.dropped["undecided cells"]) == (0, 0, 0)
 

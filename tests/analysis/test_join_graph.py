@@ -114,8 +114,8 @@ def test_without_hydrogen_there_is_no_molecularity():
 @pytest.mark.parametrize(
     "name",
     [
-        "fluid-h/fluid_76.0GPa_B_f0389",
-        "crystal-h/hexagonal_07_sg193_H4",
+        "fluid-h/fluid_76.0GPa_D_f02700",
+        "crystal-h/hexagonal_034",
         "hydrides/LaH10_Fm-3m_eq",
         "metals/LiMg_B2_V1.0",
     ],

@@ -147,11 +147,11 @@ def test_the_other_elements_only_conduct():
 @pytest.mark.parametrize(
     "name",
     [
-        "cubic_00_sg207_H4",
-        "cubic_v008_sg197_H24",
-        "cubic_v012_sg198_H12",
-        "hexagonal_07_sg193_H4",
-        "hexagonal_v009_sg169_H6",
+        "cubic_003",
+        "cubic_028",
+        "cubic_031",
+        "hexagonal_034",
+        "hexagonal_028",
     ],
 )
 def test_real_crystals(name):

@@ -117,7 +117,7 @@ def test_without_hydrogen_there_are_no_links():
 
 
 def test_real_fields_thinned_agree_and_noise_is_seen(rng):
-    field = read_field(DATA / "crystal-h" / "hexagonal_04_sg185_H4.npz")
+    field = read_field(DATA / "crystal-h" / "hexagonal_032.npz")
     thinned = resample(field, tuple(n - 6 for n in field.grid.shape))
     found = compare_topology(field, thinned)
     assert found.points["all"].recall > 0.95 and found.points["all"].precision > 0.95

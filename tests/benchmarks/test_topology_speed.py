@@ -98,7 +98,7 @@ def test_the_command_writes_its_record(tmp_path, monkeypatch, capsys):
     record = json.loads(out.read_text())
     assert {"data", "data_sha256", "cells", "repeat", "threads", "targets", "points", "hardware"} <= set(record)
     assert {"elfzoo", "numpy", "scipy", "python"} <= set(record)
-    assert record["data"] == "benchmarks/data/fluid-h/fluid_115.1GPa_A_f0209.npz"
+    assert record["data"] == "benchmarks/data/fluid-h/fluid_115.1GPa_A_f02000.npz"
     assert len(record["data_sha256"]) == 64
     assert "date" not in record
     assert list(record["points"]["12"]) == OURS

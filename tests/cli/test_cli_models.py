@@ -134,19 +134,19 @@ def test_demo(elfzoo: Run, release: Path) -> None:
     row = next(line for line in result.stdout.splitlines() if line.startswith("MAE"))
     assert float(row.split()[1]) == pytest.approx(mae, abs=2e-5)
     assert Path("new/demo/comparison.png").read_bytes().startswith(b"\x89PNG")
-    for said in ("P6/m (175)", "110,592 points", "crystals", "next:", "new/demo/ELFCAR"):
+    for said in ("P6_522 (179)", "32,400 points", "crystals", "next:", "new/demo/ELFCAR"):
         assert said in result.stdout
 
 
 def test_demo_without_its_model_or_its_folder(elfzoo: Run, release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("elfzoo.hub.shipped_releases", dict)
-    assert "grid_mlp.smooth-h-v1" in error_line(elfzoo("demo"))
+    assert "grid_mlp.smooth-h-v2" in error_line(elfzoo("demo"))
     Path("file").write_text("")
     assert "file" in error_line(elfzoo("demo", "--out", "file", "-m", release))
 
 
 def test_the_example_is_a_small_complete_dft_field() -> None:
     field = load_example()
-    assert example_path().stat().st_size < 150_000
+    assert example_path().stat().st_size < 20_000
     assert field.recipe is not None and field.meta["scf_converged"] and field.quantity == "elf"
-    assert field.structure.composition.formula == "H12" and field.grid.shape == (48, 48, 48)
+    assert field.structure.composition.formula == "H12" and field.grid.shape == (30, 30, 36)

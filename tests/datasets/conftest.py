@@ -7,7 +7,7 @@ import pytest
 
 from elfzoo.datasets.base import CHECKOUT_DATA
 
-CUBIC, HEXAGONAL = "cubic_00_sg207_H4.npz", "hexagonal_04_sg185_H4.npz"
+CUBIC, HEXAGONAL = "cubic_003.npz", "hexagonal_032.npz"
 
 
 @pytest.fixture

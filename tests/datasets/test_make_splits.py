@@ -12,8 +12,8 @@ from elfzoo.errors import ElfzooError, RecipeError, UnknownNameError
 from elfzoo.field import Field, Recipe
 
 FILES = {
-    "fluid-h": {"fluid_76.0GPa_A_f0001.npz": "train", "fluid_138.5GPa_B_f10.npz": "test", "fluid_9GPa_C_f2.npz": "val"},
-    "crystal-h": {"cubic_00_sg207_H4.npz": "test", "hexagonal_v013_sg194_H12.npz": "val"},
+    "fluid-h": {"fluid_76.0GPa_A_f0001.npz": "train", "fluid_9GPa_N250_f10.npz": "test", "fluid_9GPa_C_f2.npz": "val"},
+    "crystal-h": {"cubic_003.npz": "test", "hexagonal_014.npz": "val", "cubic_070.npz": "train"},
     "hydrides": {"LaH10_Fm-3m_eq.npz": "test", "YH9_P6_3mmc_v0.95.npz": "train", "ZrH2_I4mmm_rattle0.10.npz": "val"},
     "metals": {"Al_fcc_V0.8.npz": "test", "AuSn_B8_1_V1.0.npz": "val", "Ag3Mg_L1_2_P20.npz": "train"},
 }
@@ -55,17 +55,18 @@ def test_the_command_prints_the_sizes(root, monkeypatch, capsys):
     make_splits.main()
     assert capsys.readouterr().out.splitlines()[:2] == [
         "fluid-h: 1 train, 1 val, 1 test",
-        "crystal-h: 0 train, 1 val, 1 test",
+        "crystal-h: 1 train, 1 val, 1 test",
     ]
 
 
 @pytest.mark.parametrize(
     ("dataset", "file"),
     [
-        (FluidHydrogen, "fluid_76.0GPa_D_f0001.npz"),
+        (FluidHydrogen, "fluid_76.0GPa_E_f0001.npz"),
         (FluidHydrogen, "fluid_76.0GPa_f0001.npz"),
-        (CrystalHydrogen, "cubic_sg207_H4.npz"),
-        (CrystalHydrogen, "cubic_x00_sg207_H4.npz"),
+        (FluidHydrogen, "fluid_76.0GPa_N_f0001.npz"),
+        (CrystalHydrogen, "cubic_7.npz"),
+        (CrystalHydrogen, "tetragonal_007.npz"),
         (Hydrides, "LaH10.npz"),
         (Hydrides, "lanthanum_Fm-3m_eq.npz"),
         (Metals, "Al_fcc.npz"),

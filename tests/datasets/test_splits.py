@@ -22,9 +22,15 @@ def structures(dataset) -> dict[str, Structure]:
 
 
 def same_crystals(first: dict[str, Structure], second: dict[str, Structure]) -> list[tuple[str, str]]:
+    """Pairs that pymatgen calls the same and whose volumes per atom are within 5 %: denser is another crystal."""
     matcher = StructureMatcher()  # primitive cells, scaled to the same volume
     pairs = itertools.product(first.items(), second.items())
-    return [(a, b) for (a, one), (b, other) in pairs if matcher.fit(one, other)]
+    near = [(a, b) for a, b in pairs if abs(np.log(volume_per_atom(a[1]) / volume_per_atom(b[1]))) < 0.05]
+    return [(a, b) for (a, one), (b, other) in near if matcher.fit(one, other)]
+
+
+def volume_per_atom(structure: Structure) -> float:
+    return structure.volume / len(structure)
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
@@ -50,26 +56,33 @@ def test_no_trajectory_is_in_two_splits_at_any_pressure():
         for file in dataset.raw_file_names:
             with np.load(dataset.raw_dir / file) as raw:  # the file's own word, not its name
                 meta = json.loads(str(raw["meta"]))
-            trajectories.setdefault((meta["target_pressure_GPa"], meta["trajectory"]), set()).add(split)
-    assert all(len(splits) == 1 for splits in trajectories.values())
-    letters = {(letter, *splits) for (_, letter), splits in trajectories.items()}
-    assert letters == {("A", "train"), ("C", "val"), ("B", "test")}
-    assert {pressure for pressure, _ in trajectories} == {76.0, 115.1, 138.5}
+            trajectories.setdefault(meta["group"], set()).add(split)
+    sides = {"train": ["A", "B"], "val": ["C"], "test": ["D", "N250", "N500"]}
+    expected = {f"fluid_{p}GPa_{letter}": {s} for s in sides for letter in sides[s] for p in (76.0, 115.1, 138.5)}
+    assert trajectories == expected
 
 
-def test_no_test_crystal_is_a_validation_crystal_and_none_trains():
-    val, test = (structures(CrystalHydrogen(split=split)) for split in ("val", "test"))
-    assert len(val) >= 10
-    assert len(test) == 18
-    assert same_crystals(test, val) == []
-    assert len(CrystalHydrogen(split="train")) == 0
+def test_no_crystal_is_in_two_splits_under_two_names():
+    sides = [structures(CrystalHydrogen(split=split)) for split in SPLITS]
+    for one, other in itertools.combinations(sides, 2):
+        assert same_crystals(one, other) == []
+
+
+def test_there_are_enough_crystals_of_both_systems_and_sizes():
+    """At least 60 of each, a third of them with 24 atoms or more; the archetypes' space groups in the test split."""
+    for system in ("cubic", "hexagonal"):
+        sizes = [len(s) for file, s in structures(CrystalHydrogen(split="all")).items() if file.startswith(system)]
+        assert len(sizes) >= 60 and 3 * sum(size >= 24 for size in sizes) >= len(sizes)
+        assert min(sizes) == 4 and max(sizes) == 72
+    test = structures(CrystalHydrogen(split="test")).values()
+    assert {199, 179, 191} <= {s.get_space_group_info(0.01)[1] for s in test}
 
 
 def test_a_crystal_in_disguise_would_be_found():
-    crystal = structures(CrystalHydrogen(split="test"))["hexagonal_04_sg185_H4.npz"]
-    disguised = crystal.copy().translate_sites(range(4), [0.1, 0.2, 0.3]).apply_strain(0.02)
+    crystal = structures(CrystalHydrogen(split="test"))["hexagonal_032.npz"]
+    disguised = crystal.copy().translate_sites(range(len(crystal)), [0.1, 0.2, 0.3]).apply_strain(0.01)
     disguised = disguised.make_supercell([[1, 1, 0], [0, 1, 0], [0, 0, 2]])
-    other = structures(CrystalHydrogen(split="test"))["hexagonal_07_sg193_H4.npz"]
+    other = structures(CrystalHydrogen(split="test"))["hexagonal_028.npz"]
     assert same_crystals({"a": crystal}, {"b": disguised, "c": other}) == [("a", "b")]
 
 
