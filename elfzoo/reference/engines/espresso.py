@@ -28,6 +28,7 @@ from elfzoo.reference.engines.base import (
     Relaxation,
     RelaxSettings,
     Settings,
+    find_file,
     k_mesh,
     label_grid,
 )
