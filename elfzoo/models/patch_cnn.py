@@ -21,6 +21,7 @@ from elfzoo.config import config_class
 from elfzoo.errors import ConfigError
 from elfzoo.models.base import EXACT_INVARIANCES, Invariance, PointModel
 from elfzoo.nn import ElementEmbedding, Standardise, mlp
+from elfzoo.nn.average_pool import HalvingPool
 from elfzoo.probe import ProbeData, add_probe_edges
 from elfzoo.registry import register
 from elfzoo.transforms.density_patch import (
@@ -164,7 +165,7 @@ def _convolutions(config: PatchCNNConfig) -> nn.Sequential:
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise([config.patch.channels, *config.widths]):
         if layers:
-            layers.append(nn.AvgPool3d(2) if config.smooth else nn.MaxPool3d(2))
+            layers.append(HalvingPool() if config.smooth else nn.MaxPool3d(2))
         layers += _block(n_in, n_out, config)
     if config.readout == "mean":
         layers.append(nn.AdaptiveAvgPool3d(1))
