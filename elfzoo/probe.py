@@ -12,6 +12,8 @@ from pymatgen.core import Structure
 from torch import Tensor
 from torch_geometric.data import Data
 
+from elfzoo.periodic import wrap
+
 __all__ = ["ProbeData", "add_probe_edges", "probe_data"]
 
 Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]  # atom, probe point, Cartesian translation of the atom's image
@@ -69,9 +71,12 @@ def probe_data(
     y: Float[np.ndarray, " points"] | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> ProbeData:
-    """One structure with its probe points (Cartesian, Å) and, for training, the reference values there."""
+    """One structure with its probe points (Cartesian, Å) and, for training, the reference values there.
+
+    Atoms are moved into the cell: a long run's may have drifted far out, where single precision is coarse.
+    """
     data = ProbeData(
-        pos=torch.as_tensor(structure.cart_coords, dtype=dtype),
+        pos=torch.as_tensor(wrap(structure.cart_coords, structure.lattice.matrix), dtype=dtype),
         z=torch.as_tensor(structure.atomic_numbers, dtype=torch.long),
         cell=torch.as_tensor(structure.lattice.matrix.copy(), dtype=dtype)[None],
         probe_pos=torch.as_tensor(np.ascontiguousarray(points), dtype=dtype),

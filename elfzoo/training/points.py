@@ -139,7 +139,7 @@ class FeatureStore:
     def structure_errors(self, model: PointModel) -> Float[Tensor, " structures"]:
         """MAE of ``model`` over the points of each structure, in double precision."""
         with torch.no_grad():
-            logits = torch.cat([model.head(block.float()) for block in self.features.split(65536)])
+            logits = torch.cat([model.head(block.float()) for block in self.features.split(model.block_size)])
         error = (torch.sigmoid(logits) - self.y).abs().double()
         sums = torch.zeros(int(self.structure.max()) + 1, dtype=torch.float64).index_add_(0, self.structure, error)
         return sums / torch.bincount(self.structure)

@@ -168,3 +168,14 @@ def test_learns_from_streamed_batches(model, skewed_hydride, diamond, rng):
 def test_bad_configurations(changes, message):
     with pytest.raises(ConfigError, match=message):
         elfzoo.create_model("probe_graph", changes)
+
+
+def test_atoms_that_have_drifted_far_out_keep_their_precision(skewed_hydride, rng):
+    """A field in single precision is the same after a thousand lattice vectors."""
+    model = make()
+    away = Structure(
+        skewed_hydride.lattice, skewed_hydride.species, skewed_hydride.frac_coords + rng.integers(-1000, 1000, (1, 3))
+    )
+    points = rng.random((50, 3))
+    here, there = (model.predict(s, points=points) for s in (skewed_hydride, away))
+    np.testing.assert_allclose(there, here, atol=2e-6)
