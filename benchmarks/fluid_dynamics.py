@@ -122,7 +122,7 @@ def line(name: str, row: Mapping[str, Any]) -> str:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--from", dest="folder", type=Path, default=HERE / "reference" / "fluid-h")
+    parser.add_argument("--from", dest="folder", type=Path, default=HERE / "data" / "fluid-h")
     args = parser.parse_args()
     recipe, began = find_recipe("fluid-h"), time.perf_counter()
     if not isinstance(recipe.source, FluidSource):
