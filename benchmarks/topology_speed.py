@@ -1,7 +1,7 @@
 """Time and memory of the topology of a field on one core, and of GUDHI's persistent homology of it in the same run.
 
     python benchmarks/topology_speed.py                          about 3 minutes on an idle machine
-    python benchmarks/topology_speed.py --points 48 --repeat 1   a first look, in seconds
+    python benchmarks/topology_speed.py --points 72 --repeat 1   a first look, in seconds
     python benchmarks/topology_speed.py --cells 2                the grids over 2 × 2 × 2 cells, as of 1024 atoms
 
 The field is a reference field of hydrogen, Fourier-resampled to N × N × N points and clipped to [0, 1]. Every
@@ -48,7 +48,7 @@ DATA = HERE / "data" / "fluid-h" / "fluid_115.1GPa_A_f02000.npz"
 OUT = HERE / "results" / "topology" / "speed.json"
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 WARM_UP = 12  # points along each axis
-PEER, PEER_POINTS = "gudhi", (48, 96)
+PEER, PEER_POINTS = "gudhi", (72, 96)
 Measure = Callable[[Path, int, int, str], dict[str, Any]]
 TARGETS = (  # what, points along an axis, seconds at most
     (("networking",), 192, 3.0),
@@ -251,7 +251,7 @@ def report(result: Mapping[str, Any]) -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--points", nargs="+", type=int, default=[48, 96, 192], metavar="N", help="along each axis")
+    parser.add_argument("--points", nargs="+", type=int, default=[72, 96, 192], metavar="N", help="along each axis")
     parser.add_argument(
         "--gudhi-points", nargs="*", type=int, default=list(PEER_POINTS), metavar="N", help="grids that GUDHI gets too"
     )
