@@ -195,7 +195,7 @@ def test_worst_operation_is_told():
 
 
 def test_symmetry_by_interpolation_where_the_grid_does_not_suit():
-    """A third of a grid step along c puts the mirrors between the points; a shifted grid origin is found all the same."""
+    """A third of a step along c puts mirrors between the points; a shifted grid origin is found all the same."""
     field = read_field(DATA / "crystal-h" / "hexagonal_008.npz")
     n = field.grid.shape[2]
     waves = np.exp(-2j * np.pi * np.arange(n // 2 + 1) / (3 * n))
