@@ -17,44 +17,20 @@ import json
 import os
 import platform
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from tasks import HYDROGEN, TASKS, select
 
 import elfzoo
 from elfzoo.analysis import Metrics, bootstrap_interval, field_metrics, paired_bootstrap, stratified_weights
-from elfzoo.datasets import CrystalHydrogen, FieldDataset, FluidHydrogen
-from elfzoo.errors import UnknownNameError
+from elfzoo.datasets import FieldDataset
 from elfzoo.io.files import write_bytes
 from elfzoo.progress import progress_bar
 from elfzoo.transforms import fused
 
 RESULTS = Path(__file__).parent / "results"
-
-
-@dataclass(frozen=True)
-class Task:
-    """A dataset and the files of it that belong to the task."""
-
-    dataset: type[FieldDataset]
-    starts_with: str
-
-
-TASKS = {
-    "fluid-h": Task(FluidHydrogen, "fluid"),
-    "crystal-h-cubic": Task(CrystalHydrogen, "cubic"),
-    "crystal-h-hexagonal": Task(CrystalHydrogen, "hexagonal"),
-}
-
-
-def select(name: str, split: str) -> FieldDataset:
-    """The structures of a task."""
-    if name not in TASKS:
-        raise UnknownNameError("task", name, TASKS)
-    data = TASKS[name].dataset(split=split)
-    return data.subset(i for i, file in enumerate(data.raw_file_names) if file.startswith(TASKS[name].starts_with))
 
 
 def evaluate(model: elfzoo.models.Model, data: FieldDataset, label: str) -> list[dict]:
@@ -173,7 +149,7 @@ def arguments(text: str | None) -> argparse.ArgumentParser:
     """Which releases, tasks and split; ``text``: what the script does."""
     parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*", help="releases or folders; all shipped ones by default")
-    parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
+    parser.add_argument("--tasks", nargs="+", default=list(HYDROGEN), choices=list(TASKS))
     parser.add_argument("--split", default="test", choices=["val", "test"])
     return parser
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from accuracy import RESULTS, arguments, head, select, write_record
+from accuracy import RESULTS, arguments, head, write_record
+from tasks import select
 
 import elfzoo
 from elfzoo.analysis import SIGNATURES, bootstrap_interval, compare_topology
