@@ -2,7 +2,8 @@
 
     python benchmarks/render.py [--check]
 
-With --check nothing is written, and the exit status is 1 if a file does not say what the records say.
+The studies have a page of their own, ``benchmarks/results/studies/README.md``, one section for each study file. With
+--check nothing is written, and the exit status is 1 if a file does not say what the records say.
 """
 
 from __future__ import annotations
@@ -13,18 +14,17 @@ import re
 import sys
 from pathlib import Path
 
-import numpy as np
-from accuracy import TASKS, averages
+from accuracy import averages
+from study_config import STUDIES, StudyConfig, read_study
+from study_tables import markdown
+from tasks import HYDROGEN, TASKS
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-NAMES = "results|topology-speed|topology|critical-points|speed|learning-curve|ablation"
-MARKER = re.compile(rf"(<!-- ({NAMES})(?: (\S+))? -->\n).*?(<!-- end -->)", re.S)
-TITLES = {
-    "fluid-h": "fluid, unseen trajectories",
-    "crystal-h-cubic": "cubic crystals, never trained on",
-    "crystal-h-hexagonal": "hexagonal crystals, never trained on",
-}
+FIGURES = ROOT / "benchmarks" / "figures"
+NAMES = "results|topology-speed|topology|critical-points|speed|studies|study"
+MARKER = re.compile(rf"(<!-- ({NAMES})(?: (\w[\w. -]*?))? -->\n).*?(<!-- end -->)", re.S)
+TITLES = {name: TASKS[name].title for name in HYDROGEN}
 
 
 def load(task: str, model: str) -> dict:
@@ -32,7 +32,7 @@ def load(task: str, model: str) -> dict:
 
 
 def models() -> list[str]:
-    return sorted({path.stem for task in TASKS for path in (RESULTS / task).glob("*.json")})
+    return sorted({path.stem for task in TITLES for path in (RESULTS / task).glob("*.json")})
 
 
 def accuracy_row(label: str, m: dict[str, float]) -> str:
@@ -126,29 +126,44 @@ def speed(_: str | None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def learning_curve(_: str | None) -> str:
-    """Error against the number of training snapshots."""
-    table = json.loads((RESULTS / "learning_curve.json").read_text())
-    lines = ["| trained on, tested on | MAE | RMSE | R² |", "|---|---|---|---|"]
-    lines += [f"| {label} | {m['mae']:.4f} | {m['rmse']:.4f} | {m['r2']:.4f} |" for label, m in table.items()]
+def study(names: str | None) -> str:
+    """What studies found; several, side by side, where they have the same rows."""
+    paths = [RESULTS / "studies" / f"{name}.json" for name in (names or "").split()]
+    return markdown([json.loads(path.read_text()) for path in paths if path.exists()])
+
+
+def study_list(_: str | None) -> str:
+    """The study files, and what a run costs."""
+    lines = ["| study | what it measures | seeds | minutes for a run |", "|---|---|---|---|"]
+    for path in sorted(STUDIES.glob("*.yaml")):
+        name, found = read_study(path)
+        lines.append(f"| `{name}` | {found.title} | {len(found.seed_list)} | {found.minutes:g} |")
     return "\n".join(lines) + "\n"
 
 
-def ablation(_: str | None) -> str:
-    """Validation error of each variant, mean over its seeds."""
-    table = json.loads((RESULTS / "ablation.json").read_text())
-    variants: dict[str, list[dict]] = {}
-    for label, row in table.items():
-        variants.setdefault(label.rsplit(", seed", 1)[0], []).append(row)
+def study_page() -> str:
+    """All studies, in full."""
     lines = [
-        "| variant | seeds | fluid MAE | crystal MAE | crystal median | worst crystal |",
-        "|---|---|---|---|---|---|",
+        "# Studies",
+        "",
+        "Written by `python benchmarks/render.py` from the files in `benchmarks/configs/studies` and their records;",
+        "`python benchmarks/study.py NAME` runs one. Errors are of ELF; ± is the standard deviation between seeds;",
+        "intervals are 95 % bootstrap intervals over structures, in pairs.",
     ]
-    for label, rows in variants.items():
-        fluid, crystal, median = (np.mean([r[k] for r in rows]) for k in ("fluid_mae", "crystal_mae", "crystal_median"))
-        worst = np.mean([r["crystal_worst"][-1] for r in rows])
-        lines.append(f"| {label} | {len(rows)} | {fluid:.4f} | {crystal:.4f} | {median:.4f} | {worst:.3f} |")
+    for path in sorted(STUDIES.glob("*.yaml")):
+        lines += ["", *study_section(*read_study(path))]
+    if (FIGURES / "learning-curves.png").exists():
+        lines += ["", "## All families", "", "![learning curves](../../figures/learning-curves.png)"]
     return "\n".join(lines) + "\n"
+
+
+def study_section(name: str, found: StudyConfig) -> list[str]:
+    """One study: what it shows, what it found, its picture."""
+    path = RESULTS / "studies" / f"{name}.json"
+    pictures = [p for p in (FIGURES / f"study-{name}.png", FIGURES / f"study-{name}-variants.png") if p.exists()]
+    records = [json.loads(path.read_text())] if path.exists() else []
+    lines = [f"## {name}: {found.title}", "", found.shows.strip(), "", markdown(records, full=True).rstrip()]
+    return lines + [line for p in pictures for line in ("", f"![{p.stem}](../../figures/{p.name})")]
 
 
 TABLES = {
@@ -157,8 +172,8 @@ TABLES = {
     "topology-speed": topology_speed,
     "critical-points": searches,
     "speed": speed,
-    "learning-curve": learning_curve,
-    "ablation": ablation,
+    "studies": study_list,
+    "study": study,
 }
 
 
@@ -171,13 +186,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="only say whether the files are up to date")
     args = parser.parse_args()
+    pages = [ROOT / "README.md", *sorted((ROOT / "model_cards").glob("*/README.md"))]
+    texts = {path: rendered(path.read_text()) for path in pages} | {RESULTS / "studies" / "README.md": study_page()}
     stale = []
-    for path in [ROOT / "README.md", *sorted((ROOT / "model_cards").glob("*/README.md"))]:
-        text = path.read_text()
-        if rendered(text) != text:
+    for path, text in texts.items():
+        if not path.exists() or path.read_text() != text:
             stale.append(path.relative_to(ROOT))
             if not args.check:
-                path.write_text(rendered(text))
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text)
     print(f"{'stale' if args.check else 'written'}: {', '.join(map(str, stale)) or 'nothing'}")
     sys.exit(1 if args.check and stale else 0)
 
