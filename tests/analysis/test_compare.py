@@ -170,4 +170,4 @@ def test_a_real_crystal_survives_a_file(tmp_path):
     for name in ("ELFCAR", "a.cube", "a.h5"):
         found = compare(field, read_field(field.write(tmp_path / name)))
         assert found.all_voxels.max_error < 1e-6
-        assert found.formula == "H4"
+        assert found.formula == "H16"
