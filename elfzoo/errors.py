@@ -26,6 +26,10 @@ class RecipeError(ElfzooError):
     """Two fields made by different engines, functionals or pseudopotentials were about to be mixed."""
 
 
+class QuantityError(ElfzooError):
+    """A field, or a model, of one quantity where another is needed: a density in the place of an ELF."""
+
+
 class ConfigError(ElfzooError):
     """A configuration with an unknown key or a value of the wrong type."""
 

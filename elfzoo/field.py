@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from pymatgen.core import Structure
 
-from elfzoo.errors import ElfzooError, RecipeError
+from elfzoo.errors import ElfzooError, QuantityError, RecipeError
 from elfzoo.grid import Grid
 from elfzoo.structure import as_structure
 
@@ -43,9 +43,10 @@ class Field:
     """Values of a scalar quantity on a regular periodic grid.
 
     Args:
-        values: (nx, ny, nz); ``values[i, j, k]`` belongs to fractional (i/nx, j/ny, k/nz). ELF has no unit.
+        values: (nx, ny, nz); ``values[i, j, k]`` belongs to fractional (i/nx, j/ny, k/nz). ELF has no unit, densities
+            are in e/Å³.
         structure: the crystal or MD frame; anything that :func:`elfzoo.structure.as_structure` takes.
-        quantity: what the values are; ``"elf"`` unless stated.
+        quantity: what the values are, see :mod:`elfzoo.quantity`; ``"elf"`` unless stated.
         recipe: engine, functional and pseudopotential, or None where unknown.
         spin: ``"up"`` or ``"down"`` for one channel of a spin-polarised calculation; None for a total.
         meta: provenance, JSON values.
@@ -88,6 +89,11 @@ class Field:
         from elfzoo.io import write_field
 
         return write_field(self, path, format=format)
+
+    def require_quantity(self, name: str, what: str = "the field") -> None:
+        """Raise :class:`QuantityError` when ``what`` holds anything else than the quantity of this name."""
+        if self.quantity != name:
+            raise QuantityError(f"{what} holds the quantity {self.quantity!r}; expected {name!r}")
 
     def require_same_recipe(self, other: Field) -> None:
         """Raise :class:`RecipeError` when both recipes are known and differ."""

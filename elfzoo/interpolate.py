@@ -25,6 +25,7 @@ from elfzoo.grid import Grid
 __all__ = [
     "PeriodicSpline",
     "alias_steps",
+    "cosine_window",
     "evaluate",
     "fourier_interpolate",
     "fourier_on_grid",
@@ -179,6 +180,18 @@ def isotropic_refinement(
     for image, tie in zip(images, ties, strict=True):  # no two points of the grid share a wave
         spectrum[tuple(image[tie].T)] = shared[tie]
     return fft.ifftn(spectrum, norm="forward").real
+
+
+def cosine_window(k: Float[np.ndarray, "*waves"], window: tuple[float, float]) -> Float[np.ndarray, "*waves"]:
+    """A factor for waves of wave number k, which falls from 1 at ``window[0]`` to 0 at ``window[1]`` as a cosine does.
+
+    Raises:
+        ElfzooError: the window does not fall between two positive wave numbers.
+    """
+    low, high = window
+    if not 0 < low < high:
+        raise ElfzooError(f"a window falls between two |G| > 0, the smaller first; got {window} rad/Å")
+    return 0.5 - 0.5 * np.cos(np.pi * np.clip((high - k) / (high - low), 0, 1))
 
 
 def alias_steps(grid: Grid) -> Int[np.ndarray, "3 3"]:

@@ -1,10 +1,17 @@
-"""Take the ringing of a sharp plane-wave cutoff out of an ELF.
+"""Bring what an engine computed to the grid of a label, without what varies too fast.
 
-Orbitals that end at G_max ring there, and the ELF, made of derivatives, shows it: a ripple with |G| near G_max that
-moves with the cutoff and has no physics in it. For a hydrogen crystal at 100 GPa it is most of what separates an
+**ELF.** Orbitals that end at G_max ring there, and the ELF, made of derivatives, shows it: a ripple with |G| near G_max
+that moves with the cutoff and has no physics in it. For a hydrogen crystal at 100 GPa it is most of what separates an
 ELF at 100 Ry from one at 200 Ry (MAE 0.0040; 0.0012 once it is taken out). It is taken out of
 logit(ELF) = -2 ln χ, so that the result stays within (0, 1) and is band-limited: Fourier interpolation of the logit
 gives it on any other grid.
+
+**Density.** A sum of products of orbitals, it ends at 2 G_max by itself (37.8 rad/Å at 100 Ry), beyond what a grid of
+0.10 Å holds (31.4 rad/Å along an axis). What lies beyond is faded out of the density itself, not of its logarithm: a
+linear filter that leaves G = 0 alone keeps the number of electrons exactly, and a window of |G| alone keeps the
+symmetry, which dropping waves box by box would break in hexagonal cells. For hydrogen at 100 GPa a window from 26 to
+31 rad/Å changes the density by up to 0.0015 e/Å³ at the nuclei (of 2.4) and by up to 0.0002 beyond 0.3 Å from them;
+the window of the ELF, 14 to 18, by 0.15 and 0.026.
 """
 
 from __future__ import annotations
@@ -12,11 +19,10 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from elfzoo.errors import ElfzooError
 from elfzoo.grid import Grid
-from elfzoo.interpolate import fourier_resample
+from elfzoo.interpolate import cosine_window, fourier_resample
 
-__all__ = ["CLIP", "low_pass", "on_grid"]
+__all__ = ["CLIP", "ON_GRID", "density_on_grid", "low_pass", "on_grid"]
 
 CLIP = 1e-4  # ELF nearer to 0 or 1 than this has a logit that says nothing
 
@@ -40,6 +46,21 @@ def on_grid(
     return 1 / (1 + np.exp(-fourier_resample(logit, grid.shape)))
 
 
+def density_on_grid(
+    density: Float[np.ndarray, "nx ny nz"], grid: Grid, window: tuple[float, float] | None
+) -> Float[np.ndarray, "mx my mz"]:
+    """A density on another grid of the same cell, with the same number of electrons; arguments as for :func:`on_grid`.
+
+    The window should end below half of the shortest vector n_i b_i of ``grid``, which is π / spacing or more.
+    """
+    if window is not None:
+        density = low_pass(density, grid.lattice, window)
+    return fourier_resample(density, grid.shape)
+
+
+ON_GRID = {"elf": on_grid, "density": density_on_grid}  # by quantity
+
+
 def low_pass(
     values: Float[np.ndarray, "nx ny nz"], lattice: Float[np.ndarray, "3 3"], window: tuple[float, float]
 ) -> Float[np.ndarray, "nx ny nz"]:
@@ -51,8 +72,6 @@ def low_pass(
     Raises:
         ElfzooError: the window does not fall between two positive |G|.
     """
-    if not 0 < window[0] < window[1]:
-        raise ElfzooError(f"a window falls between two |G| > 0, the smaller first; got {window} rad/Å")
     reciprocal = 2 * np.pi * np.linalg.inv(lattice).T
     axes = [np.fft.fftfreq(n, 1 / n) for n in values.shape[:2]] + [
         np.fft.rfftfreq(values.shape[2], 1 / values.shape[2])
@@ -60,9 +79,7 @@ def low_pass(
     squared = sum(
         (sum(_along(axes[i], i) * reciprocal[i, x] for i in range(3)) ** 2 for x in range(3)), start=np.zeros(1)
     )
-    low, high = window
-    fall = np.clip((high - np.sqrt(squared)) / (high - low), 0, 1)
-    spectrum = np.fft.rfftn(values) * (0.5 - 0.5 * np.cos(np.pi * fall))
+    spectrum = np.fft.rfftn(values) * cosine_window(np.sqrt(squared), window)
     return np.fft.irfftn(spectrum, values.shape, axes=(0, 1, 2))
 
 

@@ -8,7 +8,7 @@ and a positive, smooth one of the same charge inside; :mod:`elfzoo.reference.fre
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -24,7 +24,7 @@ from elfzoo.errors import ElfzooError
 from elfzoo.grid import Grid
 from elfzoo.interpolate import alias_steps
 
-__all__ = ["form_factor", "superposed_density", "valence_electrons"]
+__all__ = ["form_factor", "from_form_factors", "superposed_density", "valence_electrons"]
 
 
 def superposed_density(structure: Structure, grid: Grid, smoothing: float = 0.0) -> Float[np.ndarray, "nx ny nz"]:
@@ -48,13 +48,34 @@ def superposed_density(structure: Structure, grid: Grid, smoothing: float = 0.0)
     grid.require_cell_of(structure)
     if not (np.isfinite(smoothing) and smoothing >= 0):
         raise ElfzooError(f"smoothing must be a length in Å, zero or more; got {smoothing}")
+
+    def smooth(z: int, k: np.ndarray) -> np.ndarray:
+        return form_factor(z, k) * np.exp(-0.5 * (smoothing * k) ** 2)
+
+    return from_form_factors(structure, grid, smooth)
+
+
+def from_form_factors(
+    structure: Structure,
+    grid: Grid,
+    factor: Callable[[int, Float[np.ndarray, " waves"]], Float[np.ndarray, " waves"]],
+    k_max: float = np.inf,
+) -> Float[np.ndarray, "nx ny nz"]:
+    """Sum of spherical functions at the atoms over all periodic images, from their Fourier transforms, per Å³.
+
+    Args:
+        structure: any cell.
+        grid: on the structure's lattice.
+        factor: of an atomic number and wave numbers in rad/Å.
+        k_max: rad/Å, beyond which there is nothing; the sphere of :func:`superposed_density` where that is smaller.
+    """
     nx, ny, nz = grid.shape
     spectrum = np.zeros((nx, ny, nz // 2 + 1), dtype=np.complex128)
-    for plane in _planes(structure, grid):
+    for plane in _planes(structure, grid, min(k_max, _band_limit(grid))):
         total = 0.0
         for z, structure_factor in plane.structure_factors.items():
-            total = total + form_factor(z, plane.k) * structure_factor[plane.inside]
-        spectrum[plane.indices] = total * np.exp(-0.5 * (smoothing * plane.k) ** 2)
+            total = total + factor(z, plane.k) * structure_factor[plane.inside]
+        spectrum[plane.indices] = total
     return irfftn(spectrum, s=grid.shape, norm="forward") / abs(np.linalg.det(grid.lattice))
 
 
@@ -120,9 +141,8 @@ class _Plane:
     structure_factors: dict[int, np.ndarray]
 
 
-def _planes(structure: Structure, grid: Grid) -> Iterator[_Plane]:
-    """Wave vectors below the band limit, plane by plane of equal first index; phases are products along the axes."""
-    k_max = _band_limit(grid)
+def _planes(structure: Structure, grid: Grid, k_max: float) -> Iterator[_Plane]:
+    """Wave vectors below ``k_max``, plane by plane of equal first index; phases are products along the axes."""
     h1, h2, h3 = _candidates(grid, k_max)
     to_cartesian = 2 * np.pi * np.linalg.inv(grid.lattice)
     numbers, frac = np.array(structure.atomic_numbers), structure.frac_coords
