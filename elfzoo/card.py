@@ -11,6 +11,7 @@ from typing import Any
 from elfzoo.config import config_class, parse
 from elfzoo.errors import WeightsError
 from elfzoo.field import Recipe
+from elfzoo.target import Target
 
 __all__ = ["CONFIG", "Card", "read_card", "shipped_releases"]
 
@@ -27,6 +28,7 @@ class Card:
         config: configuration of the architecture.
         weights_sha256: of ``model.safetensors``.
         elements: symbols that the training data contain.
+        target: what it predicts; ELF where nothing is said.
         engine, functional, pseudopotential: recipe of the training labels.
         training: configuration of the training run, data hashes, hardware and run time.
         license: of the weights.
@@ -38,6 +40,7 @@ class Card:
     config: dict[str, Any]
     weights_sha256: str
     elements: tuple[str, ...] = ()
+    target: Target = field(default_factory=Target)
     engine: str | None = None
     functional: str | None = None
     pseudopotential: str | None = None

@@ -62,7 +62,7 @@ def load_release(folder: str | Path) -> Model:
     folder = Path(folder)
     card = read_card(folder)
     data = _read_weights(folder, card)
-    model = create_model(card.architecture, card.config)
+    model = create_model(card.architecture, card.config, card.target)
     try:
         model.load_state_dict(load(data), strict=True)
     except (RuntimeError, SafetensorError) as error:
@@ -88,6 +88,7 @@ def save_release(model: Model, folder: str | Path, name: str, readme: str = "", 
         architecture=architecture_of(model),
         config=to_dict(model.config),
         weights_sha256=hashlib.sha256(weights).hexdigest(),
+        target=model.target,
         elfzoo=__version__,
         **facts,
     )

@@ -30,7 +30,7 @@ class ProbeData(Data):
     cell               (graphs, 3, 3)   lattice vectors as rows, Å
     probe_pos          (points, 3)      Cartesian positions of the probe points, Å
     probe_batch        (points,)        which structure of the batch each point belongs to
-    y                  (points,)        reference values (ELF), where there are any
+    y                  (points,)        reference values, where there are any
     edge_index         (2, atom edges)  row 0 sending atoms, row 1 receiving atoms; added by a model's transform
     edge_shift         (atom edges, 3)  Å; the edge's vector is pos[sender] + shift - pos[receiver]
     probe_edge_index   (2, edges)       row 0 atoms, row 1 probe points; added by a model's transform

@@ -24,6 +24,7 @@ class Quantity:
         title: for people.
         unit: empty where there is none.
         lowest, highest: what the quantity cannot leave; None where there is no bound.
+        counts_electrons: whether its integral is their number.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Quantity:
     unit: str = ""
     lowest: float | None = None
     highest: float | None = None
+    counts_electrons: bool = False
 
     @property
     def label(self) -> str:
@@ -44,7 +46,7 @@ class Quantity:
             return None
         return self.lowest, self.highest
 
-    def span(self, *fields: Float[np.ndarray, "*shape"]) -> tuple[float, float]:
+    def span(self, *fields: Float[np.ndarray, ...]) -> tuple[float, float]:
         """The range that pictures and histograms show: the quantity's own, else that of all these values."""
         if self.bounds is not None:
             return self.bounds
@@ -58,8 +60,8 @@ class Quantity:
         return (values - low) / max(high - low, np.finfo(np.float64).tiny)
 
     def text(self, *values: float) -> str:
-        """``"ELF 0.0123 to 0.9876"``, or the value alone."""
-        return f"{self.title} {' to '.join(f'{value:.4f}' for value in values)} {self.unit}".rstrip()
+        """``"ELF 0.012 to 0.988"``, or a value alone."""
+        return f"{self.title} {' to '.join(f'{value:.3f}' for value in values)} {self.unit}".rstrip()
 
 
 QUANTITIES: Mapping[str, Quantity] = MappingProxyType(
@@ -67,7 +69,7 @@ QUANTITIES: Mapping[str, Quantity] = MappingProxyType(
         q.name: q
         for q in (
             Quantity("elf", "ELF", "", 0.0, 1.0),
-            Quantity("density", "electron density", "e/Å³", 0.0),
+            Quantity("density", "electron density", "e/Å³", 0.0, counts_electrons=True),
             Quantity("density_difference", "density difference", "e/Å³"),
         )
     }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from elfzoo.config import parse
 from elfzoo.errors import UnknownNameError
+from elfzoo.target import Target
 
 if TYPE_CHECKING:
     from elfzoo.models.base import Model
@@ -41,12 +42,15 @@ def architecture_of(model: Model) -> str:
     return next(name for name, cls in _ARCHITECTURES.items() if cls is type(model))
 
 
-def create_model(name: str, config: Mapping[str, Any] | Any | None = None) -> Model:
+def create_model(
+    name: str, config: Mapping[str, Any] | Any | None = None, target: Mapping[str, Any] | Target | None = None
+) -> Model:
     """A model with fresh weights.
 
     Args:
         name: one of :func:`list_models`.
         config: plain values or an instance of the architecture's ``config_class``; the defaults otherwise.
+        target: what it predicts, plain values or a :class:`~elfzoo.target.Target`; ELF otherwise.
 
     Raises:
         UnknownNameError: with the nearest names.
@@ -56,7 +60,9 @@ def create_model(name: str, config: Mapping[str, Any] | Any | None = None) -> Mo
     if name not in _ARCHITECTURES:
         raise UnknownNameError("architecture", name, _ARCHITECTURES)
     cls = _ARCHITECTURES[name]
-    return cls(parse(cls.config_class, config or {}, where=name))
+    model = cls(parse(cls.config_class, config or {}, where=name))
+    model.target = parse(Target, target or {}, where="target")
+    return model
 
 
 def _import_models() -> None:

@@ -20,10 +20,11 @@ from elfzoo.errors import ElfzooError
 from elfzoo.hub import load_release, save_release
 from elfzoo.models.base import Model, PointModel
 from elfzoo.probe import probe_data
+from elfzoo.quantity import quantity_of
 
 __all__ = ["ContractError", "Deviation", "check_model", "check_registry", "enliven", "example_structures"]
 
-EXACT = 2e-5  # ELF; single precision through a few hundred features and a network leaves about 1e-6
+EXACT = 2e-5  # of ELF; single precision through a few hundred features and a network leaves about 1e-6
 ROTATION = np.linalg.qr(np.random.default_rng(7).normal(size=(3, 3)))[0]
 
 
@@ -33,7 +34,10 @@ class ContractError(AssertionError):
 
 @dataclass(frozen=True)
 class Deviation:
-    """Largest change of ELF under something that should not change it, over all example structures."""
+    """Largest change under something that should not change anything, over all example structures.
+
+    Of ELF; of densities relative to the sum of the density there and the target's scale.
+    """
 
     invariance: str
     declared: str
@@ -44,9 +48,9 @@ def check_model(model: Model, elements: tuple[str, ...] = ("H", "Ca"), exact: fl
     """Check a model against the contract and measure its invariances.
 
     Args:
-        model: on any device, in single precision.
+        model: on any device, in single precision, of any target.
         elements: species to put into the example structures.
-        exact: largest change of ELF that counts as rounding.
+        exact: largest change that counts as rounding, in the measure of :class:`Deviation`.
 
     Returns:
         The measured deviation of each invariance.
@@ -62,9 +66,10 @@ def check_model(model: Model, elements: tuple[str, ...] = ("H", "Ca"), exact: fl
         _check_range_and_shape(model, name, structure)
     _check_variation(model, structures)
     deviations = [_measure(model, invariance, structures) for invariance in TRANSFORMATIONS]
+    what = quantity_of(model.quantity).title
     for found in deviations:
-        limit = exact if found.declared == "exact" else 1.0
-        _require(found.largest <= limit, f"{found.invariance} is declared exact; ELF changes by {found.largest:.2g}")
+        limit = exact if found.declared == "exact" else np.inf
+        _require(found.largest <= limit, f"{found.invariance} is declared exact; {what} changes by {found.largest:.2g}")
     _check_save_and_load(model, structures["triclinic"])
     if isinstance(model, PointModel):
         _check_forward(model, structures)
@@ -87,18 +92,39 @@ def example_structures(elements: tuple[str, ...]) -> Iterator[tuple[str, Structu
 def _check_range_and_shape(model: Model, name: str, structure: Structure) -> None:
     field = model.predict(structure, grid=(5, 4, 6), progress=False)
     _require(field.values.shape == (5, 4, 6), f"{name}: predict returned shape {field.values.shape} for grid (5, 4, 6)")
-    inside = np.isfinite(field.values).all() and field.values.min() >= 0 and field.values.max() <= 1
-    _require(bool(inside), f"{name}: values outside of [0, 1]: {field.values.min()} to {field.values.max()}")
+    low, high = _range(model)
+    inside = np.isfinite(field.values).all() and field.values.min() >= low and field.values.max() <= high
+    _require(
+        bool(inside), f"{name}: values outside of [{low:g}, {high:g}]: {field.values.min()} to {field.values.max()}"
+    )
     loose = model.predict(structure, points=field.grid.frac_coords(), progress=False)
-    worst = float(np.abs(loose.reshape(5, 4, 6) - field.values).max())
+    worst = _difference(model, field.values, loose.reshape(5, 4, 6))
     _require(worst <= EXACT, f"{name}: the same points as a grid and as loose points differ by {worst:.2g}")
+
+
+def _learned(model: Model, structure: Structure, points: np.ndarray) -> np.ndarray:
+    """What predict gives of the quantity that is learned, without SAD."""
+    return model.predict(structure, points=points, progress=False, quantity=model.target.quantity)
+
+
+def _range(model: Model) -> tuple[float, float]:
+    """What the learned quantity cannot leave; with SAD added to it, any density can come out."""
+    learned = model.target.learned
+    low, high = learned.lowest, learned.highest
+    return -np.inf if low is None else low, np.inf if high is None else high
+
+
+def _difference(model: Model, expected: np.ndarray, found: np.ndarray) -> float:
+    """The largest one, in the measure of :class:`Deviation`."""
+    return float((np.abs(found - expected) / model.target.rounding(expected)).max())
 
 
 def _check_variation(model: Model, structures: dict[str, Structure]) -> None:
     """A model that answers the same everywhere has every invariance: then the checks below would say nothing."""
     points = np.random.default_rng(6).random((60, 3))
-    spread = float(np.std([model.predict(s, points=points, progress=False) for s in structures.values()]))
-    _require(spread > 0.02, f"ELF hardly varies (standard deviation {spread:.2g}): see enliven, or train the model")
+    spread = float(np.std([_learned(model, s, points) for s in structures.values()])) / model.target.unit
+    what = model.target.learned.title
+    _require(spread > 0.02, f"{what} hardly varies (standard deviation {spread:.2g}): see enliven, or train the model")
 
 
 def enliven(model: Model, elements: tuple[str, ...] = ("H", "Ca"), gain: float = 2.0) -> Model:
@@ -167,7 +193,7 @@ TRANSFORMATIONS: dict[str, Callable[[Structure, np.ndarray], tuple[Structure, np
 
 
 def _measure(model: Model, invariance: str, structures: dict[str, Structure]) -> Deviation:
-    """Largest change of ELF at random points away from nuclei (a descriptor may jump there) and at them."""
+    """Largest change at random points away from nuclei (a descriptor may jump there) and at them."""
     largest = 0.0
     for structure in structures.values():
         points = np.random.default_rng(0).random((60, 3))
@@ -175,7 +201,7 @@ def _measure(model: Model, invariance: str, structures: dict[str, Structure]) ->
         other, moved, chosen = TRANSFORMATIONS[invariance](structure, points)
         after = model.predict(other, points=moved, progress=False)
         expected = before if chosen is None else before[chosen]
-        largest = max(largest, float(np.abs(after - expected).max()))
+        largest = max(largest, _difference(model, expected, after))
     return Deviation(invariance, model.invariances[invariance], largest)
 
 
@@ -183,16 +209,18 @@ def _check_save_and_load(model: Model, structure: Structure) -> None:
     with tempfile.TemporaryDirectory() as folder:
         save_release(model, Path(folder) / "release", name="contract.check-v0")
         again = load_release(Path(folder) / "release").to(next(model.parameters()).device).eval()
+    _require(again.target == model.target, f"a saved and loaded model has the target {again.target}")
     points = np.random.default_rng(2).random((50, 3))
     same = np.array_equal(*(m.predict(structure, points=points, progress=False) for m in (model, again)))
     _require(same, "a saved and loaded model does not predict bit for bit the same")
 
 
 def _forward_values(model: PointModel, structure: Structure, points: np.ndarray, dtype: torch.dtype) -> np.ndarray:
+    """Values of the learned quantity."""
     data = probe_data(structure, points @ structure.lattice.matrix, dtype=dtype)
     batch = model.transform(data).to(next(model.parameters()).device)
     with torch.no_grad():
-        return torch.sigmoid(model(batch)).double().cpu().numpy()
+        return model.target.tensor(model(batch)).double().cpu().numpy()
 
 
 def _check_forward(model: PointModel, structures: dict[str, Structure]) -> None:
@@ -200,8 +228,8 @@ def _check_forward(model: PointModel, structures: dict[str, Structure]) -> None:
     for name, structure in structures.items():
         points = np.random.default_rng(3).random((40, 3))
         slow = _forward_values(model, structure, points, torch.float32)
-        fast = model.predict(structure, points=points, progress=False)
-        worst = float(np.abs(slow - fast).max())
+        fast = _learned(model, structure, points)
+        worst = _difference(model, slow, fast)
         _require(worst <= EXACT, f"{name}: predict and forward differ by {worst:.2g}")
 
 
@@ -221,8 +249,9 @@ def _check_double_precision(model: PointModel, structure: Structure) -> None:
     weights = {k: v.clone() for k, v in model.state_dict().items()}
     double = _forward_values(model.double(), structure, points, torch.float64)
     model.float().load_state_dict(weights)
-    worst = float(np.abs(single - double).max())
-    _require(worst <= 1e-4, f"single and double precision differ by {worst:.2g} in ELF")
+    worst = _difference(model, double, single)
+    what = model.target.learned.title
+    _require(worst <= 1e-4, f"single and double precision differ by {worst:.2g} in {what}")
 
 
 def _require(condition: bool, message: str) -> None:

@@ -1,6 +1,7 @@
 """Reference fields with their structures, in fixed splits. Importing reads nothing."""
 
 from elfzoo.datasets.base import FieldDataset, Sample
+from elfzoo.datasets.density import HydrogenDensity
 from elfzoo.datasets.hydrogen import CrystalHydrogen, FluidHydrogen
 from elfzoo.datasets.sampling import stratified_indices, uniform_indices
 from elfzoo.datasets.solids import Hydrides, Metals
@@ -10,6 +11,7 @@ __all__ = [
     "FieldDataset",
     "FluidHydrogen",
     "Hydrides",
+    "HydrogenDensity",
     "Metals",
     "Sample",
     "stratified_indices",

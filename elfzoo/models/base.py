@@ -1,7 +1,8 @@
 """The two bases of every model, and the one place that knows how a field is predicted.
 
 A :class:`PointModel` maps probe points to logits, whatever grid they come from. A :class:`FieldModel` maps whole
-periodic grids to logits. Both answer the same :meth:`Model.predict`.
+periodic grids to logits. Both answer the same :meth:`Model.predict`. "Logit" is the output of a network, unbounded;
+what it stands for is the business of :class:`elfzoo.target.Target`: the logit of ELF, unless a target says otherwise.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from elfzoo.probe import ProbeData, probe_data
 from elfzoo.progress import progress_bar
 from elfzoo.structure import as_structure
 from elfzoo.symmetry import grid_orbits, primitive_cell, space_group_translations
+from elfzoo.target import Target
 
 if TYPE_CHECKING:
     from elfzoo.card import Card
@@ -54,18 +56,26 @@ class Model(nn.Module, ABC):
 
     Class attributes:
         config_class: frozen dataclass of JSON values.
-        quantity: what ``sigmoid(logit)`` is.
         invariances: which ones hold exactly and which approximately; see :func:`elfzoo.testing.check_model`.
+
+    Attributes:
+        target: what the logits stand for; ELF unless :func:`elfzoo.registry.create_model` was told otherwise.
+        card: of a trained release.
     """
 
     config_class: ClassVar[type]
-    quantity: ClassVar[str] = "elf"
     invariances: ClassVar[Mapping[str, Invariance]]
 
     def __init__(self, config: Any):
         super().__init__()
         self.config = config
+        self.target = Target()
         self.card: Card | None = None
+
+    @property
+    def quantity(self) -> str:
+        """Name of the quantity that :meth:`predict` hands back unless another one is asked for."""
+        return self.target.given
 
     @abstractmethod
     def evaluator(self, structure: Structure) -> Evaluator:
@@ -83,8 +93,9 @@ class Model(nn.Module, ABC):
         spacing: float = DEFAULT_SPACING,
         symmetry: bool = False,
         progress: bool | None = None,
+        quantity: str | None = None,
     ) -> Any:
-        """Predict ELF on a grid, or at loose points.
+        """Predict a field on a grid, or values at loose points.
 
         Args:
             structure: anything that :func:`elfzoo.structure.as_structure` takes.
@@ -93,16 +104,24 @@ class Model(nn.Module, ABC):
             spacing: largest distance between grid points, Å, where no grid is given.
             symmetry: compute one point of each orbit under the space group and copy the others.
             progress: show a bar; by default on work longer than a few seconds in a terminal.
+            quantity: what is wanted, where a model can give several: ``"density"`` or ``"density_difference"`` (from
+                superposed free atoms); the model's own ``quantity`` by default.
 
         Returns:
             A :class:`~elfzoo.field.Field`, or (points,) float32 values where points were given.
+
+        Raises:
+            QuantityError: the model does not give that quantity.
         """
         structure = as_structure(structure)
+        sad = self.target.baseline(structure, quantity)
         self._warn_outside_domain(structure)
         if points is not None:
             if grid is not None:
                 raise ElfzooError("predict takes a grid or points, not both")
-            return self._values_at(structure, _checked_points(points), progress)
+            points = _checked_points(points)
+            learned = self._values_at(structure, points, progress)
+            return learned if sad is None else (learned + sad.at(points)).astype(np.float32)
         chosen = self._grid(structure, grid, spacing, symmetry)
         values = np.empty(chosen.size, np.float32)
         if symmetry:
@@ -111,8 +130,11 @@ class Model(nn.Module, ABC):
             np.take(found, inverse, out=values)
         else:
             self._fill(structure, chosen, values, progress)
+        values = values.reshape(chosen.shape)
+        if sad is not None:
+            values += sad.on_grid(chosen)
         recipe = None if self.card is None else self.card.recipe
-        return Field(values.reshape(chosen.shape), structure, self.quantity, recipe, meta=self._provenance())
+        return Field(values, structure, quantity or self.quantity, recipe, meta=self._provenance())
 
     @property
     def block_size(self) -> int:
@@ -137,7 +159,7 @@ class Model(nn.Module, ABC):
         evaluate = self.evaluator(structure)
 
         def block(indices: np.ndarray) -> int:
-            values[indices] = _sigmoid(evaluate(grid.positions(indices)))
+            values[indices] = self.target.values(evaluate(grid.positions(indices)))
             return len(indices)
 
         self._run(block, grid.blocks(self.block_size), grid.size, progress)
@@ -150,7 +172,7 @@ class Model(nn.Module, ABC):
         values = np.empty(len(frac), np.float32)
 
         def block(indices: np.ndarray) -> int:
-            values[indices] = _sigmoid(evaluate(positions[indices]))
+            values[indices] = self.target.values(evaluate(positions[indices]))
             return len(indices)
 
         starts = range(0, len(order), self.block_size)
@@ -288,7 +310,7 @@ class FieldModel(Model):
         if np.abs(multiple - np.round(multiple)).max() > 1e-3:
             super()._fill(structure, grid, values, progress)
         else:
-            values[:] = _sigmoid(fourier_on_grid(self._logits(cell, own), own.lattice, grid)).ravel()
+            values[:] = self.target.values(fourier_on_grid(self._logits(cell, own), own.lattice, grid)).ravel()
 
 
 def _map(function: Callable[[np.ndarray], int], items: Iterable[np.ndarray], workers: int) -> Iterator[int]:
@@ -317,7 +339,3 @@ def _checked_points(points: Any) -> np.ndarray:
     if array.ndim != 2 or array.shape[1] != 3 or not np.isfinite(array).all():
         raise ElfzooError(f"points must be finite fractional coordinates of shape (points, 3); got {array.shape}")
     return array
-
-
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    return 1.0 / (1.0 + np.exp(-np.clip(logits, -80.0, 80.0)))

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from elfzoo.config import config_class
 from elfzoo.errors import ConfigError
+from elfzoo.target import Target
 
 __all__ = ["DataConfig", "FieldTraining", "TrainConfig"]
 
@@ -23,7 +24,8 @@ class DataConfig:
         dataset: folder name of the dataset, such as ``fluid-h``.
         split: ``train`` or ``val``; ``test`` is refused.
         points: points drawn from each structure.
-        sampling: ``stratified`` (uniform in ELF, as in the paper) or ``uniform`` (in space).
+        sampling: ``stratified`` (uniform in ELF, as in the paper; for other targets uniform in the learned value, in
+            equal bins from each field's smallest to its largest) or ``uniform`` (in space).
         structures: how many structures to use, evenly spread over the split; null for all.
     """
 
@@ -67,13 +69,15 @@ class TrainConfig:
         name: of the release that the run writes.
         architecture: registry name.
         model: configuration of the architecture.
+        target: what is learned; ELF unless stated.
         train: what to train on.
         validate: what to measure after every epoch; never trained on. Their mean MAE decides where ``select_best``.
         epochs, batch_size, learning_rate, weight_decay: of AdamW; a batch is of points, for field models of cells.
         structures_per_batch: that the points of a batch come from; null for all of them. Few where a model's work per
             structure is large. Of no account where features are stored, and for field models.
         schedule: ``constant``, or ``cosine`` with a linear warm-up over the first 5 % of the steps.
-        huber_beta: where the loss turns from quadratic to linear, in ELF.
+        huber_beta: where the loss turns from quadratic to linear, in ELF, or for densities in units of the target's
+            scale.
         select_best: release the epoch with the lowest validation error instead of the last.
         patience: stop after so many epochs without improvement; null for never.
         feature_precision: precision in which stored features are kept.
@@ -86,6 +90,7 @@ class TrainConfig:
     train: tuple[DataConfig, ...]
     validate: tuple[DataConfig, ...]
     model: dict[str, Any] = field(default_factory=dict)
+    target: Target = field(default_factory=Target)
     epochs: int = 80
     batch_size: int = 4096
     structures_per_batch: int | None = None

@@ -10,13 +10,12 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from pymatgen.core import Structure
-from scipy.special import expit
 from scipy.stats import ortho_group
 from torch import Tensor
 
 from elfzoo.field import Field, Recipe
 from elfzoo.grid import Grid
-from elfzoo.interpolate import evaluate
+from elfzoo.interpolate import spline_interpolate
 from elfzoo.models.base import FieldModel
 from elfzoo.training.config import DataConfig, FieldTraining, TrainConfig
 from elfzoo.training.losses import FieldLoss
@@ -34,7 +33,7 @@ class FieldSet:
     Args:
         structure: the model's working cell.
         grid: the model's own.
-        target: (nx, ny, nz) ELF there.
+        target: (nx, ny, nz) reference values there, of the quantity that is learned.
         recipe: of the reference.
     """
 
@@ -48,10 +47,12 @@ class FieldSet:
         """Bring a field to the model's grid: the spline through its logits, clipped to [0.001, 0.999], point by point.
 
         Nothing is filtered away, so what the grid cannot hold is aliased, as it is in the logits that the model
-        predicts there.
+        predicts there. For densities, the logits are what the target's link makes of them.
         """
         cell, grid = model.working_cell(field.structure)
-        values = evaluate(field, grid.positions() @ np.linalg.inv(field.grid.lattice), space="logit")
+        frac_coords = grid.positions() @ np.linalg.inv(field.grid.lattice)
+        learned = model.target.learned_from(field).values
+        values = model.target.values(spline_interpolate(model.target.outputs(learned), frac_coords))
         return cls(cell, grid, torch.from_numpy(values.reshape(grid.shape).astype(np.float32)), field.recipe)
 
 
@@ -75,18 +76,19 @@ class FieldTask(Task):
 
     Raises:
         ElfzooError: an empty split, or crops of a model that has none.
+        ConfigError: a loss term that the target has no use for.
     """
 
     unit: ClassVar[str] = "voxels"
     model: FieldModel
 
     def __init__(self, model: FieldModel, config: TrainConfig, root: str | None, progress: bool | None):
+        self.criterion = FieldLoss(config.fields.terms, config.huber_beta, config.fields.bins, model.target)
         train = [_load(model, d, root) for d in config.train]
-        validate = [Part(*draw_points(d, VALIDATION_SEED, root)) for d in config.validate]
+        validate = [Part(*draw_points(d, VALIDATION_SEED, root, model.target)) for d in config.validate]
         super().__init__(model, config, train, validate)
         self.samples = [s for part in train for s in part.sets]
         self.validation = validate
-        self.criterion = FieldLoss(config.fields.terms, config.huber_beta, config.fields.bins)
         self.steps_per_epoch = -(-sum(self._copies(s) for s in self.samples) // config.batch_size)
 
     def size(self) -> int:
@@ -152,13 +154,13 @@ def field_errors(model: FieldModel, sets: Sequence[PointSet]) -> Float[np.ndarra
     errors = []
     with torch.no_grad():
         for part in sets:
-            elf = expit(model.evaluator(part.structure)(part.points))
-            errors.append(float(np.abs(elf - part.y).mean()))
+            values = model.target.values(model.evaluator(part.structure)(part.points))
+            errors.append(float(np.abs(values - part.y).mean()))
     return np.array(errors)
 
 
 def seam_error(model: FieldModel, structure: Structure, grid: Grid, size: int, halo: int | None = None) -> float:
-    """Largest difference of ELF between the whole cell and crops of it put together; rounding if the halo suffices.
+    """Largest difference of values between the whole cell and crops of it put together; rounding if the halo suffices.
 
     Args:
         model: in ``eval`` mode.
@@ -170,7 +172,8 @@ def seam_error(model: FieldModel, structure: Structure, grid: Grid, size: int, h
     with torch.no_grad():
         whole = model([structure], [grid])[0]
         crops = [model.forward_crop(structure, grid, (int(i), int(j), int(k)), size, halo) for i, j, k in starts]
-        difference = stitch(torch.stack(crops), starts, grid.shape).sigmoid() - whole.sigmoid()
+        stitched = stitch(torch.stack(crops), starts, grid.shape)
+        difference = model.target.tensor(stitched) - model.target.tensor(whole)
     return float(difference.abs().max())
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from elfzoo.config import to_dict
+from elfzoo.config import parse, to_dict
 from elfzoo.errors import ElfzooError
 from elfzoo.hub import save_release
 from elfzoo.io.files import write_bytes
@@ -119,7 +119,7 @@ class _Run:
         """Go on from the checkpoint in the run's folder."""
         path = self.folder / "checkpoint.safetensors"
         weights, state = load_checkpoint(path, self.optimizer)
-        if state["config"] != to_dict(self.config):
+        if to_dict(parse(TrainConfig, state["config"], where=str(path))) != to_dict(self.config):
             raise ElfzooError(f"{path} belongs to another configuration; choose another name, or start afresh")
         self.task.model.load_state_dict(weights["model"])
         self.task.criterion.load_state_dict(weights.get("criterion", {}))
@@ -170,7 +170,7 @@ class _Run:
 
 def _start(config: TrainConfig, folder: Path, root: str | None, resume: bool, progress: bool | None) -> _Run:
     torch.manual_seed(config.seed)
-    task = _task(create_model(config.architecture, config.model), config, root, progress)
+    task = _task(create_model(config.architecture, config.model, config.target), config, root, progress)
     groups: list[dict[str, Any]] = [{"params": list(task.model.parameters()), "speed": 1.0}]
     if learned := list(task.criterion.parameters()):
         groups.append({"params": learned, "speed": CRITERION_SPEED, "weight_decay": 0.0})

@@ -9,6 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from elfzoo.errors import ConfigError
+from elfzoo.target import Target
 from elfzoo.training.config import LossTerm
 
 __all__ = ["FieldLoss", "gradient_loss", "histogram_kl", "soft_histogram"]
@@ -21,11 +23,20 @@ class FieldLoss(nn.Module):
         terms: ``voxel``, smooth L1 of ELF; ``gradient``, :func:`gradient_loss`; ``histogram``, :func:`histogram_kl`.
         beta: where the smooth L1 turns from quadratic to linear, in ELF.
         bins: of the histograms.
+        target: what is learned. Values of densities are taken in units of their scale wherever it says ELF here.
+
+    Raises:
+        ConfigError: histograms of a quantity that does not lie within [0, 1].
     """
 
-    def __init__(self, terms: Sequence[LossTerm], beta: float, bins: int = 32):
+    def __init__(self, terms: Sequence[LossTerm], beta: float, bins: int = 32, target: Target | None = None):
         super().__init__()
-        self.terms, self.beta, self.bins = tuple(terms), beta, bins
+        self.terms, self.beta, self.bins, self.target = tuple(terms), beta, bins, target or Target()
+        if "histogram" in terms and self.target.learned.bounds != (0.0, 1.0):
+            raise ConfigError(
+                f"the loss term histogram is of values within [0, 1], which a {self.target.learned.title} has not; "
+                "leave it out of fields.terms: [voxel, gradient]"
+            )
         self.eta = nn.Parameter(torch.zeros(len(self.terms)))
 
     def forward(
@@ -39,11 +50,11 @@ class FieldLoss(nn.Module):
 
         Args:
             logits: of the model.
-            target: ELF.
+            target: the reference's values.
             spacing: Å, between neighbouring points along each axis.
             periodic: whether opposite faces are neighbours; False for crops.
         """
-        elf = torch.sigmoid(logits)
+        elf, target = self.target.tensor(logits) / self.target.unit, target / self.target.unit
         terms = {
             "voxel": lambda: F.smooth_l1_loss(elf, target, beta=self.beta),
             "gradient": lambda: gradient_loss(elf - target, spacing, periodic),

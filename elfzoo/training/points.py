@@ -14,13 +14,23 @@ from pymatgen.core import Structure
 from torch import Tensor, nn
 from torch_geometric.data import Batch
 
-from elfzoo.datasets import CrystalHydrogen, FieldDataset, FluidHydrogen, Hydrides, Metals, stratified_indices
+from elfzoo.datasets import (
+    CrystalHydrogen,
+    FieldDataset,
+    FluidHydrogen,
+    Hydrides,
+    HydrogenDensity,
+    Metals,
+    stratified_indices,
+)
 from elfzoo.datasets import uniform_indices as uniform
 from elfzoo.errors import ElfzooError, UnknownNameError
 from elfzoo.field import Field, Recipe
 from elfzoo.models.base import PointModel
 from elfzoo.probe import probe_data
 from elfzoo.progress import progress_bar
+from elfzoo.quantity import quantity_of
+from elfzoo.target import Target
 from elfzoo.training.config import DataConfig, TrainConfig
 from elfzoo.training.task import Part, Task
 
@@ -35,7 +45,8 @@ __all__ = [
     "stream_batches",
 ]
 
-CLASSES: dict[str, type[FieldDataset]] = {c.name: c for c in (FluidHydrogen, CrystalHydrogen, Hydrides, Metals)}
+DATASETS = (FluidHydrogen, CrystalHydrogen, HydrogenDensity, Hydrides, Metals)
+CLASSES: dict[str, type[FieldDataset]] = {c.name: c for c in DATASETS}
 VALIDATION_SEED = 1_000_003  # apart from the training points' seeds, so that sampled voxels do not depend on them
 SAMPLERS = {"stratified": stratified_indices, "uniform": uniform}
 
@@ -54,7 +65,7 @@ class PointSet:
     Args:
         structure: where they lie.
         points: (points, 3) Cartesian, Å, neighbours in space near each other in the list.
-        y: (points,) reference values.
+        y: (points,) reference values, of the quantity that is learned.
         recipe: of the reference.
     """
 
@@ -78,23 +89,28 @@ def choose(config: DataConfig, root: str | None = None) -> tuple[list[int], Fiel
     return chosen, data.subset(chosen)
 
 
-def draw_points(config: DataConfig, seed: int, root: str | None = None) -> tuple[list[PointSet], str]:
-    """Draw the points of a split.
+def draw_points(
+    config: DataConfig, seed: int, root: str | None = None, target: Target | None = None
+) -> tuple[list[PointSet], str]:
+    """Draw the points of a split, with the values that a target learns there; ELF unless stated.
 
     Returns:
         The points of each structure, and the hash of the data that were used.
 
     Raises:
         ElfzooError: an empty split.
+        QuantityError: a data set of another quantity than the target's.
     """
     chosen, data = choose(config, root)
+    learned = (target or Target()).learned_from
     samples = zip(chosen, data, strict=True)
-    sets = [_draw(sample.field, config, np.random.default_rng([seed, i])) for i, sample in samples]
+    sets = [_draw(learned(sample.field), config, np.random.default_rng([seed, i])) for i, sample in samples]
     return sets, data.data_hash
 
 
 def _draw(field: Field, config: DataConfig, rng: np.random.Generator) -> PointSet:
-    flat = SAMPLERS[config.sampling](field.values, config.points, rng)
+    strata = quantity_of(field.quantity).on_unit_interval(field.values)
+    flat = SAMPLERS[config.sampling](strata, config.points, rng)
     position = field.grid.positions(flat)
     order = np.lexsort(np.floor(position).T)  # boxes of 1 Å, so that a block of points shares its neighbours
     values = field.values.ravel()[flat][order]
@@ -140,7 +156,7 @@ class FeatureStore:
         """MAE of ``model`` over the points of each structure, in double precision."""
         with torch.no_grad():
             logits = torch.cat([model.head(block.float()) for block in self.features.split(model.block_size)])
-        error = (torch.sigmoid(logits) - self.y).abs().double()
+        error = (model.target.tensor(logits) - self.y).abs().double()
         sums = torch.zeros(int(self.structure.max()) + 1, dtype=torch.float64).index_add_(0, self.structure, error)
         return sums / torch.bincount(self.structure)
 
@@ -198,9 +214,9 @@ class PointTask(Task):
     model: PointModel
 
     def __init__(self, model: PointModel, config: TrainConfig, root: str | None, progress: bool | None):
-        train = [Part(*draw_points(d, config.seed, root)) for d in config.train]
+        train = [Part(*draw_points(d, config.seed, root, model.target)) for d in config.train]
         self.sets = [s for part in train for s in part.sets]
-        validate = [Part(*draw_points(d, VALIDATION_SEED, root)) for d in config.validate]
+        validate = [Part(*draw_points(d, VALIDATION_SEED, root, model.target)) for d in config.validate]
         super().__init__(model, config, train, validate)
         self.criterion = nn.SmoothL1Loss(beta=config.huber_beta)
         self._store = self._stored(self.sets, self.elements, progress)
@@ -226,7 +242,8 @@ class PointTask(Task):
     def losses(self, batch: tuple[Any, Tensor]) -> Iterator[Tensor]:
         inputs, y = batch
         logits = self.model.head(inputs) if isinstance(inputs, Tensor) else self.model(inputs)
-        yield self.criterion(torch.sigmoid(logits), y)
+        target = self.model.target
+        yield self.criterion(target.tensor(logits) / target.unit, y / target.unit)
 
     def validate(self) -> dict[str, float]:
         names = [f"mae {d.dataset}/{d.split}" for d in self.config.validate]

@@ -24,7 +24,7 @@ from elfzoo.errors import ElfzooError
 from elfzoo.grid import Grid
 from elfzoo.interpolate import alias_steps
 
-__all__ = ["form_factor", "from_form_factors", "superposed_density", "valence_electrons"]
+__all__ = ["form_factor", "from_form_factors", "superposed_density", "tabulated_valence", "valence_electrons"]
 
 
 def superposed_density(structure: Structure, grid: Grid, smoothing: float = 0.0) -> Float[np.ndarray, "nx ny nz"]:
@@ -98,6 +98,12 @@ def valence_electrons(numbers: Int[np.ndarray, " atoms"]) -> Int[np.ndarray, " a
     """
     counts = {int(z): round(float(_table().spline(int(z))(0.0))) for z in np.unique(numbers)}
     return np.array([counts[int(z)] for z in numbers], dtype=np.int64)
+
+
+def tabulated_valence(symbol: str) -> int | None:
+    """Number of valence electrons of an element's atom, from its symbol; None where it has no table entry."""
+    spline = _table().splines.get(Element(symbol).Z)
+    return None if spline is None else round(float(spline(0.0)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,7 +29,6 @@ __all__ = ["WINDOW", "SuperposedDensity"]
 
 WINDOW = (26.0, 31.0)  # rad/Å
 SPACING, FINE_SPACING = 0.10, 0.05  # Å; of FFTs that hold the window, and of those that a spline goes through
-SPLINE_ORDER = 5
 
 
 class SuperposedDensity:
@@ -40,18 +39,24 @@ class SuperposedDensity:
         valence: electrons per atom by element symbol, where they are not those of the table
             (:func:`~elfzoo.transforms.free_atoms.valence_electrons`): the element's density is scaled to hold as many.
             Without the shells that it leaves out, such a density is too compact.
+        times: a factor on all of it; -1 to subtract it.
 
     Raises:
         ElfzooError: an element without a table entry.
     """
 
-    def __init__(self, structure: Structure, valence: Mapping[str, float] | None = None):
+    def __init__(self, structure: Structure, valence: Mapping[str, float] | None = None, times: float = 1.0):
         self.structure = structure
         numbers = np.unique(structure.atomic_numbers)
         tabulated = dict(zip(numbers.tolist(), valence_electrons(numbers).tolist(), strict=True))
-        wanted = {z: (valence or {}).get(Element.from_Z(z).symbol, count) for z, count in tabulated.items()}
-        self._scales = {z: wanted[z] / count for z, count in tabulated.items()}
-        self.electrons = float(sum(wanted[z] for z in structure.atomic_numbers))  # per cell
+        symbols = {z: Element.from_Z(z).symbol for z in tabulated}
+        self.valence: dict[str, float] = {symbols[z]: (valence or {}).get(symbols[z], n) for z, n in tabulated.items()}
+        self._factors = {z: times * self.valence[symbols[z]] / n for z, n in tabulated.items()}
+
+    @property
+    def electrons(self) -> float:
+        """Electrons per cell, before they are multiplied by ``times``."""
+        return float(sum(self.valence[site.specie.symbol] for site in self.structure))
 
     def on_grid(self, grid: Grid) -> Float[np.ndarray, "nx ny nz"]:
         """At the points of a grid on the structure's lattice, however coarse.
@@ -78,7 +83,7 @@ class SuperposedDensity:
         cell = Structure(reduced, self.structure.species, self.structure.cart_coords, coords_are_cartesian=True)
         fine = Grid.from_spacing(reduced.matrix, FINE_SPACING)
         values = from_form_factors(cell, fine, self._factor, WINDOW[1])
-        return PeriodicSpline.through(values, SPLINE_ORDER), lattice.matrix @ np.linalg.inv(reduced.matrix)
+        return PeriodicSpline.through(values, order=5), lattice.matrix @ np.linalg.inv(reduced.matrix)
 
     def _factor(self, z: int, k: Float[np.ndarray, " waves"]) -> Float[np.ndarray, " waves"]:
-        return self._scales[z] * form_factor(z, k) * cosine_window(k, WINDOW)
+        return self._factors[z] * form_factor(z, k) * cosine_window(k, WINDOW)

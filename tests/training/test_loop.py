@@ -101,6 +101,20 @@ def test_a_checkpoint_of_another_configuration_is_refused(data, tmp_path):
     assert len(log(tmp_path / "grid_mlp.toy-v0")) == 2
 
 
+def test_a_checkpoint_from_before_there_were_targets_goes_on(data, tmp_path):
+    """What a stored configuration does not say has its default."""
+    stored = loop_module.to_dict
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop_module, "to_dict", lambda c: {k: v for k, v in stored(c).items() if k != "target"})
+        folder = train(config(), tmp_path, root=data)
+    assert "target" not in json.loads((folder / "config.json").read_text())["training"]["config"]
+    before = weights(folder)
+    again = train(config(), tmp_path, root=data)
+    assert all(torch.equal(before[key], value) for key, value in weights(again).items())
+    with pytest.raises(ElfzooError, match="another configuration"):
+        train(config(epochs=7), tmp_path, root=data)
+
+
 def test_a_damaged_checkpoint_says_what_to_do(data, tmp_path):
     train(config(), tmp_path, root=data)
     path = tmp_path / "grid_mlp.toy-v0" / "checkpoint.safetensors"
