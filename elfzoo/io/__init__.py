@@ -12,6 +12,7 @@ from elfzoo.errors import ElfzooError, FieldFileError
 from elfzoo.field import Field
 from elfzoo.io import cube, elfcar, hdf5, npz, xsf
 from elfzoo.io.files import FORMATS, format_of
+from elfzoo.quantity import quantity_of
 
 __all__ = ["FORMATS", "read_field", "read_fields", "write_field", "write_fields"]
 
@@ -141,7 +142,7 @@ def _check_values(field: Field, path: Path) -> None:
             f"{path}: value {values[point]} at grid point {point}{channel}; expected finite numbers "
             f"({values.size - np.count_nonzero(finite)} of {values.size} are not)"
         )
-    if field.quantity != "elf":
+    if quantity_of(field.quantity).bounds is None:
         return
     excess = np.abs(values - 0.5) - 0.5
     point = tuple(int(i) for i in np.unravel_index(int(np.argmax(excess)), values.shape))

@@ -13,6 +13,7 @@ from pymatgen.core import Element, Structure
 from elfzoo.errors import ElfzooError
 from elfzoo.field import Field, Recipe
 from elfzoo.io.text import Head
+from elfzoo.quantity import quantity_of
 
 __all__ = ["atomic_numbers", "field_from", "pack_meta", "read_title", "title"]
 
@@ -69,9 +70,11 @@ def pack_meta(field: Field) -> dict[str, Any]:
 
 
 def title(field: Field) -> str:
-    """One comment line with quantity, spin and recipe, so that a text file keeps them too."""
-    keys = ("quantity", "spin", "engine", "functional", "pseudopotential", "predicted_by")
-    packed = pack_meta(field)
+    """One comment line with quantity, its unit, spin and recipe, so that a text file keeps them too."""
+    keys = ("quantity", "unit", "spin", "engine", "functional", "pseudopotential", "predicted_by")
+    packed, unit = pack_meta(field), quantity_of(field.quantity).unit
+    if unit:  # other programs take a cube's densities for e/bohr³: whoever looks here knows better
+        packed["unit"] = unit.replace("Å³", "A^3")
     return SIGNATURE + json.dumps({key: packed[key] for key in keys if key in packed})
 
 

@@ -6,8 +6,10 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from pymatgen.core import Structure
 
 from elfzoo.errors import ElfzooError, FieldFileError
 from elfzoo.field import Field
@@ -16,14 +18,15 @@ from elfzoo.io.files import read_bytes, write_bytes
 from elfzoo.io.symmetric import LAYOUT_KEYS, STRUCTURE_KEYS, archive, stored_values
 from elfzoo.structure import structure_from
 
-__all__ = ["read", "write"]
+__all__ = ["read", "read_record", "write"]
 
 
 def read(path: Path, species: Sequence[str] | None = None) -> dict[str, Field]:
     """The field of an ``.npz`` file, under ``"total"``, ``"up"`` or ``"down"``.
 
     Keys: ``lattice`` (3, 3) rows in Å, ``frac_coords`` (atoms, 3), ``numbers`` (atoms,), ``meta`` (JSON text,
-    optional), and one array (nx, ny, nz) under the quantity's name: floats as they are, or uint16 (value times 65535).
+    optional), and one array (nx, ny, nz) under the quantity's name: floats as they are, or uint16
+    (:mod:`elfzoo.io.quantised`).
     Smaller layouts of that array, with further keys, are described in :mod:`elfzoo.io.symmetric`.
 
     Raises:
@@ -46,6 +49,19 @@ def read(path: Path, species: Sequence[str] | None = None) -> dict[str, Field]:
     return {field.spin or "total": field}
 
 
+def read_record(path: Path) -> tuple[Structure, dict[str, Any]]:
+    """Structure and metadata of an ``.npz`` file, without the work of its values.
+
+    Raises:
+        FieldFileError: no such file, or damaged.
+    """
+    arrays = _load(path)
+    if missing := [key for key in STRUCTURE_KEYS if key not in arrays]:
+        raise FieldFileError(f"{path} lacks {', '.join(missing)}; expected a field with its structure")
+    lattice, coords, numbers = (arrays[key] for key in STRUCTURE_KEYS)
+    return structure_from(lattice, numbers, coords), _meta(path, arrays)
+
+
 def write(fields: Mapping[str, Field], path: Path) -> None:
     """Write one field, compressed, its values in their own floating-point type."""
     field = next(iter(fields.values()))
@@ -63,7 +79,7 @@ def _load(path: Path) -> dict[str, np.ndarray]:
         raise FieldFileError(f"{path} is a damaged or truncated .npz file: {error}") from error
 
 
-def _meta(path: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, object]:
+def _meta(path: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     if "meta" not in arrays:
         return {}
     try:

@@ -1,7 +1,7 @@
-"""Reference fields in small files: uint16 values over [0, 1], as the asymmetric unit of the grid or as a prediction.
+"""Reference fields in small files: uint16 values, as the asymmetric unit of the grid or as a prediction.
 
 Both layouts are compressed ``.npz`` files with the keys of :func:`elfzoo.io.npz.read` and a few more, and both are read
-by :func:`elfzoo.read_field`. A value is its stored integer divided by 65535.
+by :func:`elfzoo.read_field`. What the integers stand for is written in :mod:`elfzoo.io.quantised`.
 
 **Asymmetric unit.** The quantity's array is uint16 (representatives,): the values at the representatives of the orbits
 of the grid's points under the operations x' = R x + t (:meth:`elfzoo.grid.Grid.orbits`), in ascending flat order, where
@@ -35,14 +35,13 @@ from elfzoo.field import Field
 from elfzoo.grid import Grid
 from elfzoo.io.content import pack_meta
 from elfzoo.io.files import format_of, write_bytes
+from elfzoo.io.quantised import quantised, restored, scale_of, storable
 
 __all__ = ["archive", "decode", "encode", "fold", "orbit_means", "orbits", "stored_values", "unfold", "write_reference"]
 
-SCALE = 65535
-ROUNDING = 1e-6  # printed digits may step over 0 or 1 by this much
-TOLERANCE = 2e-3  # of ELF: what cutoff and k-points leave open, and two thirds of what two good codes differ by
+TOLERANCE = 2e-3  # of ELF: what cutoff and k-points leave open, and two thirds of what two good codes differ by; e/Å³
 STRUCTURE_KEYS = ("lattice", "frac_coords", "numbers")
-LAYOUT_KEYS = ("shape", "rotations", "translations", "gaps", "coding", "predictor")
+LAYOUT_KEYS = ("shape", "rotations", "translations", "gaps", "coding", "predictor", "scale")
 CODING = "axis-prediction-1"
 TAPS = 3
 ONE = 256  # the unit of the predictor's integer coefficients
@@ -61,28 +60,32 @@ def write_reference(field: Field, path: str | Path, symmetric: bool | None = Non
     larger). The whole grid is stored otherwise. The same field gives the same bytes.
 
     Args:
-        field: values within [0, 1]; quantisation changes them by at most 0.5/65535.
+        field: an ELF within [0, 1], or a density; quantisation changes values by at most 0.5/65535 of 1 or ``scale``.
         path: an ``.npz`` file; it appears whole or not at all.
         symmetric: True demands the asymmetric unit, False the whole grid; None chooses.
         tolerance: largest deviation of a value from the mean of its orbit.
 
     Raises:
-        ElfzooError: values outside [0, 1] by more than 1e-6 or not finite, another kind of file, or an asymmetric unit
-            that cannot be had.
+        ElfzooError: values outside [0, 1] by more than 1e-6 (a density: below -0.001 e/Å³) or not finite, another
+            kind of file, or an asymmetric unit that cannot be had.
         FieldFileError: the file cannot be written.
     """
     path = Path(path)
     if format_of(path) != "npz":
         raise ElfzooError(f"reference fields are stored as .npz files; got {path}")
-    values, meta = _checked(field), pack_meta(field)
+    values, meta = storable(field), pack_meta(field)
     unit = None if symmetric is False else _asymmetric_unit(field, values, tolerance, demanded=symmetric is True)
     if unit is None:
-        arrays = encode(_quantised(values))
+        scale = scale_of(field.quantity, values)
+        arrays = encode(quantised(values, scale))
         arrays = {field.quantity: arrays.pop("planes"), **arrays}
     else:
         means, layout, deviation = unit
-        arrays = {field.quantity: _quantised(means), **layout}
+        scale = scale_of(field.quantity, means)
+        arrays = {field.quantity: quantised(means, scale), **layout}
         meta["symmetry_deviation"] = max(deviation, float(meta.get("symmetry_deviation") or 0.0))
+    if scale is not None:
+        arrays["scale"] = np.array(scale)
     content = archive(field, arrays, meta)
     write_bytes(path, [content])
     return len(content)
@@ -110,19 +113,19 @@ def archive(field: Field, arrays: Mapping[str, np.ndarray], meta: Mapping[str, A
 def stored_values(
     values: Shaped[np.ndarray, " *stored"], arrays: Mapping[str, np.ndarray]
 ) -> Shaped[np.ndarray, " *whole"]:
-    """The values of a file, of whichever layout, on the whole grid: uint16 as float32 over [0, 1], others as they are.
+    """The values of a file, of whichever layout, on the whole grid: uint16 as float32 values, others as they are.
 
     Args:
         values: the array under the quantity's name.
         arrays: the others.
 
     Raises:
-        ElfzooError: arrays that do not fit each other; see :func:`decode` and :func:`unfold`.
+        ElfzooError: arrays that do not fit each other, see :func:`decode` and :func:`unfold`, or a scale that is none.
     """
     if "coding" in arrays:
         values = decode(values, arrays)
     if values.dtype == np.uint16:
-        values = values / np.float32(SCALE)
+        values = restored(values, arrays.get("scale"))
     if values.ndim == 1 and "rotations" in arrays:
         values = unfold(values, arrays)
     return values
@@ -242,21 +245,6 @@ def decode(planes: Shaped[np.ndarray, " *stored"], arrays: Mapping[str, np.ndarr
     for axis in (2, 1, 0):
         residuals = np.moveaxis(_summed(np.moveaxis(residuals, axis, 0), predictor[axis]), 0, axis)
     return np.ascontiguousarray(residuals).view(np.uint16) ^ np.uint16(0x8000)
-
-
-def _checked(field: Field) -> np.ndarray:
-    """The field's values as float64 within [0, 1]."""
-    values = field.values.astype(np.float64)
-    if not (values.min() >= -ROUNDING and values.max() <= 1 + ROUNDING):  # NaN fails both
-        raise ElfzooError(
-            f"values from {values.min():.6g} to {values.max():.6g}; a stored reference field lies within [0, 1] "
-            f"(tolerance {ROUNDING})"
-        )
-    return values.clip(0.0, 1.0)
-
-
-def _quantised(values: np.ndarray) -> np.ndarray:
-    return np.rint(values * SCALE).astype(np.uint16)
 
 
 def _asymmetric_unit(
