@@ -39,7 +39,7 @@ from elfzoo.errors import ElfzooError
 from elfzoo.io.files import write_bytes
 from elfzoo.progress import progress_bar
 from elfzoo.reference.engines import Settings, k_mesh, label_grid
-from elfzoo.reference.engines.base import k_spacing
+from elfzoo.reference.engines.base import decisive, k_spacing
 from elfzoo.reference.engines.process import stop_all
 from elfzoo.reference.recipe import ReferenceRecipe, find_recipe, make_engine
 from elfzoo.reference.smooth import on_grid
@@ -113,14 +113,14 @@ def stored_label(structure: Structure, settings: Settings, path: Path) -> elfzoo
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     meta = {**label.facts, "key": key, "pressure_GPa": label.stress_pressure}
-    elfzoo.Field(label.elf, label.structure, meta=meta).write(path)
+    elfzoo.Field(label.values, label.structure, meta=meta).write(path)
     return elfzoo.read_field(path)
 
 
 def fingerprint(structure: Structure, *settings: Settings) -> str:
     """SHA-256 of a structure and the settings it is labelled with."""
     cell = [structure.lattice.matrix.tolist(), structure.frac_coords.tolist(), list(structure.atomic_numbers)]
-    return hashlib.sha256(json.dumps([cell, *map(to_dict, settings)], sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([cell, *map(decisive, settings)], sort_keys=True).encode()).hexdigest()
 
 
 def difference(reference: elfzoo.Field, other: elfzoo.Field) -> dict[str, Any]:

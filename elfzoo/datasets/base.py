@@ -22,7 +22,7 @@ from torch.utils.data import Dataset
 from elfzoo.errors import ElfzooError, FieldFileError, UnknownNameError
 from elfzoo.field import Field, Recipe, read_field
 
-__all__ = ["SPLITS", "FieldDataset", "Sample", "read_manifest"]
+__all__ = ["SPLITS", "FieldDataset", "Sample", "find_raw_dir", "read_manifest"]
 
 SPLITS = ("train", "val", "test")
 DATA_VARIABLE = "ELFZOO_DATA"
@@ -71,7 +71,7 @@ class FieldDataset(Dataset[Sample]):
         members = read_manifest(self.name)["splits"]
         chosen = [members[s] for s in (SPLITS if split == "all" else (split,))]
         self._sha256: dict[str, str] = dict(sorted((file, sha) for part in chosen for file, sha in part.items()))
-        self._raw_dir = _find_raw_dir(self.name, root)
+        self._raw_dir = find_raw_dir(self.name, root)
         self._require_files()
 
     @staticmethod
@@ -171,12 +171,26 @@ class FieldDataset(Dataset[Sample]):
 
 @functools.cache
 def read_manifest(name: str) -> dict[str, Any]:
-    """The stored splits of a dataset: its name, its recipe, and the files of each split with their SHA-256."""
-    return json.loads(resources.files(__package__).joinpath("splits", f"{name}.json").read_text(encoding="utf-8"))
+    """The stored splits of a dataset: its name, its recipe, and the files of each split with their SHA-256.
+
+    Raises:
+        ElfzooError: none are stored, because the data were not made yet.
+    """
+    stored = resources.files(__package__).joinpath("splits", f"{name}.json")
+    if not stored.is_file():
+        raise ElfzooError(
+            f"{name} has no stored splits: make its data (elfzoo reference run {name} --out FOLDER/{name}), then the "
+            "splits (python -m elfzoo.datasets.make_splits FOLDER)"
+        )
+    return json.loads(stored.read_text(encoding="utf-8"))
 
 
-def _find_raw_dir(name: str, root: str | Path | None) -> Path:
-    """The first of argument, environment variable and checkout that is given: no silent second choice."""
+def find_raw_dir(name: str, root: str | Path | None) -> Path:
+    """The folder of a dataset's files: the first of argument, environment variable and checkout that is given.
+
+    Raises:
+        ElfzooError: it is not there; there is no silent second choice.
+    """
     source, folder = "source checkout", CHECKOUT_DATA
     if root is not None:
         source, folder = "root", Path(root).expanduser()

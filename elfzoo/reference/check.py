@@ -15,12 +15,15 @@ import numpy as np
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
+from elfzoo.analysis.density import electrons
 from elfzoo.check.symmetry import describe_operation
 from elfzoo.errors import ElfzooError, StructureError
 from elfzoo.field import Field, Recipe
 from elfzoo.io import read_field
-from elfzoo.io.symmetric import ROUNDING, TOLERANCE, orbit_means, orbits, write_reference
+from elfzoo.io.quantised import storable
+from elfzoo.io.symmetric import TOLERANCE, orbit_means, orbits, write_reference
 from elfzoo.progress import progress_bar
+from elfzoo.quantity import quantity_of
 from elfzoo.reference.recipe import ReferenceRecipe, find_recipe
 from elfzoo.symmetry import space_group_operations, standardise
 
@@ -31,6 +34,7 @@ REQUIRED_META = (
     *("smearing", "smearing_width_eV", "pressure_GPa", "energy_eV", "largest_force_eV_A", "scf_converged"),
     *("wall_seconds", "recipe_hash", "group", "origin"),
 )
+ELECTRON_TOLERANCE = 1e-3  # relative
 WIDEST_SPACING = 0.10 + 1e-6  # angstrom
 PRIMITIVE_SYMPREC = 1e-2  # angstrom; copies of one crystal from two relaxations differ by less
 NEAR = {"ltol": 0.2, "stol": 0.3, "angle_tol": 5.0}  # pymatgen's own: what materials databases call one crystal
@@ -86,11 +90,12 @@ def check_folder(
 ) -> list[Problem]:
     """Every reason why the ``*.npz`` labels of a folder are no data set, sorted; none where all is well.
 
-    Rules for each file: ``unreadable``; ``range`` (finite, within [0, 1]); ``meta`` (:data:`REQUIRED_META`);
+    Rules for each file: ``unreadable``; ``range`` (finite, within [0, 1]; a density not below -0.001 e/Å³);
+    ``electrons`` (a density holds the valence electrons, within 0.001 of them); ``meta`` (:data:`REQUIRED_META`);
     ``scf`` (converged); ``spacing`` (at most 0.10 Å); ``grid-symmetry`` (the space group maps the grid onto itself);
-    ``symmetry`` (so does it the field, within 0.002 of the mean over each orbit); ``round-trip`` (written and read
-    again it is the same, bit for bit); ``split`` (the split is known); ``residual`` (a relaxed structure is within the
-    limits of the folder's ``recipe.yaml``, if there is one).
+    ``symmetry`` (so does it the field, within 0.002, of a density e/Å³, of the mean over each orbit); ``round-trip``
+    (written and read again it is the same, bit for bit); ``split`` (the split is known); ``residual`` (a relaxed
+    structure is within the limits of the folder's ``recipe.yaml``, if there is one).
 
     Rules for all of them: ``recipe`` and ``recipe-hash`` (one for all); ``group-across-splits``; ``duplicate`` (the
     same structure twice in a split); ``duplicate-across-splits`` (a similar structure, by pymatgen's structure matcher
@@ -140,7 +145,7 @@ def _check_file(
     except ElfzooError as error:
         found.append(("split", str(error)))
     wrong = list(_range(field))
-    found += wrong or [*_symmetry(field), *_round_trip(field, scratch)]
+    found += wrong or [*_electrons(field), *_symmetry(field), *_round_trip(field, scratch)]
     group, recipe_hash = (_text(field.meta.get(key)) for key in ("group", "recipe_hash"))
     return found, _Label(path.name, split, group, field.recipe, recipe_hash, primitive)
 
@@ -160,8 +165,22 @@ def _range(field: Field) -> Iterator[Found]:
     values = field.values
     if not np.isfinite(values).all():
         yield "range", f"{int((~np.isfinite(values)).sum())} of {values.size} values are not finite"
-    elif values.min() < -ROUNDING or values.max() > 1 + ROUNDING:
-        yield "range", f"values from {values.min():.6g} to {values.max():.6g}; an ELF lies within [0, 1]"
+        return
+    try:
+        storable(field)
+    except ElfzooError as error:
+        yield "range", str(error)
+
+
+def _electrons(field: Field) -> Iterator[Found]:
+    if not quantity_of(field.quantity).counts_electrons:
+        return
+    count, expected = electrons(field), field.meta.get("valence_electrons")
+    if expected is None or field.meta.get("valence") is None:
+        yield "meta", "the record of a density lacks valence_electrons or valence"
+    elif abs(count - expected) > ELECTRON_TOLERANCE * expected:
+        message = f"the density holds {count:.5f} electrons; expected {expected:g} within {ELECTRON_TOLERANCE} of them"
+        yield "electrons", message
 
 
 def _meta(meta: Any) -> Iterator[Found]:

@@ -14,14 +14,18 @@ from elfzoo.config import config_class, read_yaml, to_dict
 from elfzoo.errors import UnknownNameError
 from elfzoo.reference.crystals import CrystalSource
 from elfzoo.reference.engines import RelaxSettings, Settings
+from elfzoo.reference.engines.base import decisive
 from elfzoo.reference.engines.espresso import EspressoEngine
 from elfzoo.reference.engines.gpaw import GpawEngine
+from elfzoo.reference.existing import DatasetSource
 from elfzoo.reference.fluid import FluidSource
 from elfzoo.reference.solids import HydrideSource, MetalSource
 
 __all__ = ["ReferenceRecipe", "Residuals", "find_recipe", "make_engine", "recipe_names"]
 
-Source = Annotated[CrystalSource | FluidSource | HydrideSource | MetalSource, PydanticField(discriminator="kind")]
+Source = Annotated[
+    CrystalSource | DatasetSource | FluidSource | HydrideSource | MetalSource, PydanticField(discriminator="kind")
+]
 
 
 @config_class
@@ -69,7 +73,7 @@ class ReferenceRecipe:
     @property
     def hash(self) -> str:
         """SHA-256 of what decides the labels of given structures: label and relaxation. More structures keep it."""
-        settings = {"label": to_dict(self.label), "relax": to_dict(self.relax) if self.relax else None}
+        settings = {"label": decisive(self.label), "relax": to_dict(self.relax) if self.relax else None}
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from elfzoo.analysis.density import electrons
 from elfzoo.field import Field, Recipe
+from elfzoo.quantity import quantity_of
 from elfzoo.reference.candidate import Candidate
 from elfzoo.reference.engines import Label, Relaxation
 from elfzoo.reference.engines.base import k_spacing
@@ -64,7 +66,10 @@ def reference_field(
         "relaxation": _relaxation(relaxation),
         "recipe_hash": recipe.hash,
     }
-    return Field(label.elf, structure, recipe=Recipe.from_meta(meta), meta=meta)
+    field = Field(label.values, structure, label.quantity, Recipe.from_meta(meta), meta=meta)
+    if quantity_of(label.quantity).counts_electrons:
+        meta["electrons"] = round(electrons(field), 6)
+    return field
 
 
 def _relaxation(relaxation: Relaxation | None) -> dict[str, Any] | None:

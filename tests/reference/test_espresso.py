@@ -26,6 +26,10 @@ H2 = Structure(Lattice.tetragonal(1.9, 2.4), ["H", "H"], [[0, 0, 0.16], [0, 0, -
 
 SCF_OUTPUT = """
      Program PWSCF v.6.7MaX starts on 21Nov2026 at  9: 2:27
+     number of electrons       =         2.00
+     atomic species   valence    mass     pseudopotential
+        H              1.00     1.00790      H( 1.00)
+        Ca            10.00    40.07800      Ca( 1.00)
      number of k points=     1  Fermi-Dirac smearing, width (Ry)=  0.0220
      iteration #  1     ecut=    20.00 Ry     beta= 0.50
      total energy              =      -2.30763714 Ry
@@ -228,6 +232,15 @@ def test_forces_energy_and_pressure():
     assert pressure == -21.969 and energy == pytest.approx(-2.31213514 * RY)
 
 
+def test_valence_electrons():
+    expected = {"valence": {"H": 1.0, "Ca": 10.0}, "valence_electrons": 2.0}
+    assert espresso.read_valence(SCF_OUTPUT) == expected
+    with pytest.raises(EngineError, match="lacks the table of atomic species"):
+        espresso.read_valence(SCF_OUTPUT.replace("( 1.00)", "(*****)"))
+    with pytest.raises(EngineError, match="lacks what matches 'number of electrons"):
+        espresso.read_valence(SCF_OUTPUT.replace("electrons   ", "elephants   "))
+
+
 def test_total_forces_and_not_their_parts():
     output = SCF_OUTPUT.replace("     Total force =", CONTRIBUTIONS)
     np.testing.assert_array_equal(espresso.read_forces(output, 2), espresso.read_forces(SCF_OUTPUT, 2))
@@ -379,14 +392,40 @@ def test_a_label(screw, tmp_path):
     given = settings(cutoff=30 * RY, k_mesh=(2, 2, 1), smearing_width=0.3, grid_spacing=0.2, low_pass=(8.0, 10.0))
     label = EspressoEngine().label(screw, given, tmp_path)
     grid = espresso.label_grid(screw, given)
-    assert label.elf.shape == grid.shape and 0 <= label.elf.min() < 0.3 < 0.7 < label.elf.max() <= 1
+    assert label.values.shape == grid.shape and 0 <= label.values.min() < 0.3 < 0.7 < label.values.max() <= 1
     _, orbit = grid_orbits(screw, grid)
-    means = np.bincount(orbit, label.elf.ravel()) / np.bincount(orbit)
-    assert np.abs(label.elf.ravel() - means[orbit]).max() < 1e-3
+    means = np.bincount(orbit, label.values.ravel()) / np.bincount(orbit)
+    assert np.abs(label.values.ravel() - means[orbit]).max() < 1e-3
     assert label.facts["engine"].startswith("Quantum ESPRESSO ") and label.facts["k_mesh"] == [2, 2, 1]
     assert label.facts["calculation_grid"][2] % 6 == 0 and label.facts["scf_steps"] > 3
     assert set(label.facts["pseudopotential_sha256"]) == {"H"} and label.forces.shape == (6, 3)
     assert not (tmp_path / "scratch").exists() and not (tmp_path / "elf.cube").exists()
+
+
+@needs_espresso
+def test_a_density_has_its_electrons_and_the_symmetry_on_the_grid_of_the_elf(screw, tmp_path):
+    shared = {"cutoff": 30 * RY, "k_mesh": (2, 2, 1), "smearing_width": 0.3, "grid_spacing": 0.2}
+    given = settings(**shared, quantity="density", low_pass=(13.0, 15.5))
+    label = EspressoEngine().label(screw, given, tmp_path)
+    grid = espresso.label_grid(screw, settings(**shared))
+    assert label.values.shape == grid.shape and label.quantity == "density"
+    assert label.facts["valence"] == {"H": 1.0} and label.facts["valence_electrons"] == 6.0
+    assert label.values.mean() * screw.volume == pytest.approx(6, rel=1e-4)  # a cube file has six digits
+    assert 0 < label.values.min() < 0.3 and 1.2 < label.values.max() < 3.0  # e/Å³
+    assert grid.frac_coords()[label.values.argmax()] @ screw.lattice.matrix == pytest.approx(
+        nearest(screw, grid.frac_coords()[label.values.argmax()]), abs=0.2
+    )
+    _, orbit = grid_orbits(screw, grid)
+    means = np.bincount(orbit, label.values.ravel()) / np.bincount(orbit)
+    assert np.abs(label.values.ravel() - means[orbit]).max() < 1e-4
+    assert "plot_num 0" in label.facts["engine"] and not (tmp_path / "density.cube").exists()
+
+
+def nearest(structure, frac):
+    """Cartesian position of the image of an atom that is nearest to a point."""
+    images = structure.frac_coords - np.round(structure.frac_coords - frac)
+    positions = images @ structure.lattice.matrix
+    return positions[np.linalg.norm(positions - frac @ structure.lattice.matrix, axis=1).argmin()]
 
 
 @needs_espresso
@@ -413,9 +452,9 @@ def test_elf_of_one_orbital_is_one(tmp_path):
     given = settings(cutoff=40 * RY, k_mesh=(1, 1, 1), smearing_width=0.1, grid_spacing=0.15)
     label = EspressoEngine().label(molecule, given, tmp_path)
     distance = molecule.lattice.get_all_distances(
-        np.stack(np.indices(label.elf.shape), -1).reshape(-1, 3) / label.elf.shape, molecule.frac_coords
+        np.stack(np.indices(label.values.shape), -1).reshape(-1, 3) / label.values.shape, molecule.frac_coords
     )
-    inside = label.elf.ravel()[distance.min(axis=1) < 1.0]
+    inside = label.values.ravel()[distance.min(axis=1) < 1.0]
     assert inside.min() > 0.99
 
 

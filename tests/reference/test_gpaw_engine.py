@@ -158,20 +158,32 @@ def test_label_with_a_screw_axis_equals_one_without_symmetry(screw, tmp_path, mo
     label = GpawEngine().label(screw, settings(), tmp_path / "with")
     monkeypatch.setattr(engine, "_operations", lambda structure: (np.eye(3, dtype=int)[None], np.zeros((1, 3))))
     plain = GpawEngine().label(screw, settings(), tmp_path / "without")
-    assert label.elf.shape == Grid.for_symmetry(screw.lattice.matrix, 0.25, *space_group_operations(screw)).shape
-    assert 0 <= label.elf.min() < 0.2 and 0.9 < label.elf.max() <= 1
-    assert largest_asymmetry(label.elf, screw) < 1e-12 and label.facts["symmetry_deviation"] < 1e-12
+    assert label.values.shape == Grid.for_symmetry(screw.lattice.matrix, 0.25, *space_group_operations(screw)).shape
+    assert 0 <= label.values.min() < 0.2 and 0.9 < label.values.max() <= 1
+    assert largest_asymmetry(label.values, screw) < 1e-12 and label.facts["symmetry_deviation"] < 1e-12
     assert label.facts["k_points"] < plain.facts["k_points"]  # the symmetry was used, and changes nothing:
-    np.testing.assert_allclose(label.elf, plain.elf, atol=1e-5)
+    np.testing.assert_allclose(label.values, plain.values, atol=1e-5)
     np.testing.assert_allclose(label.forces, plain.forces, atol=1e-3)
     assert label.largest_force > 0.1 and label.stress_pressure == pytest.approx(plain.stress_pressure, abs=0.01)
     assert label.energy == pytest.approx(plain.energy, abs=1e-5)
 
 
 @needs_gpaw
+def test_a_density_has_the_electrons_that_the_soft_one_lacks(tmp_path):
+    molecule = Structure(Lattice.tetragonal(1.9, 2.4), ["H", "H"], [[0, 0, 0.16], [0, 0, -0.16]])
+    wanted = settings(k_mesh=(1, 1, 1), cutoff=250.0, quantity="density", grid_spacing=0.2, low_pass=(13.0, 15.5))
+    label = GpawEngine().label(molecule, wanted, tmp_path)
+    assert label.quantity == "density"
+    assert label.facts["valence"] == {"H": 1.0} and label.facts["valence_electrons"] == 2.0
+    assert label.values.mean() * molecule.volume == pytest.approx(2, rel=1e-9)
+    assert 0 < label.values.min() < 0.2 and 1.2 < label.values.max() < 4
+    assert largest_asymmetry(label.values, molecule) < 1e-12
+
+
+@needs_gpaw
 def test_label_of_lithium(lithium, tmp_path):
     label = GpawEngine().label(lithium, settings(k_mesh=(3, 3, 3)), tmp_path)
-    assert label.largest_force < 1e-10 and largest_asymmetry(label.elf, lithium) < 1e-12
+    assert label.largest_force < 1e-10 and largest_asymmetry(label.values, lithium) < 1e-12
     assert label.facts["k_mesh"] == [3, 3, 3] and len(label.facts["pseudopotential_sha256"]["Li.PBE.gz"]) == 64
     assert json.loads(json.dumps(label.facts)) == label.facts and label.facts["engine"].startswith("GPAW 2")
 

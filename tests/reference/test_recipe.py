@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
+import numpy as np
 import pytest
 import yaml
 
@@ -12,9 +13,11 @@ from elfzoo.errors import ConfigError, ElfzooError, UnknownNameError
 from elfzoo.reference.crystals import CrystalSource
 from elfzoo.reference.engines.espresso import EspressoEngine
 from elfzoo.reference.engines.gpaw import GpawEngine
+from elfzoo.reference.existing import DatasetSource
 from elfzoo.reference.fluid import FluidSource
 from elfzoo.reference.recipe import find_recipe, make_engine, recipe_names
 from elfzoo.reference.solids import HydrideSource, MetalSource
+from elfzoo.transforms.sad import WINDOW
 
 CRYSTALS = find_recipe("crystal-h")
 LABEL_CHANGES = {
@@ -29,6 +32,14 @@ LABEL_CHANGES = {
     "convergence": 1e-9,
     "grid_spacing": 0.09,
     "low_pass": None,
+    "quantity": "density",
+}
+HASHES = {
+    "crystal-h": "9969e1950c3be2a36f883a798ef03aef87129ae07f3362e9fb10ed13d3ac976e",
+    "fluid-h": "24f603d3da7be416784d635dfcd196d3cbae9e13cab344593d57e9dfdb20a27b",
+    "hydrides": "19338e5554a3fdc790b43b5ea8cb77de6343bcd0a290f34c7f127643296c3ddb",
+    "metals": "3ae9c9105fe5e259c4dc7fe894ecaa13dcf956200ddb84ca874ebcea6ea2f19e",
+    "density-h": "55c4be83d00d8062b5df63156d58670e827949268e5cf00e7134ab4f8dc15908",
 }
 RELAX_CHANGES = {
     "pressure": 90.0,
@@ -45,16 +56,29 @@ RELAX_CHANGES = {
 
 
 def test_the_shipped_recipes():
-    assert recipe_names() == ["crystal-h", "fluid-h", "hydrides", "metals"]
+    assert recipe_names() == ["crystal-h", "density-h", "fluid-h", "hydrides", "metals"]
     sources = {name: type(find_recipe(name).source) for name in recipe_names()}
-    assert list(sources.values()) == [CrystalSource, FluidSource, HydrideSource, MetalSource]
+    assert list(sources.values()) == [CrystalSource, DatasetSource, FluidSource, HydrideSource, MetalSource]
     for name in recipe_names():
         assert find_recipe(name).dataset == name and find_recipe(name).label.grid_spacing <= 0.10
 
 
-def test_the_hash_is_the_same_in_every_release():
+@pytest.mark.parametrize("name", HASHES)
+def test_the_hash_is_the_same_in_every_release(name):
     """Stored labels carry it: where this fails, the labels are to be computed anew."""
-    assert CRYSTALS.hash == "9969e1950c3be2a36f883a798ef03aef87129ae07f3362e9fb10ed13d3ac976e"
+    assert find_recipe(name).hash == HASHES[name]
+
+
+def test_the_densities_are_computed_as_the_elf_of_the_same_crystals():
+    density, elf = find_recipe("density-h").label, CRYSTALS.label
+    assert replace(density, quantity="elf", low_pass=elf.low_pass) == elf
+    assert density.quantity == "density" and density.low_pass == WINDOW
+    assert WINDOW[1] < np.pi / density.grid_spacing < espresso_density_limit(density.cutoff)
+
+
+def espresso_density_limit(cutoff):
+    """Twice the largest wave number of orbitals up to ``cutoff`` eV, rad/Å."""
+    return 2 * np.sqrt(cutoff / 13.605693) / 0.529177
 
 
 @pytest.mark.parametrize("key", [field.name for field in fields(CRYSTALS.label) if field.name != "functional"])
@@ -84,7 +108,7 @@ def test_numbers_may_be_written_as_integers(tmp_path):
     assert find_recipe(tmp_path / "r.yaml") == CRYSTALS and find_recipe(tmp_path / "r.yaml").hash == CRYSTALS.hash
 
 
-@pytest.mark.parametrize("name", ["crystal-h", "fluid-h", "hydrides", "metals"])
+@pytest.mark.parametrize("name", HASHES)
 def test_a_recipe_survives_its_file(tmp_path, name):
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(to_dict(find_recipe(name)), sort_keys=False))

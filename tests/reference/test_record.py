@@ -48,6 +48,19 @@ def test_the_record_is_json_and_survives_storage(tmp_path):
     assert field.meta.items() <= again.meta.items() and again.recipe == field.recipe
 
 
+def test_a_density_records_its_electrons(tmp_path):
+    facts = FACTS | {"valence": {"H": 1.0}, "valence_electrons": 1.0}
+    values = np.full((4, 4, 4), 1.0002 / CUBE.volume)
+    density = replace(LABEL, values=values, facts=facts, quantity="density")
+    recipe = replace(RECIPE, label=replace(RECIPE.label, quantity="density"))
+    field = reference_field(density, CANDIDATE, recipe, None)
+    assert field.quantity == "density" and field.meta["electrons"] == 1.0002
+    assert field.meta["valence"] == {"H": 1.0} and field.meta["recipe_hash"] != RECIPE.hash
+    write_reference(field, tmp_path / "n.npz")
+    assert read_field(tmp_path / "n.npz").quantity == "density"
+    assert "electrons" not in meta()
+
+
 def test_who_made_it():
     field = reference_field(LABEL, CANDIDATE, RECIPE, None)
     assert field.recipe == Recipe("Quantum ESPRESSO 6.7", "PBE", "GTH-PBE-q1")

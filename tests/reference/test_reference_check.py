@@ -271,3 +271,31 @@ def test_relaxed_structures_keep_the_limits_of_the_recipe(tmp_path, entries, fou
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(to_dict(recipe)))
     assert (recipe.residuals.force, recipe.residuals.pressure, recipe.relax.pressure) == (1.5, 15.0, 100.0)
     assert rules(tmp_path) == found
+
+
+def put_density(folder, name, structure, factor=1.0, **meta):
+    field = label(structure, name, meta={"valence": {"H": 1}, "valence_electrons": len(structure), **meta})
+    values = field.values / field.values.mean() * factor * len(structure) / structure.volume
+    write_reference(field.replace(values=values, quantity="density"), folder / f"{name}.npz")
+
+
+@pytest.mark.parametrize("name", ["P6_522", "P1"])
+def test_a_density_holds_its_electrons(tmp_path, name):
+    put_density(tmp_path, name, STRUCTURES[name], 1.0008)
+    assert rules(tmp_path) == []
+    put_density(tmp_path, name, STRUCTURES[name], 0.9985)
+    assert rules(tmp_path) == [(name, "electrons")]
+    assert "expected" in check_folder(tmp_path)[0].message
+
+
+def test_a_density_whose_record_lacks_its_electrons(tmp_path):
+    put_density(tmp_path, "a", STRUCTURES["P1"], valence_electrons=None)
+    put_density(tmp_path, "b", p65(), valence=None)
+    assert rules(tmp_path) == [("a", "meta"), ("b", "meta")]
+
+
+def test_a_negative_density_is_out_of_range(tmp_path):
+    field = label(p65(0.1), "bad")
+    field.values[1, 2, 3] = -0.2
+    field.replace(quantity="density").write(tmp_path / "bad.npz")
+    assert rules(tmp_path) == [("bad", "range")]

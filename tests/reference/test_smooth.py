@@ -5,7 +5,7 @@ import pytest
 
 from elfzoo.errors import ElfzooError
 from elfzoo.grid import Grid
-from elfzoo.reference.smooth import CLIP, low_pass, on_grid
+from elfzoo.reference.smooth import CLIP, ON_GRID, density_on_grid, low_pass, on_grid
 
 TRICLINIC = np.array([[2.9, 0.2, -0.1], [1.3, 2.4, 0.3], [-0.8, 0.7, 2.6]])
 HEXAGONAL = np.array([[3.0, 0, 0], [-1.5, 1.5 * np.sqrt(3), 0], [0, 0, 2.8]])
@@ -100,3 +100,24 @@ def test_values_stay_within_zero_and_one(rng):
 def test_a_window_that_does_not_fall_is_refused(window):
     with pytest.raises(ElfzooError, match="falls between two"):
         low_pass(np.ones((4, 4, 4)), np.eye(3), window)
+
+
+def test_a_density_keeps_its_electrons_and_what_the_window_keeps():
+    """On coarser and finer grids; what is faded is faded in the density itself."""
+    inside, outside = wave(SHAPE, (1, 0, 1)), wave(SHAPE, (5, 3, 2))
+    window = (length((1, 0, 1)) + 0.1, length((5, 3, 2)) - 0.1)
+    for shape in ((9, 10, 8), (32, 30, 20), SHAPE):
+        found = density_on_grid(0.6 + 0.2 * inside + 0.3 * outside, Grid(shape, TRICLINIC), window)
+        np.testing.assert_allclose(found, 0.6 + 0.2 * wave(shape, (1, 0, 1)), atol=1e-12)
+        assert found.mean() == pytest.approx(0.6, abs=1e-14)
+    plain = density_on_grid(0.6 + 0.2 * inside, Grid(SHAPE, TRICLINIC), None)
+    np.testing.assert_allclose(plain, 0.6 + 0.2 * inside, atol=1e-13)
+    assert set(ON_GRID) == {"elf", "density"}
+
+
+def test_a_filtered_density_has_sixfold_symmetry_where_a_truncated_one_has_not(rng):
+    symmetric = sum(_orbit(rng.random((24, 24, 20))))
+    coarse = Grid((12, 12, 10), HEXAGONAL)
+    filtered, truncated = (density_on_grid(symmetric, coarse, window) for window in ((8.0, 11.0), None))
+    np.testing.assert_allclose(turned(filtered), filtered, atol=1e-12)
+    assert np.abs(turned(truncated) - truncated).max() > 1e-3

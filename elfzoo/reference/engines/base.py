@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float
 from pymatgen.core import Structure
 
-from elfzoo.config import config_class
+from elfzoo.config import config_class, to_dict
 from elfzoo.errors import ElfzooError
 from elfzoo.grid import Grid
 from elfzoo.symmetry import space_group_operations
@@ -28,6 +28,7 @@ __all__ = [
     "RelaxSettings",
     "Relaxation",
     "Settings",
+    "decisive",
     "find_file",
     "k_mesh",
     "k_spacing",
@@ -41,7 +42,7 @@ class EngineError(ElfzooError):
 
 @config_class
 class Settings:
-    """How one label is computed. Everything that changes the ELF is here, and nothing else.
+    """How one label is computed. Everything that changes its values is here, and nothing else.
 
     Args:
         engine: ``"espresso"`` or ``"gpaw"``.
@@ -55,8 +56,10 @@ class Settings:
         smearing_width: eV; of Fermi-Dirac smearing, k T of the electrons.
         convergence: self-consistency, eV per atom.
         grid_spacing: largest distance of neighbouring points of the stored grid, Å.
-        low_pass: |G|, rad/Å, between which logit(ELF) is faded out (:mod:`elfzoo.reference.smooth`); None keeps all.
+        low_pass: |G|, rad/Å, between which logit(ELF), or the density itself, is faded out
+            (:mod:`elfzoo.reference.smooth`); None keeps all.
         functional: exchange and correlation.
+        quantity: what is stored, ELF or the pseudo valence density in e/Å³.
     """
 
     engine: Literal["espresso", "gpaw"]
@@ -71,6 +74,7 @@ class Settings:
     grid_spacing: float = 0.10
     low_pass: tuple[float, float] | None = None
     functional: Literal["PBE"] = "PBE"
+    quantity: Literal["elf", "density"] = "elf"
 
     def __post_init__(self) -> None:
         if (self.k_spacing is None) == (self.k_mesh is None):
@@ -111,21 +115,24 @@ class Label:
     """What one calculation gives.
 
     Attributes:
-        elf: (nx, ny, nz) on the grid that was asked for, within [0, 1].
+        values: (nx, ny, nz) on the grid that was asked for: ELF within [0, 1], or the density in e/Å³.
         structure: the structure as it was computed.
         forces: (atoms, 3), eV/Å.
         stress_pressure: pressure from the DFT stress, GPa; the ions' motion is not in it.
         energy: eV per cell; of smeared occupations, the free energy.
         facts: what else belongs into the record: engine and its version, pseudopotentials and their SHA-256, k-mesh,
-            grid of the calculation, number of SCF steps, wall time in seconds. JSON values.
+            grid of the calculation, number of SCF steps, wall time in seconds. JSON values. With a density also
+            ``valence``, electrons per atom by element, and ``valence_electrons`` of the cell.
+        quantity: what the values are.
     """
 
-    elf: Float[np.ndarray, "nx ny nz"]
+    values: Float[np.ndarray, "nx ny nz"]
     structure: Structure
     forces: Float[np.ndarray, "atoms 3"]
     stress_pressure: float
     energy: float
     facts: Mapping[str, Any]
+    quantity: str = "elf"
 
     @property
     def largest_force(self) -> float:
@@ -154,7 +161,7 @@ class Engine(Protocol):
         """
 
     def label(self, structure: Structure, settings: Settings, folder: Path) -> Label:
-        """Compute ELF, forces, pressure and energy; ``folder`` is for scratch files and outputs.
+        """Compute ELF or density, forces, pressure and energy; ``folder`` is for scratch files and outputs.
 
         Raises:
             EngineError: the calculation did not converge or failed; with the reason.
@@ -166,6 +173,11 @@ class Engine(Protocol):
         Raises:
             EngineError: not one step was made.
         """
+
+
+def decisive(settings: Settings) -> dict[str, Any]:
+    """The values that settings are told apart by, in hashes: those that came later only where they change a label."""
+    return {key: value for key, value in to_dict(settings).items() if (key, value) != ("quantity", "elf")}
 
 
 def find_file(name: str, what: str, variable: str, folders: Sequence[str], install: str) -> Path:

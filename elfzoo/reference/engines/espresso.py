@@ -1,4 +1,4 @@
-"""Quantum ESPRESSO: pw.x for energy, forces, stress and relaxation, pp.x for the ELF.
+"""Quantum ESPRESSO: pw.x for energy, forces, stress and relaxation, pp.x for the ELF or the density.
 
 The ELF of a label comes from norm-conserving pseudopotentials only: with PAW and ultrasoft sets, pp.x leaves the
 augmentation out. Versions 6.8 to 7.5 write a wrong ELF without spin (χ lacks a factor of 2^(2/3)) and are refused.
@@ -22,6 +22,7 @@ from pymatgen.core import Element, Structure
 
 from elfzoo.grid import Grid
 from elfzoo.io import read_field
+from elfzoo.quantity import quantity_of
 from elfzoo.reference.engines.base import (
     EngineError,
     Label,
@@ -34,7 +35,7 @@ from elfzoo.reference.engines.base import (
 )
 from elfzoo.reference.engines.gth import gth_file
 from elfzoo.reference.engines.process import run_process
-from elfzoo.reference.smooth import on_grid
+from elfzoo.reference.smooth import ON_GRID
 
 __all__ = ["EspressoEngine", "pw_input"]
 
@@ -49,6 +50,7 @@ SETS = {
     "GTH-PBE": "{element}-GTH-PBE.gth",
     "pslibrary PBE kjpaw": "{element}.pbe-kjpaw.UPF",
 }
+PLOTS = {"elf": (8, 1.0), "density": (0, BOHR**-3)}  # quantity -> pp.x's plot_num, and its unit in ours
 LABEL_SETS = {"GTH-PBE-q1", "GTH-PBE"}
 CONVERTED = {"GTH-PBE": gth_file}  # sets whose files are made from a table
 ONE_POINT = " nosym=.true."  # or pw.x makes four of one: its star under the lattice's symmetry, the atoms' or not
@@ -63,20 +65,21 @@ class EspressoEngine:
         return f"Quantum ESPRESSO {_version()}"
 
     def label(self, structure: Structure, settings: Settings, folder: Path) -> Label:
-        """SCF on a grid that suits the space group, then the ELF on the grid of the label. See :meth:`Engine.label`."""
+        """SCF on a grid that suits the space group, then the field on the label's grid. See :meth:`Engine.label`."""
         if settings.pseudopotential not in LABEL_SETS:
             raise EngineError(
-                f"the ELF of pp.x needs a norm-conserving set ({', '.join(sorted(LABEL_SETS))}); "
+                f"a label by pp.x needs a norm-conserving set ({', '.join(sorted(LABEL_SETS))}); "
                 f"got {settings.pseudopotential!r}"
             )
         version, began = self.version(), time.perf_counter()
         grid = label_grid(structure, settings, density_spacing(settings.cutoff))
         pseudo = copy_pseudopotentials(structure, settings.pseudopotential, folder)
         output = self._scf(structure, settings, folder, grid, pseudo)
-        elf = on_grid(self._elf(folder, grid), label_grid(structure, settings), settings.low_pass)
+        values = self._plot(folder, grid, settings.quantity)
+        values = ON_GRID[settings.quantity](values, label_grid(structure, settings), settings.low_pass)
         shutil.rmtree(folder / "scratch", ignore_errors=True)
         facts = {
-            "engine": f"{version} pw.x, pp.x (plot_num 8)",
+            "engine": f"{version} pw.x, pp.x (plot_num {PLOTS[settings.quantity][0]})",
             "pseudopotential_sha256": pseudo,
             "k_mesh": list(k_mesh(settings, structure)),
             "k_points": int(_last(r"number of k points= *(\d+)", output)),
@@ -84,10 +87,13 @@ class EspressoEngine:
             "scf_steps": int(_last(r"convergence has been achieved in +(\d+)", output)),
             "wall_seconds": round(time.perf_counter() - began, 2),
         }
-        return Label(elf, structure, read_forces(output, len(structure)), *read_pressure_energy(output), facts)
+        if quantity_of(settings.quantity).counts_electrons:
+            facts |= read_valence(output)
+        forces, (pressure, energy) = read_forces(output, len(structure)), read_pressure_energy(output)
+        return Label(values, structure, forces, pressure, energy, facts, settings.quantity)
 
     def forces(self, structure: Structure, settings: Settings, folder: Path) -> tuple[np.ndarray, float, float]:
-        """Forces (atoms, 3) in eV/Å, pressure in GPa and energy in eV, without the ELF."""
+        """Forces (atoms, 3) in eV/Å, pressure in GPa and energy in eV, without a field."""
         self.version()
         pseudo = copy_pseudopotentials(structure, settings.pseudopotential, folder)
         output = self._scf(structure, settings, folder, None, pseudo)
@@ -122,18 +128,21 @@ class EspressoEngine:
             raise EngineError(f"the SCF did not converge in {steps} steps")
         return output
 
-    def _elf(self, folder: Path, grid: Grid) -> np.ndarray:
-        (folder / "elf.in").write_text(
-            "&inputpp\n prefix='x', outdir='scratch', plot_num=8, filplot='elf.dat'\n/\n"
-            "&plot\n iflag=3, output_format=6, fileout='elf.cube'\n/\n"
+    def _plot(self, folder: Path, grid: Grid, quantity: str) -> np.ndarray:
+        """What pp.x writes, in our unit."""
+        number, unit = PLOTS[quantity]
+        (folder / f"{quantity}.in").write_text(
+            f"&inputpp\n prefix='x', outdir='scratch', plot_num={number}, filplot='{quantity}.dat'\n/\n"
+            f"&plot\n iflag=3, output_format=6, fileout='{quantity}.cube'\n/\n"
         )
-        run_process(["pp.x", "-in", "elf.in"], folder, "elf")
-        values = read_field(folder / "elf.cube").values
+        run_process(["pp.x", "-in", f"{quantity}.in"], folder, quantity)
+        bounds = quantity_of(quantity).bounds
+        values = read_field(folder / f"{quantity}.cube", check=bounds is not None).values
         if values.shape != grid.shape:
             raise EngineError(f"pp.x wrote a grid of {values.shape}; {grid.shape} was asked for")
-        for file in ("elf.cube", "elf.dat"):
-            (folder / file).unlink()
-        return np.clip(values, 0.0, 1.0)
+        for suffix in ("cube", "dat"):
+            (folder / f"{quantity}.{suffix}").unlink()
+        return values * unit if bounds is None else np.clip(values, *bounds)
 
 
 def density_spacing(cutoff: float) -> float:
@@ -230,6 +239,15 @@ def read_forces(output: str, atoms: int) -> np.ndarray:
 def read_pressure_energy(output: str) -> tuple[float, float]:
     """Pressure, GPa, and energy, eV, as pw.x printed them last."""
     return float(_last(r"P= *([-\d.]+)", output)) / 10, float(_last(r"^!.*= *([-\d.]+) Ry", output)) * RYDBERG
+
+
+def read_valence(output: str) -> dict[str, Any]:
+    """``valence``, electrons per atom by element, and ``valence_electrons`` of the cell, as pw.x printed them."""
+    rows = re.findall(r"^ +([A-Z][a-z]?) +([\d.]+) +[\d.]+ +[A-Z][a-z]?\( *[\d.]+\)", output, re.M)
+    if not rows:
+        raise EngineError("the output of pw.x lacks the table of atomic species")
+    electrons = float(_last(r"number of electrons *= *([\d.]+)", output))
+    return {"valence": {symbol: float(count) for symbol, count in rows}, "valence_electrons": electrons}
 
 
 def read_trajectory_end(output: str, start: Structure) -> tuple[Structure, int]:

@@ -1,8 +1,12 @@
-"""GPAW: plane waves and PAW, with the ELF of the soft density and soft kinetic-energy density.
+"""GPAW: plane waves and PAW, with the ELF of the soft density and soft kinetic-energy density, or with the density.
 
 ``gpaw.elf`` takes gradients by finite differences on the calculation's grid, which is off by 0.004 on a coarse one.
 Here both densities, which are band-limited, go onto the wanted grid as trigonometric series and the gradient is
 spectral, so the stored ELF does not depend on the grid of the calculation.
+
+The density of a label is the soft one with its compensation charges, which hold what the soft one lacks (of the two
+electrons of H2, 0.04). So it has the electrons of the setups' valence; inside of the augmentation spheres its shape is
+GPAW's choice, and beside compact semicore shells it may fall below zero.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from elfzoo.grid import Grid
 from elfzoo.interpolate import fourier_resample
 from elfzoo.io.files import write_bytes
 from elfzoo.io.symmetric import orbit_means
+from elfzoo.quantity import quantity_of
 from elfzoo.reference.engines.base import (
     EngineError,
     Label,
@@ -35,7 +40,7 @@ from elfzoo.reference.engines.base import (
     label_grid,
 )
 from elfzoo.reference.engines.process import run_process
-from elfzoo.reference.smooth import on_grid
+from elfzoo.reference.smooth import ON_GRID
 from elfzoo.symmetry import grid_orbits, space_group_operations
 
 __all__ = ["GpawEngine", "elf_from_densities", "gradient_squared", "pauli_elf", "symmetrised"]
@@ -48,7 +53,7 @@ DATA_SET = "gpaw-data"
 BOHR, HARTREE, GPA = 0.529177210903, 27.211386245988, 1 / 160.21766208  # Å, eV, eV/Å³ (CODATA 2018)
 FERMI = 3 / 10 * (3 * np.pi**2) ** (2 / 3)  # kinetic-energy density of the uniform gas is FERMI n^(5/3), atomic units
 VACUUM = 1e-6  # electrons per bohr³; below it ELF is a ratio of rounding errors, and zero by convention (gpaw.elf too)
-SYMMETRY_TOLERANCE = 1e-3  # of ELF: half of what a change of cutoff may do
+SYMMETRY_TOLERANCE = 1e-3  # of ELF, or e/Å³: half of what a change of cutoff may do
 MAX_SCF_STEPS = 200
 LAST_STEP = 300  # seconds for the ionic step that is running when a relaxation's time is up
 CELL_MARGIN = 0.9  # a relaxation keeps its grid while its cell may grow
@@ -62,15 +67,16 @@ class GpawEngine:
         return f"GPAW {_installed()[0]}"
 
     def label(self, structure: Structure, settings: Settings, folder: Path) -> Label:
-        """SCF in a process of its own, then the ELF on the grid of the label. See :meth:`Engine.label`."""
+        """SCF in a process of its own, then the field on the grid of the label. See :meth:`Engine.label`."""
         if settings.smearing != "fermi-dirac":
             raise EngineError(f"GPAW labels take fermi-dirac smearing; got {settings.smearing!r}")
         began = time.perf_counter()
         grid, facts = label_grid(structure, settings), self._facts(structure, settings)
         job = _job("label", structure, settings) | {"convergence": _convergence(structure, settings)}
+        job["quantity"] = settings.quantity
         result = _run(job, folder)
-        raw = elf_from_densities(result["density"], result["kinetic"], structure.lattice.matrix / BOHR, grid.shape)
-        elf, deviation = symmetrised(on_grid(raw, grid, settings.low_pass), structure)
+        raw = FIELDS[settings.quantity](result, grid)
+        values, deviation = symmetrised(ON_GRID[settings.quantity](raw, grid, settings.low_pass), structure)
         facts |= {
             "k_points": int(result["k_points"]),
             "calculation_grid": job["grid"],
@@ -78,8 +84,10 @@ class GpawEngine:
             "symmetry_deviation": deviation,
             "wall_seconds": round(time.perf_counter() - began, 2),
         }
+        if quantity_of(settings.quantity).counts_electrons:
+            facts |= _valence(structure, result["valence"])
         pressure = -float(np.trace(result["stress"])) / 3 / GPA
-        return Label(elf, structure, result["forces"], pressure, float(result["energy"]), facts)
+        return Label(values, structure, result["forces"], pressure, float(result["energy"]), facts, settings.quantity)
 
     def relax(self, structure: Structure, settings: RelaxSettings, folder: Path) -> Relaxation:
         """Relax atoms and cell at constant pressure within the space group; ``density_cutoff`` has no meaning here.
@@ -128,6 +136,18 @@ def setup_files(structure: Structure, pseudopotential: str) -> dict[str, str]:
             raise EngineError(f"{DATA_SET} {version} has no PBE setup for {element}; choose another engine")
         hashes[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
     return hashes
+
+
+def _elf(result: dict[str, np.ndarray], grid: Grid) -> np.ndarray:
+    return elf_from_densities(result["density"], result["kinetic"], grid.lattice / BOHR, grid.shape)
+
+
+FIELDS = {"elf": _elf, "density": lambda result, grid: result["electrons"]}  # what a calculation gives, by quantity
+
+
+def _valence(structure: Structure, counts: Float[np.ndarray, " atoms"]) -> dict[str, Any]:
+    by_element = {site.specie.symbol: float(n) for site, n in zip(structure, counts, strict=True)}
+    return {"valence": dict(sorted(by_element.items())), "valence_electrons": float(counts.sum())}
 
 
 def elf_from_densities(
@@ -183,21 +203,21 @@ def pauli_elf(
 
 
 def symmetrised(
-    elf: Float[np.ndarray, "nx ny nz"], structure: Structure
+    values: Float[np.ndarray, "nx ny nz"], structure: Structure
 ) -> tuple[Float[np.ndarray, "nx ny nz"], float]:
     """The mean over points that the space group maps onto each other, and the largest deviation from it before.
 
     Raises:
         EngineError: a deviation above 0.001: not rounding, but a calculation that broke the symmetry.
     """
-    _, orbit = grid_orbits(structure, Grid(elf.shape, structure.lattice.matrix))
-    means, deviation = orbit_means(elf, orbit)
+    _, orbit = grid_orbits(structure, Grid(values.shape, structure.lattice.matrix))
+    means, deviation = orbit_means(values, orbit)
     if deviation > SYMMETRY_TOLERANCE:
         raise EngineError(
-            f"the ELF of GPAW breaks the space group by {deviation:.4f}; expected at most {SYMMETRY_TOLERANCE}: "
+            f"the field of GPAW breaks the space group by {deviation:.4f}; expected at most {SYMMETRY_TOLERANCE}: "
             "use a k-mesh with the symmetry of the lattice, or a tighter convergence"
         )
-    return means[orbit].reshape(elf.shape), deviation
+    return means[orbit].reshape(values.shape), deviation
 
 
 def calculation_grid(structure: Structure, cutoff: float, margin: float = 1.0) -> list[int]:

@@ -1,7 +1,7 @@
 """One GPAW calculation as a process of its own: ``python -m elfzoo.reference.engines.gpaw_job JOB.json RESULT.npz``.
 
 :class:`elfzoo.reference.engines.gpaw.GpawEngine` writes the job and reads the result; its units are eV and Å, but for
-the densities, which stay in GPAW's atomic units. The result is written whole or not at all.
+the densities of an ELF, which stay in GPAW's atomic units. The result is written whole or not at all.
 """
 
 from __future__ import annotations
@@ -28,14 +28,20 @@ __all__ = ["label", "main", "relax"]
 
 
 def label(job: Mapping[str, Any]) -> dict[str, Any]:
-    """Self-consistent density and kinetic-energy density on GPAW's grid, energy, forces and stress."""
+    """Self-consistent density and kinetic-energy density on GPAW's grid, energy, forces and stress.
+
+    Where the job is for a density, also the one with compensation charges, e/Å³, on a grid twice as fine.
+    """
     atoms = _atoms(job)
     energy = atoms.get_potential_energy(force_consistent=True)
     forces, stress = atoms.get_forces(), atoms.get_stress(voigt=False)
     dft = atoms.calc.dft
     # both from the same orbitals, else their difference is no longer positive; the SCF leaves the mixed density
     dft.density.update(dft.ibzwfs, ked=True)
-    return {
+    result = {}
+    if job.get("quantity") == "density":
+        result["electrons"] = dft.densities().pseudo_densities(grid_refinement=2).data.sum(axis=0)
+    return result | {
         "density": dft.density.nt_sR.data.sum(axis=0),
         "kinetic": dft.density.taut_sR.data.sum(axis=0),
         "energy": energy,
@@ -43,6 +49,7 @@ def label(job: Mapping[str, Any]) -> dict[str, Any]:
         "stress": stress,
         "scf_steps": dft.scf_loop.niter,
         "k_points": len(dft.ibzwfs.ibz),
+        "valence": np.array([float(setup.Nv) for setup in dft.setups]),
     }
 
 
