@@ -26,6 +26,7 @@ from elfzoo.field import Field
 from elfzoo.interpolate import PeriodicSpline, fourier_resample
 from elfzoo.io.files import write_bytes
 from elfzoo.paths import Plane
+from elfzoo.quantity import quantity_of
 
 __all__ = ["default_plane", "plot_comparison", "plot_slice"]
 
@@ -37,8 +38,8 @@ PARITY_BINS, RESIDUAL_BINS = 120, 61
 DPI = 300
 DIFFERENCE = "predicted \N{MINUS SIGN} reference"
 PANELS = (
-    "(a) reference ELF",
-    "(b) predicted ELF",
+    "(a) reference {title}",
+    "(b) predicted {title}",
     f"(c) {DIFFERENCE}",
     "(d) parity, % of voxels",
     "(e) values, % of voxels",
@@ -68,13 +69,13 @@ def plot_slice(field: Field, path: str | Path, plane: Plane | None = None) -> Pa
     """
     path, plane = figure_path(path), plane or default_plane(field.structure)
     values = _on_plane(field, plane)
-    limits = (0.0, 1.0) if field.quantity == "elf" else (float(values.min()), float(values.max()))
+    quantity = quantity_of(field.quantity)
     with rc_context(rc=STYLE):
         figure = Figure(figsize=(3.4, 1.0 + 2.2 * _height_to_width(plane, field.structure)), layout="constrained")
         axes = figure.add_subplot()
-        mesh = _draw_slice(axes, values, plane, field.structure, ELF_MAP, limits)
+        mesh = _draw_slice(axes, values, plane, field.structure, ELF_MAP, quantity.span(values))
         _colour_bar(axes, mesh)
-        axes.set_title(field.quantity.upper(), loc="left")
+        axes.set_title(quantity.label, loc="left")
         _name_figure(figure, field.structure, plane)
         return save_figure(figure, path)
 
@@ -93,8 +94,8 @@ def plot_comparison(
     their colours symmetric about zero.
 
     Args:
-        reference: the ELF that counts as right.
-        prediction: an ELF of the same structure.
+        reference: the field that counts as right, an ELF or another quantity.
+        prediction: a field of the same quantity and structure.
         path: ends in ``.png``, ``.pdf`` or ``.svg``; appears whole or not at all.
         plane: where to cut (its number of points does not matter); :func:`default_plane` where not given.
         mixed_recipes: compare fields of different recipes all the same.
@@ -117,7 +118,7 @@ def plot_comparison(
         _draw_distributions(axes[1, 1], comparison)
         _draw_residuals(axes[1, 2], prediction.values - reference.values.astype(np.float64), comparison)
         for title, panel in zip(PANELS, axes.ravel(), strict=True):
-            panel.set_title(title, loc="left")
+            panel.set_title(title.format(title=quantity_of(reference.quantity).title), loc="left")
         _name_figure(figure, reference.structure, plane)
         return save_figure(figure, path)
 
@@ -138,10 +139,10 @@ def default_plane(structure: Structure) -> Plane:
 
 def _draw_slices(row: np.ndarray, reference: Field, prediction: Field, plane: Plane) -> None:
     truth, guess = _on_plane(reference, plane), _on_plane(prediction, plane)
-    largest = max(float(np.abs(guess - truth).max()), 1e-6)
+    largest, limits = max(float(np.abs(guess - truth).max()), 1e-6), quantity_of(reference.quantity).span(truth, guess)
     panels = (
-        (truth, ELF_MAP, (0.0, 1.0)),
-        (guess, ELF_MAP, (0.0, 1.0)),
+        (truth, ELF_MAP, limits),
+        (guess, ELF_MAP, limits),
         (guess - truth, RESIDUAL_MAP, (-largest, largest)),
     )
     meshes = [
@@ -205,7 +206,9 @@ def atoms_on(plane: Plane, structure: Structure) -> tuple[np.ndarray, np.ndarray
 
 
 def _draw_parity(axes: Axes, truth: np.ndarray, guess: np.ndarray, comparison: Comparison) -> None:
-    limits = (min(0.0, float(guess.min())), max(1.0, float(guess.max())))
+    quantity = quantity_of(comparison.quantity)
+    low, high = quantity.span(truth, guess)
+    limits = (min(low, float(guess.min())), max(high, float(guess.max())))
     counts, x, y = np.histogram2d(truth.ravel(), guess.ravel(), bins=PARITY_BINS, range=(limits, limits))
     shares = np.ma.masked_equal(100 * counts / truth.size, 0)
     mesh = axes.pcolormesh(x, y, shares.T, norm=LogNorm(), cmap=ELF_MAP, rasterized=True)
@@ -213,7 +216,13 @@ def _draw_parity(axes: Axes, truth: np.ndarray, guess: np.ndarray, comparison: C
     errors = comparison.all_voxels
     text = f"all voxels\nMAE {errors.mae:.4f}\nRMSE {errors.rmse:.4f}\n$R^2$ {errors.r2:.4f}"
     axes.text(0.96, 0.04, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=7)
-    axes.set(box_aspect=1, xlim=limits, ylim=limits, xlabel="reference ELF", ylabel="predicted ELF")
+    axes.set(
+        box_aspect=1,
+        xlim=limits,
+        ylim=limits,
+        xlabel=f"reference {quantity.label}",
+        ylabel=f"predicted {quantity.label}",
+    )
     _colour_bar(axes, mesh)
 
 
@@ -222,7 +231,8 @@ def _draw_distributions(axes: Axes, comparison: Comparison) -> None:
     percent = 100 / sum(histograms.reference)
     axes.stairs(np.array(histograms.reference) * percent, histograms.edges, fill=True, color="0.8", label="reference")
     axes.stairs(np.array(histograms.prediction) * percent, histograms.edges, color="tab:blue", label="prediction")
-    axes.set(box_aspect=1, xlim=(0, 1), ylim=(0, 1.35 * axes.get_ylim()[1]), xlabel="ELF")
+    edges, top = histograms.edges, 1.35 * axes.get_ylim()[1]
+    axes.set(box_aspect=1, xlim=(edges[0], edges[-1]), ylim=(0, top), xlabel=quantity_of(comparison.quantity).label)
     axes.legend(frameon=False, loc="upper center", fontsize=7)
 
 

@@ -112,8 +112,29 @@ def test_a_low_maximum_that_no_volume_explains(fluid):
 
 
 def test_other_quantities_are_left_alone(fluid):
-    (finding,) = check_field(fluid.replace(values=fluid.values * 50, quantity="density"))
+    (finding,) = check_field(fluid.replace(values=fluid.values * 50, quantity="potential"))
     assert (finding.level, finding.code) == ("info", "quantity")
+
+
+def test_a_density_has_its_electrons(fluid):
+    count = len(fluid.structure)
+    values = fluid.values * count / (fluid.values.mean() * fluid.structure.volume)
+    density = fluid.replace(values=values, quantity="density", meta={})
+    (finding,) = check_field(density)
+    assert (finding.level, finding.code) == ("info", "electrons") and f"holds {count}.00" in finding.message
+    told = density.replace(meta={"valence_electrons": count})
+    assert check_field(told) == []
+    (finding,) = check_field(told.replace(values=told.values * 1.002))
+    assert (finding.level, finding.code) == ("error", "electrons") and f"expected {count}" in finding.message
+
+
+def test_a_density_that_is_negative_or_not_finite(fluid):
+    values = fluid.values.astype(float) - 0.2
+    found = {f.code: f.level for f in check_field(fluid.replace(values=values, quantity="density"))}
+    assert found == {"negative": "warning", "electrons": "info"}
+    values[0, 0, 0] = np.inf
+    (finding,) = check_field(fluid.replace(values=values, quantity="density"))
+    assert (finding.level, finding.code) == ("error", "non-finite")
 
 
 # spin

@@ -70,7 +70,19 @@ def test_other_quantities_span_their_own_range(hexagonal, drawn):
     axes = drawn[0].axes[0]
     mesh = mesh_of(axes)
     assert mesh.get_clim() == (mesh.get_array().min(), mesh.get_array().max())
-    assert axes.get_title(loc="left") == "DENSITY"
+    assert axes.get_title(loc="left") == "electron density, e/Å³"
+
+
+def test_a_comparison_of_densities_is_named_and_scaled_as_such(hexagonal, drawn):
+    reference = hexagonal.replace(values=hexagonal.values * 7.0, quantity="density")
+    plot.plot_comparison(reference, shifted(reference, 0.02), "a.png")
+    titles = [axes.get_title(loc="left") for axes in drawn[0].axes]
+    assert titles[:2] == ["(a) reference electron density", "(b) predicted electron density"]
+    meshes = [mesh_of(axes) for axes in drawn[0].axes[:2]]
+    assert meshes[0].get_clim() == meshes[1].get_clim() and meshes[0].get_clim()[1] > 5
+    parity, values = drawn[0].axes[3:5]
+    assert parity.get_xlabel() == "reference electron density, e/Å³" and parity.get_xlim()[1] > 6.5
+    assert values.get_xlim()[1] > 6.5 and values.get_xlabel() == "electron density, e/Å³"
 
 
 def test_atoms_near_the_plane_are_marked():

@@ -1,4 +1,4 @@
-"""Compare a predicted ELF with its reference: every number says whether it is over all voxels or ELF-stratified."""
+"""Compare a predicted field with its reference: every number says whether it is over all voxels or ELF-stratified."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from elfzoo.analysis.density import DensityErrors, density_errors
 from elfzoo.analysis.metrics import ELF_BINS, Metrics, field_metrics, histogram_distance, stratified_weights
 from elfzoo.analysis.topology import TopologyComparison, compare_topology
 from elfzoo.errors import ElfzooError
 from elfzoo.field import Field, Recipe
+from elfzoo.quantity import quantity_of
 from elfzoo.structure import require_same_structure
 
 __all__ = ["Comparison", "Histograms", "WorstVoxel", "compare"]
@@ -41,7 +43,8 @@ class WorstVoxel:
 
 @dataclass(frozen=True)
 class Histograms:
-    """Numbers of voxels per bin of ELF value, over all voxels; values outside [0, 1] are in the end bins."""
+    """Numbers of voxels per bin of value, over all voxels: on [0, 1] for ELF, with values outside in the end bins, and
+    from the smallest value of both fields to the largest for other quantities."""
 
     edges: tuple[float, ...]
     reference: tuple[int, ...]
@@ -56,7 +59,8 @@ class Comparison:
         formula: composition of the structure.
         shape: the grid, points along each lattice vector.
         all_voxels: the primary figures, every voxel weighing the same.
-        elf_stratified: the secondary figures, each non-empty ELF bin of the reference weighing the same.
+        elf_stratified: the secondary figures, each non-empty ELF bin of the reference weighing the same; None for other
+            quantities.
         worst: the voxel with the largest |error|.
         histogram_distance: 1-Wasserstein distance of the two value distributions, over all voxels.
         histograms: the distributions.
@@ -64,12 +68,14 @@ class Comparison:
         prediction_recipe: what the prediction was made or learned from, where known.
         resampled: whether the prediction was Fourier-interpolated to the reference's grid first.
         topology: critical points, networking values and hydrogen links of both, where asked for.
+        quantity: of both fields.
+        density: further figures, of electron densities alone.
     """
 
     formula: str
     shape: tuple[int, int, int]
     all_voxels: Metrics
-    elf_stratified: Metrics
+    elf_stratified: Metrics | None
     worst: WorstVoxel
     histogram_distance: float
     histograms: Histograms
@@ -77,6 +83,8 @@ class Comparison:
     prediction_recipe: Recipe | None
     resampled: bool
     topology: TopologyComparison | None = None
+    quantity: str = "elf"
+    density: DensityErrors | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Nested JSON values under the attributes' names; an undefined number (nan) is None."""
@@ -85,18 +93,23 @@ class Comparison:
     def table(self) -> list[str]:
         """The comparison as lines of text."""
         x, y, z = self.worst.frac_coords
+        columns = {"all voxels": (14, self.all_voxels)}
+        if self.elf_stratified is not None:
+            columns["ELF-stratified"] = (18, self.elf_stratified)
         return [
             f"{self.formula}, {' x '.join(map(str, self.shape))} points" + ", resampled" * self.resampled,
+            *([] if self.quantity == "elf" else [quantity_of(self.quantity).label]),
             f"reference:  {_describe(self.reference_recipe)}",
             f"prediction: {_describe(self.prediction_recipe)}",
-            f"{'':<16}{'all voxels':>14}{'ELF-stratified':>18}",
+            " " * 16 + "".join(f"{name:>{width}}" for name, (width, _) in columns.items()),
             *(
-                f"{label:<16}{getattr(self.all_voxels, key):>14.5f}{getattr(self.elf_stratified, key):>18.5f}"
+                f"{label:<16}" + "".join(f"{getattr(m, key):>{width}.5f}" for width, m in columns.values())
                 for label, key in _ROWS.items()
             ),
             f"largest error (all voxels): {self.worst.error:+.4f} at fractional ({x:.4f}, {y:.4f}, {z:.4f}), "
             f"reference {self.worst.reference:.4f}, prediction {self.worst.prediction:.4f}",
             f"1-Wasserstein distance of the values (all voxels): {self.histogram_distance:.5f}",
+            *([] if self.density is None else self.density.table()),
             *([] if self.topology is None else self.topology.table()),
         ]
 
@@ -108,47 +121,51 @@ def compare(
     resample: bool = False,
     topology: bool = False,
 ) -> Comparison:
-    """Compare a predicted ELF with its reference, voxel by voxel.
+    """Compare a predicted field with its reference, voxel by voxel.
 
     Args:
-        reference: the ELF that counts as right.
-        prediction: an ELF of the same structure (atoms in any order).
+        reference: the field that counts as right, an ELF or another quantity.
+        prediction: a field of the same quantity and structure (atoms in any order).
         mixed_recipes: compare fields of different engines, functionals or pseudopotentials all the same.
         resample: interpolate the prediction by Fourier series to the reference's grid if the grids differ. The
             interpolated values are compared as they come, also where they overshoot [0, 1].
         topology: also compare what the fields say (:func:`elfzoo.analysis.compare_topology`), each on its own grid;
-            seconds rather than milliseconds.
+            seconds rather than milliseconds; of ELF alone.
 
     Raises:
         StructureError: the lattices or the atoms differ by more than 0.001 Å.
         RecipeError: both recipes are known and differ, and ``mixed_recipes`` is False.
-        ElfzooError: the fields are no ELF or of different spin channels; the grids differ and ``resample`` is False.
+        QuantityError: the fields hold different quantities, or no ELF where ``topology`` is asked for.
+        ElfzooError: the fields are of different spin channels; the grids differ and ``resample`` is False.
     """
     _require_comparable(reference, prediction)
+    if topology:
+        reference.require_quantity("elf", "for critical points and networking values, the reference")
     require_same_structure(reference.structure, prediction.structure)
     if not mixed_recipes:
         reference.require_same_recipe(prediction)
     resampled = reference.values.shape != prediction.values.shape
     truth, guess = reference.values, _on_grid(reference, prediction, resample)
+    quantity = quantity_of(reference.quantity)
     return Comparison(
         formula=reference.structure.composition.formula,
         shape=reference.grid.shape,
         all_voxels=field_metrics(truth, guess),
-        elf_stratified=field_metrics(truth, guess, stratified_weights(truth, ELF_BINS)),
+        elf_stratified=_stratified(truth, guess) if quantity.bounds else None,
         worst=_worst(reference, guess),
         histogram_distance=histogram_distance(truth, guess),
-        histograms=_histograms(truth, guess),
+        histograms=_histograms(truth, guess, quantity.span(truth, guess)),
         reference_recipe=reference.recipe,
         prediction_recipe=prediction.recipe,
         resampled=resampled,
         topology=compare_topology(reference, prediction) if topology else None,
+        quantity=reference.quantity,
+        density=density_errors(reference, guess) if quantity.counts_electrons else None,
     )
 
 
 def _require_comparable(reference: Field, prediction: Field) -> None:
-    for name, field in (("reference", reference), ("prediction", prediction)):
-        if field.quantity != "elf":
-            raise ElfzooError(f"the {name} holds the quantity {field.quantity!r}; expected 'elf'")
+    prediction.require_quantity(reference.quantity, "the prediction")
     if reference.spin != prediction.spin:
         spins = [field.spin or "total" for field in (reference, prediction)]
         raise ElfzooError(f"the spin channels differ: reference {spins[0]}, prediction {spins[1]}")
@@ -175,9 +192,13 @@ def _worst(reference: Field, guess: np.ndarray) -> WorstVoxel:
     return WorstVoxel((x, y, z), float(reference.values.flat[flat]), float(guess.flat[flat]), float(error.flat[flat]))
 
 
-def _histograms(truth: np.ndarray, guess: np.ndarray) -> Histograms:
-    edges = np.linspace(0, 1, HISTOGRAM_BINS + 1)
-    counts = [np.histogram(np.clip(values, 0, 1), edges)[0].tolist() for values in (truth, guess)]
+def _stratified(truth: np.ndarray, guess: np.ndarray) -> Metrics:
+    return field_metrics(truth, guess, stratified_weights(truth, ELF_BINS))
+
+
+def _histograms(truth: np.ndarray, guess: np.ndarray, span: tuple[float, float]) -> Histograms:
+    edges = np.linspace(span[0], max(span[1], np.nextafter(span[0], np.inf)), HISTOGRAM_BINS + 1)
+    counts = [np.histogram(np.clip(values, *span), edges)[0].tolist() for values in (truth, guess)]
     return Histograms(tuple(edges.tolist()), tuple(counts[0]), tuple(counts[1]))
 
 

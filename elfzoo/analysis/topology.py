@@ -156,9 +156,9 @@ def compare_topology(
 
 
 def can_search(*fields: Field) -> bool:
-    """Whether :func:`compare_topology` can work: its kernels were built, and the grids have enough points."""
+    """Whether :func:`compare_topology` can work: its kernels were built, the fields are ELF on grids large enough."""
     kernels = percolation.available() and spline.available()
-    return kernels and all(min(field.grid.shape) >= spline.FEWEST for field in fields)
+    return kernels and all(f.quantity == "elf" and min(f.grid.shape) >= spline.FEWEST for f in fields)
 
 
 def match_points(

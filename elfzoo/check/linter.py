@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from elfzoo.check.atoms import check_atoms
+from elfzoo.check.density import check_density
 from elfzoo.check.espresso import check_espresso
 from elfzoo.check.finding import LEVELS, Finding
 from elfzoo.check.sampling import check_sampling
@@ -16,6 +17,7 @@ from elfzoo.check.values import check_values
 from elfzoo.errors import ElfzooError
 from elfzoo.field import Field
 from elfzoo.io import read_fields
+from elfzoo.quantity import quantity_of
 
 __all__ = ["check_field", "check_file"]
 
@@ -27,7 +29,8 @@ def check_field(field: Field, symprec: float = SYMPREC) -> list[Finding]:
     reported, because everything else would follow from it.
 
     Args:
-        field: an ELF; other quantities get one finding that says so.
+        field: an ELF; of electron densities the values and the number of electrons are checked, and of other quantities
+            nothing, which is one finding.
         symprec: tolerance, Å, with which spglib finds the space group of the structure.
     """
     return _worst_first(_check_one(field, symprec) + check_spin_label(field))
@@ -63,9 +66,15 @@ def _check_channels(fields: Mapping[str, Field], symprec: float) -> list[Finding
 
 
 def _check_one(field: Field, symprec: float) -> list[Finding]:
-    if field.quantity != "elf":
-        message = f"the field holds {field.quantity!r}, and only ELF is checked"
-        return [Finding("info", "quantity", message, "Read it as ELF if that is what it is")]
+    if field.quantity == "elf":
+        return _check_elf(field, symprec)
+    if quantity_of(field.quantity).counts_electrons:
+        return check_density(field)
+    message = f"the field holds {field.quantity!r}, and only ELF and densities are checked"
+    return [Finding("info", "quantity", message, "Read it as ELF if that is what it is")]
+
+
+def _check_elf(field: Field, symprec: float) -> list[Finding]:
     wrong = check_values(field)
     if any(finding.level == "error" for finding in wrong):
         return wrong

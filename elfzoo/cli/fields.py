@@ -47,7 +47,7 @@ def compare(
     spin: Spin = None,
     species: Species = None,
 ) -> None:
-    """Compare a predicted ELF with its reference, in numbers.
+    """Compare a predicted field with its reference, in numbers.
 
     \b
     Examples:
@@ -58,14 +58,16 @@ def compare(
     Every number says whether all voxels weigh the same (the primary figure) or every interval of ELF values does
     (ELF-stratified, the secondary one). Then what both fields say: networking values, critical points matched one to
     one, and the hydrogen links that they share; --no-topology saves the seconds.
-    ELF has no unit. --spin is for both files, --species for REFERENCE.
+    ELF has no unit, electron densities are in e/Å³; of these NMAPE and the number of electrons are given too.
+    --spin is for both files, --species for REFERENCE.
     """
     from elfzoo import analysis
 
     truth = read_one_field(reference, spin, split_species(species))
     guess = read_one_field(prediction, spin)
+    guess.require_quantity(truth.quantity, "the prediction")
     if topology and not analysis.can_search(truth, guess):
-        say("warning", "no critical points or networking values: too few grid points, or no compiled kernel")
+        say("warning", "no critical points or networking values: no ELF, too few grid points, or no compiled kernel")
         topology = False
     found = analysis.compare(truth, guess, mixed_recipes=mixed_recipes, resample=resample, topology=topology)
     if str(json_file) != "-":
@@ -147,11 +149,9 @@ def check(
 
 def comparison_lines(comparison: Comparison) -> list[str]:
     """The table of a comparison, and which of its columns counts for what."""
-    return [
-        *comparison.table(),
-        "primary figures: all voxels, each weighing the same; secondary: ELF-stratified, each interval of reference "
-        "values weighing the same",
-    ]
+    primary = "primary figures: all voxels, each weighing the same"
+    secondary = "; secondary: ELF-stratified, each interval of reference values weighing the same"
+    return [*comparison.table(), primary + secondary * (comparison.elf_stratified is not None)]
 
 
 def _print_findings(path: str, findings: list[Finding]) -> None:

@@ -64,12 +64,14 @@ def _purpose(name: str) -> str:
 
 def _facts(card: Card) -> dict[str, str]:
     from elfzoo import create_model
+    from elfzoo.quantity import QUANTITIES
 
     model = create_model(card.architecture, card.config)
     size = sum(parameter.numel() for parameter in model.parameters())
     return {
         "architecture": f"{card.architecture}, {size:,} parameters",
         "elements": ", ".join(card.elements) or "not stated",
+        "predicts": QUANTITIES[card.target.given].label,
         "recipe of the labels": _recipe(card),
         "trained on": "; ".join(map(_data, _config(card).get("train", []))) or "not stated",
         "validation MAE": _validation(card),

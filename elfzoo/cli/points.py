@@ -19,26 +19,32 @@ __all__ = ["write_points"]
 
 
 def write_points(
-    path: Path, values: Float[np.ndarray, " points"], where: Line | Plane, structure: Structure, meta: Mapping[str, Any]
+    path: Path,
+    values: Float[np.ndarray, " points"],
+    where: Line | Plane,
+    structure: Structure,
+    meta: Mapping[str, Any],
+    quantity: str = "elf",
 ) -> None:
     """Write one row per point; the file appears whole or not at all.
 
     CSV columns: distance from the start of a line, or along and across a plane (Å); fractional coordinates;
-    Cartesian positions (Å); ELF. An ``.npz`` file has the same as arrays: ``distance`` (points,) or ``in_plane``
-    (points, 2) with the plane's ``shape``, ``frac_coords`` and ``positions`` (points, 3), ``elf`` (points,), the
-    structure under ``lattice``, ``atom_frac_coords`` and ``numbers``, and ``meta`` (JSON text).
+    Cartesian positions (Å); values, under the quantity's name. An ``.npz`` file has the same as arrays: ``distance``
+    (points,) or ``in_plane`` (points, 2) with the plane's ``shape``, ``frac_coords`` and ``positions`` (points, 3), the
+    values (points,), the structure under ``lattice``, ``atom_frac_coords`` and ``numbers``, and ``meta`` (JSON text).
 
     Args:
         path: ends in ``.csv``, ``.csv.gz`` or ``.npz``.
-        values: ELF at the points of ``where``, in its order.
+        values: at the points of ``where``, in its order.
         where: the line or the plane.
         structure: the crystal that it runs through.
         meta: provenance, JSON values.
+        quantity: what the values are, as in :mod:`elfzoo.quantity`.
 
     Raises:
         FieldFileError: the file cannot be written.
     """
-    arrays = _coordinates(where, structure) | {"elf": np.asarray(values)}
+    arrays = _coordinates(where, structure) | {quantity: np.asarray(values)}
     if path.suffix.lower() != ".npz":
         return write_bytes(path, [_csv(arrays)])
     if isinstance(where, Plane):
@@ -59,7 +65,6 @@ COLUMNS = {
     "in_plane": ("along_angstrom", "across_angstrom"),
     "frac_coords": ("frac_a", "frac_b", "frac_c"),
     "positions": ("x_angstrom", "y_angstrom", "z_angstrom"),
-    "elf": ("elf",),
 }
 
 
@@ -73,7 +78,7 @@ def _coordinates(where: Line | Plane, structure: Structure) -> dict[str, np.ndar
 
 
 def _csv(arrays: Mapping[str, np.ndarray]) -> bytes:
-    names = [name for key in arrays for name in COLUMNS[key]]
+    names = [name for key in arrays for name in COLUMNS.get(key, (key,))]
     table = np.column_stack(list(arrays.values()))
     buffer = BytesIO()
     np.savetxt(buffer, table, fmt="%.6f", delimiter=",", header=",".join(names), comments="")

@@ -1,4 +1,4 @@
-"""``elfzoo predict``: a structure in, its ELF out, on a grid, a plane or a line."""
+"""``elfzoo predict``: a structure in, its ELF (or density) out, on a grid, a plane or a line."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ ModelName = Annotated[
 
 @dataclass(frozen=True)
 class _Request:
-    """Where the ELF is wanted; None where the user did not say."""
+    """Where the field is wanted, and which; None where the user did not say."""
 
     spacing: float | None
     grid: tuple[int, int, int] | None
     plane: str | None
     line: str | None
     symmetry: bool
+    quantity: str | None
 
 
 def predict(
@@ -70,13 +71,17 @@ def predict(
     symmetry: Annotated[
         bool, typer.Option("--symmetry", help="Compute one point of each orbit of the space group, copy the others.")
     ] = False,
+    quantity: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Of a model of densities: density, or density_difference from free atoms."),
+    ] = None,
     index: FrameIndex = "-1",
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Leave frames out whose output is there already.")
     ] = False,
     species: Species = None,
 ) -> None:
-    """Predict the ELF of a structure and write it to a file.
+    """Predict the ELF of a structure, or what else the model is of, and write it to a file.
 
     \b
     Examples:
@@ -88,9 +93,9 @@ def predict(
       elfzoo predict POSCAR --plane 1,1,0=0 -o slice.png
 
     Without --grid or --spacing the grid is that of STRUCTURE if it is a field file, else 0.1 Å.
-    A picture shows the field on such a grid, interpolated.
+    A picture shows the field on such a grid, interpolated. Densities are in e/Å³, in every kind of file.
     """
-    request = _Request(spacing, grid, plane, line, symmetry)
+    request = _Request(spacing, grid, plane, line, symmetry, quantity)
     _check_request(request)
     check_output(output, structure, plane=plane is not None, line=line is not None)
     from elfzoo import load_pretrained
@@ -128,7 +133,7 @@ def _predict_one(model: Model, frame: Frame, request: _Request, path: Path, prog
         field = _field(model, frame, request, progress)
         field.write(path)
         points, spacing = " x ".join(map(str, field.grid.shape)), ", ".join(f"{h:.3f}" for h in field.grid.spacing)
-        return f"{formula}, {points} points, {spacing} Å, ELF {field.values.min():.3f} to {field.values.max():.3f}"
+        return f"{formula}, {points} points, {spacing} Å, {_range(field.quantity, field.values)}"
     where = _points(frame, request)
     if path.suffix.lower() in PICTURES:
         from elfzoo.plot import plot_slice
@@ -137,13 +142,21 @@ def _predict_one(model: Model, frame: Frame, request: _Request, path: Path, prog
         return f"{formula}, slice {request.plane}"
     from elfzoo.cli.points import write_points
 
-    values = model.predict(frame.structure, points=where.frac_coords(), progress=progress)
-    write_points(path, values, where, frame.structure, _provenance(model))
-    return f"{formula}, {len(values)} points, ELF {values.min():.3f} to {values.max():.3f}"
+    values = model.predict(frame.structure, points=where.frac_coords(), progress=progress, quantity=request.quantity)
+    quantity = request.quantity or model.quantity
+    write_points(path, values, where, frame.structure, _provenance(model), quantity)
+    return f"{formula}, {len(values)} points, {_range(quantity, values)}"
+
+
+def _range(quantity: str, values: Any) -> str:
+    from elfzoo.quantity import quantity_of
+
+    return quantity_of(quantity).text(float(values.min()), float(values.max()))
 
 
 def _field(model: Model, frame: Frame, request: _Request, progress: bool | None) -> Any:
     options: dict[str, Any] = {} if request.spacing is None else {"spacing": request.spacing}
+    options["quantity"] = request.quantity
     grid = request.grid if request.spacing is not None or request.grid is not None else frame.grid
     return model.predict(frame.structure, grid=grid, symmetry=request.symmetry, progress=progress, **options)
 

@@ -209,6 +209,7 @@ def _searched(source: _Source, wanted: _Wanted) -> FrameTopology | None:
 
     try:
         field = source.field()
+        field.require_quantity("elf", f"{source.name}: for networking values, the field")
         frame = next(track([field], wanted.spacing, wanted.isovalue, wanted.h_dos, wanted.formula))
         if wanted.picture is not None:
             _draw(field, frame.networking, wanted.picture, source, wanted.several)

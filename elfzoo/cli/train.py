@@ -57,6 +57,8 @@ def train(
         hint = "the same command without --fresh" if fresh else "the same command"
         say("error", f"interrupted; {hint} goes on after the last finished epoch in {out / wanted.name}")
         raise typer.Exit(INTERRUPTED) from None
-    for name, error in read_card(release).training["validation_mae"].items():
-        typer.echo(f"MAE {error:.4f} on sampled points of {name}")
-    typer.echo(f"wrote {release}; try it: elfzoo predict STRUCTURE -m {release} -o ELFCAR")
+    card = read_card(release)
+    for name, error in card.training["validation_mae"].items():
+        typer.echo(f"MAE {error:.4f} {card.target.learned.unit}".rstrip() + f" on sampled points of {name}")
+    output = "ELFCAR" if card.target.given == "elf" else f"{card.target.given}.cube"
+    typer.echo(f"wrote {release}; try it: elfzoo predict STRUCTURE -m {release} -o {output}")

@@ -28,6 +28,19 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def density_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of an untrained grid_mlp of the difference from superposed densities."""
+    folder = tmp_path_factory.mktemp("density")
+    torch.manual_seed(7)
+    target = {"quantity": "density_difference", "link": "identity", "scale": 0.1}
+    model = create_model("grid_mlp", {"hidden": [8], "descriptor": {"n_radial": 4}}, target)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    save_release(model, folder, name="grid_mlp.density-v0", elements=("H",))
+    return folder
+
+
 @pytest.fixture
 def elfzoo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
     """Run a command in an empty folder."""
