@@ -41,6 +41,7 @@ def evaluate(model: elfzoo.models.Model, data: FieldDataset, label: str) -> list
             began = time.perf_counter()
             predicted = model.predict(reference.structure, grid=reference.grid, progress=False)
             seconds = time.perf_counter() - began
+            predicted.require_quantity(reference.quantity, model.card.name)
             reference.require_same_recipe(predicted)
             rows.append(measure(reference, predicted, seconds))
             advance(1)
