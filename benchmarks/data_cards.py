@@ -31,6 +31,7 @@ from elfzoo.datasets.base import SPLITS
 from elfzoo.datasets.make_splits import DATASETS
 from elfzoo.errors import ElfzooError, UnknownNameError
 from elfzoo.io.files import write_bytes
+from elfzoo.reference.engines.base import decisive
 from elfzoo.reference.recipe import ReferenceRecipe, find_recipe, recipe_names
 
 DATA = Path(__file__).parent / "data"
@@ -233,7 +234,7 @@ def recipe_table(recipe: ReferenceRecipe | None) -> list[str]:
             "",
             "These files carry no hash of the recipe of this name: other settings than those above are unknown.",
         ]
-    parts = {"label": to_dict(recipe.label), "relax": to_dict(recipe.relax) if recipe.relax else {}}
+    parts = {"label": decisive(recipe.label), "relax": to_dict(recipe.relax) if recipe.relax else {}}
     parts["source"] = to_dict(recipe.source)
     rows = [[f"{part}.{key}", f"`{json.dumps(v)}`"] for part, values in parts.items() for key, v in values.items()]
     return ["", *table([f"recipe {recipe.dataset}", ""], rows)]

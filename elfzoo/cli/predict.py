@@ -81,7 +81,7 @@ def predict(
     ] = False,
     species: Species = None,
 ) -> None:
-    """Predict the ELF of a structure, or what else the model is of, and write it to a file.
+    """Predict the ELF (or density) of a structure and write it to a file.
 
     \b
     Examples:

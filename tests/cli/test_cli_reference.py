@@ -41,6 +41,7 @@ def test_list(elfzoo):
     lines = elfzoo("reference", "list").stdout.splitlines()
     assert [line.split()[:2] for line in lines] == [
         ["crystal-h", "espresso"],
+        ["density-h", "espresso"],
         ["fluid-h", "espresso"],
         ["hydrides", "gpaw"],
         ["metals", "gpaw"],
