@@ -77,6 +77,11 @@ class Field:
         """The grid that the values live on."""
         return Grid((self.values.shape[0], self.values.shape[1], self.values.shape[2]), self.structure.lattice.matrix)
 
+    @property
+    def integral(self) -> float:
+        """Over the cell, in the unit of the values times Å³: of a density, the number of electrons."""
+        return float(self.values.mean(dtype=np.float64) * self.structure.volume)
+
     def replace(self, **changes: Any) -> Field:
         """A copy with some attributes changed."""
         return replace(self, **changes)

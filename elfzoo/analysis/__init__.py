@@ -3,7 +3,7 @@
 from elfzoo.analysis.compare import Comparison, Histograms, WorstVoxel, compare
 from elfzoo.analysis.critical_points import critical_points
 from elfzoo.analysis.critical_result import SIGNATURES, CriticalPoints
-from elfzoo.analysis.density import DensityErrors, density_errors, electrons
+from elfzoo.analysis.density import DensityErrors, density_errors
 from elfzoo.analysis.dos import hydrogen_dos_share
 from elfzoo.analysis.hydrogen_network import HydrogenNetwork, hydrogen_network, hydrogen_pairs, jaccard, jaccard_curve
 from elfzoo.analysis.metrics import (
@@ -59,7 +59,6 @@ __all__ = [
     "compare_topology",
     "critical_points",
     "density_errors",
-    "electrons",
     "elf_bins",
     "estimate_tc",
     "field_metrics",

@@ -98,7 +98,7 @@ class Comparison:
             columns["ELF-stratified"] = (18, self.elf_stratified)
         return [
             f"{self.formula}, {' x '.join(map(str, self.shape))} points" + ", resampled" * self.resampled,
-            *([] if self.quantity == "elf" else [quantity_of(self.quantity).label]),
+            *([] if self.elf_stratified is not None else [quantity_of(self.quantity).label]),
             f"reference:  {_describe(self.reference_recipe)}",
             f"prediction: {_describe(self.prediction_recipe)}",
             " " * 16 + "".join(f"{name:>{width}}" for name, (width, _) in columns.items()),

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from elfzoo.errors import ElfzooError
 from elfzoo.field import Field
 
-__all__ = ["DensityErrors", "density_errors", "electrons"]
+__all__ = ["DensityErrors", "density_errors"]
 
 
 @dataclass(frozen=True)
@@ -41,16 +41,6 @@ class DensityErrors:
         ]
 
 
-def electrons(density: Field) -> float:
-    """Integral of a density in e/Å³ over the cell.
-
-    Raises:
-        QuantityError: another quantity.
-    """
-    density.require_quantity("density")
-    return float(density.values.mean(dtype=np.float64) * density.structure.volume)
-
-
 def density_errors(reference: Field, prediction: Float[np.ndarray, "nx ny nz"]) -> DensityErrors:
     """Errors of the values of a predicted density on the grid of its reference, e/Å³.
 
@@ -58,10 +48,10 @@ def density_errors(reference: Field, prediction: Float[np.ndarray, "nx ny nz"]) 
         QuantityError: the reference holds another quantity.
         ElfzooError: it holds no electrons.
     """
-    count = electrons(reference)
+    reference.require_quantity("density", "the reference")
     whole = np.abs(reference.values).sum(dtype=np.float64)
     if whole == 0:
         raise ElfzooError("the reference density is zero everywhere; expected electrons")
     error = np.abs(prediction.astype(np.float64) - reference.values).sum()
-    predicted = float(prediction.mean(dtype=np.float64) * reference.structure.volume)
-    return DensityErrors(float(100 * error / whole), count, predicted)
+    predicted = reference.replace(values=prediction).integral
+    return DensityErrors(float(100 * error / whole), reference.integral, predicted)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from elfzoo.analysis.density import electrons
 from elfzoo.check.finding import Finding
 from elfzoo.field import Field
 
@@ -24,7 +23,7 @@ def check_density(field: Field) -> list[Finding]:
     if broken.any():
         message = f"{int(broken.sum())} of {broken.size} values are not finite"
         return [Finding("error", "non-finite", message, "Compute the field again")]
-    return _negative(float(field.values.min())) + _electrons(electrons(field), field.meta.get("valence_electrons"))
+    return _negative(float(field.values.min())) + _electrons(field.integral, field.meta.get("valence_electrons"))
 
 
 def _negative(lowest: float) -> list[Finding]:

@@ -17,7 +17,6 @@ from elfzoo.check.values import check_values
 from elfzoo.errors import ElfzooError
 from elfzoo.field import Field
 from elfzoo.io import read_fields
-from elfzoo.quantity import quantity_of
 
 __all__ = ["check_field", "check_file"]
 
@@ -66,10 +65,8 @@ def _check_channels(fields: Mapping[str, Field], symprec: float) -> list[Finding
 
 
 def _check_one(field: Field, symprec: float) -> list[Finding]:
-    if field.quantity == "elf":
-        return _check_elf(field, symprec)
-    if quantity_of(field.quantity).counts_electrons:
-        return check_density(field)
+    if field.quantity in CHECKS:
+        return CHECKS[field.quantity](field, symprec)
     message = f"the field holds {field.quantity!r}, and only ELF and densities are checked"
     return [Finding("info", "quantity", message, "Read it as ELF if that is what it is")]
 
@@ -79,6 +76,9 @@ def _check_elf(field: Field, symprec: float) -> list[Finding]:
     if any(finding.level == "error" for finding in wrong):
         return wrong
     return wrong + check_espresso(field) + check_sampling(field) + check_symmetry(field, symprec) + check_atoms(field)
+
+
+CHECKS = {"elf": _check_elf, "density": lambda field, symprec: check_density(field)}  # by quantity
 
 
 def _worst_first(findings: list[Finding]) -> list[Finding]:

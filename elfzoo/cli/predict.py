@@ -81,7 +81,7 @@ def predict(
     ] = False,
     species: Species = None,
 ) -> None:
-    """Predict the ELF (or density) of a structure and write it to a file.
+    """Predict the ELF (or density) of a structure.
 
     \b
     Examples:

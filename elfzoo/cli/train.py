@@ -60,5 +60,4 @@ def train(
     card = read_card(release)
     for name, error in card.training["validation_mae"].items():
         typer.echo(f"MAE {error:.4f} {card.target.learned.unit}".rstrip() + f" on sampled points of {name}")
-    output = "ELFCAR" if card.target.given == "elf" else f"{card.target.given}.cube"
-    typer.echo(f"wrote {release}; try it: elfzoo predict STRUCTURE -m {release} -o {output}")
+    typer.echo(f"wrote {release}; try it: elfzoo predict STRUCTURE -m {release} -o {card.target.given}.cube")

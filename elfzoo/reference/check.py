@@ -15,7 +15,6 @@ import numpy as np
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
-from elfzoo.analysis.density import electrons
 from elfzoo.check.symmetry import describe_operation
 from elfzoo.errors import ElfzooError, StructureError
 from elfzoo.field import Field, Recipe
@@ -175,7 +174,7 @@ def _range(field: Field) -> Iterator[Found]:
 def _electrons(field: Field) -> Iterator[Found]:
     if not quantity_of(field.quantity).counts_electrons:
         return
-    count, expected = electrons(field), field.meta.get("valence_electrons")
+    count, expected = field.integral, field.meta.get("valence_electrons")
     if expected is None or field.meta.get("valence") is None:
         yield "meta", "the record of a density lacks valence_electrons or valence"
     elif abs(count - expected) > ELECTRON_TOLERANCE * expected:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from elfzoo.analysis.density import electrons
 from elfzoo.field import Field, Recipe
 from elfzoo.quantity import quantity_of
 from elfzoo.reference.candidate import Candidate
@@ -68,7 +67,7 @@ def reference_field(
     }
     field = Field(label.values, structure, label.quantity, Recipe.from_meta(meta), meta=meta)
     if quantity_of(label.quantity).counts_electrons:
-        meta["electrons"] = round(electrons(field), 6)
+        meta["electrons"] = round(field.integral, 6)
     return field
 
 

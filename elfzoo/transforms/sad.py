@@ -4,7 +4,7 @@ n_SAD(r) = Σ_a Σ_images n_Z(|r - R_a|), with n_Z the transform of f_Z(k) w(k):
 :mod:`elfzoo.transforms.free_atoms` times a window that falls from 1 at 26 rad/Å to 0 at 31 rad/Å. Reference densities
 are filtered by the same window (:mod:`elfzoo.reference.smooth`), and a grid of 0.10 Å holds all of it, so that nothing
 depends on the grid. On grids the sum is an FFT, exact to rounding; at loose points it is a quintic spline through an
-FFT of 0.05 Å, right to 1e-5 e/Å³ for hydrogen and to 2e-6 of the peak for any element, for which 8 kB per Å³ are held.
+FFT of 0.05 Å (64 kB per Å³ of the cell), right to 1e-5 e/Å³ for hydrogen and to 2e-6 of the peak for any element.
 
 What it is not: inside of a nucleus's core radius the table's densities are softened (n_H(0) is 1.3 e/Å³, a hydrogen
 atom's 2.2), and the reference's are those of an engine's pseudopotential. Both hold the same electrons there, but the

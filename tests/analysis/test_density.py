@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from elfzoo.analysis import can_search, compare, density_errors, electrons
+from elfzoo.analysis import can_search, compare, density_errors
 from elfzoo.errors import ElfzooError, QuantityError
 from elfzoo.field import Field
 
@@ -26,7 +26,7 @@ def test_nmape_and_electrons_by_hand(density):
     found = density_errors(density, guess)
     voxel = STRUCTURE.volume / density.values.size
     assert found.nmape == pytest.approx(100 * 0.4 * voxel / 2)
-    assert found.reference_electrons == electrons(density) == pytest.approx(2)
+    assert found.reference_electrons == density.integral == pytest.approx(2)
     assert found.electron_error == pytest.approx(0.2 * voxel)
     assert found.table()[0] == f"NMAPE {found.nmape:.3f} %" and "reference 2.0000" in found.table()[1]
 
@@ -65,8 +65,8 @@ def test_quantities_are_not_mixed(density):
         compare(density, elf)
     with pytest.raises(QuantityError, match="networking values, the reference holds the quantity 'density'"):
         compare(density, density, topology=True)
-    with pytest.raises(QuantityError, match="the field holds the quantity 'elf'; expected 'density'"):
-        electrons(elf)
+    with pytest.raises(QuantityError, match="the reference holds the quantity 'elf'; expected 'density'"):
+        density_errors(elf, elf.values)
     assert not can_search(density)
 
 
