@@ -134,9 +134,11 @@ def compare_topology(
         isovalues: at which hydrogen networks are compared.
 
     Raises:
+        QuantityError: the fields hold different quantities.
         StructureError: the lattices or the atoms differ by more than 0.001 Å.
         ElfzooError: fields that the searches refuse, or a distance that is not positive.
     """
+    prediction.require_quantity(reference.quantity, "the prediction")
     require_same_structure(reference.structure, prediction.structure)
     both = networking(reference), networking(prediction)
     points = tuple(critical_points(field, persistence=persistence) for field in (reference, prediction))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from elfzoo.analysis import can_search, compare, density_errors
+from elfzoo.analysis import can_search, compare, compare_topology, density_errors
 from elfzoo.errors import ElfzooError, QuantityError
 from elfzoo.field import Field
 
@@ -63,6 +63,8 @@ def test_quantities_are_not_mixed(density):
         compare(elf, density)
     with pytest.raises(QuantityError, match="the prediction holds the quantity 'elf'; expected 'density'"):
         compare(density, elf)
+    with pytest.raises(QuantityError, match="the prediction holds the quantity 'density'; expected 'elf'"):
+        compare_topology(elf, density)
     with pytest.raises(QuantityError, match="networking values, the reference holds the quantity 'density'"):
         compare(density, density, topology=True)
     with pytest.raises(QuantityError, match="the reference holds the quantity 'elf'; expected 'density'"):
