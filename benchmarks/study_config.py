@@ -20,6 +20,7 @@ from elfzoo.models import FieldModel
 from elfzoo.reference.fluid import FluidSource
 from elfzoo.reference.recipe import find_recipe, recipe_names
 from elfzoo.registry import create_model
+from elfzoo.target import Target
 from elfzoo.training import DataConfig, TrainConfig
 from elfzoo.training.points import choose
 
@@ -131,7 +132,7 @@ class Row:
     @property
     def config_sha256(self) -> str:
         """Names the configuration, whatever the label."""
-        return sha256(self.values if self.values is not None else [self.label, self.refused])
+        return sha256(_decisive(self.values) if self.values is not None else [self.label, self.refused])
 
     def config(self, name: str, seed: int) -> TrainConfig:
         """A run of it.
@@ -221,6 +222,11 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Changes:
         nested = isinstance(value, dict) and isinstance(base.get(key, {}), dict)
         merged[key] = merge(base.get(key, {}), value) if nested else value
     return merged
+
+
+def _decisive(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What configurations are told apart by: a key that came later, only where it changes something."""
+    return {key: value for key, value in values.items() if (key, value) != ("target", to_dict(Target()))}
 
 
 def sha256(value: Any) -> str:

@@ -235,8 +235,10 @@ def predict(model: Model, field: elfzoo.Field, chosen: np.ndarray | None) -> np.
     """ELF at the chosen voxels, or on the whole grid.
 
     Raises:
-        RecipeError: the model learned from another recipe than the reference's.
+        QuantityError: the model is of another quantity than the reference.
+        RecipeError: it learned from another recipe.
     """
+    field.require_quantity(model.quantity, "the reference")
     if model.card is not None and model.card.recipe is not None:
         field.require_same_recipe(field.replace(recipe=model.card.recipe))
     with warnings.catch_warnings():

@@ -108,6 +108,16 @@ def test_nonsense_is_refused(changes, message):
         study_of(**changes)
 
 
+def test_runs_from_before_there_were_targets_keep_their_names():
+    values = {"architecture": "grid_mlp", "epochs": 3}
+    default = {"quantity": "elf", "link": "logit", "scale": None, "valence": {}}
+    before, after, density = (
+        study_config.Row("base", {}, v).config_sha256
+        for v in (values, values | {"target": default}, values | {"target": default | {"quantity": "density"}})
+    )
+    assert before == after != density
+
+
 def test_a_study_that_is_not_there():
     with pytest.raises(UnknownNameError, match="did you mean grid-mlp-seeds"):
         read_study("grid-mlp-seed")
@@ -201,7 +211,7 @@ class Shifted:
     card = None
 
     def __init__(self, data, shift):
-        self.data, self.shift = data, shift
+        self.data, self.shift, self.quantity = data, shift, "elf"
 
     def predict(self, structure, grid=None, points=None, progress=None):
         field = next(f for s, f in self.data if s == structure)
