@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tasks import HYDROGEN, TASKS, select
+from tasks import HYDROGEN, TASKS, predicted, select
 
 import elfzoo
 from elfzoo.analysis import Metrics, bootstrap_interval, field_metrics, paired_bootstrap, stratified_weights
@@ -39,11 +39,8 @@ def evaluate(model: elfzoo.models.Model, data: FieldDataset, label: str) -> list
     with progress_bar(label, len(data)) as advance:
         for _, reference in data:
             began = time.perf_counter()
-            predicted = model.predict(reference.structure, grid=reference.grid, progress=False)
-            seconds = time.perf_counter() - began
-            predicted.require_quantity(reference.quantity, model.card.name)
-            reference.require_same_recipe(predicted)
-            rows.append(measure(reference, predicted, seconds))
+            guess = predicted(model, reference)
+            rows.append(measure(reference, guess, time.perf_counter() - began))
             advance(1)
     return rows
 

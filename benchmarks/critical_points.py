@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import special
 from scipy.spatial import cKDTree
 
 from elfzoo.analysis import CriticalPoints, critical_points
 from elfzoo.analysis.spline import Spline
 from elfzoo.field import Field
-from elfzoo.interpolate import CLIP, PeriodicSpline, fourier_resample
+from elfzoo.interpolate import PeriodicSpline, fourier_resample
 from elfzoo.io import read_field
 from elfzoo.io.files import write_bytes
+from elfzoo.target import Target
 
 DATA = Path(__file__).parent / "data"
 FINER, STARTS, STEPS = 3, 60_000, 80
@@ -35,6 +35,7 @@ THRESHOLD = 0.005  # persistence
 BLOCK = 64  # points of the exact series at a time
 TASKS = ("fluid-h", "crystal-h")
 MORSE = {-3: 1, -1: -1, 1: 1, 3: -1}
+ELF = Target()  # its link: logit(ELF) and back
 WAYS = (("all", "value", 0.0), ("kept", "value", THRESHOLD), ("logit", "logit", THRESHOLD))
 
 
@@ -118,8 +119,8 @@ def agreement(field: Field, rng: np.random.Generator) -> dict[str, Any]:
 
     That is where the reference fields are band-limited, so that spline and series agree between points 0.1 Å apart.
     """
-    places, values, kinds = dense_search(special.logit(np.clip(field.values.astype(np.float64), CLIP, 1 - CLIP)), rng)
-    values = special.expit(values)
+    places, values, kinds = dense_search(ELF.outputs(field.values.astype(np.float64)), rng)
+    values = ELF.values(values)
     everything, kept = (critical_points(field, "logit", persistence=p) for p in (0.0, THRESHOLD))
     between = field.structure.lattice.get_all_distances(places, everything.frac_coords)
     between[kinds[:, None] != everything.signatures] = np.inf

@@ -14,10 +14,7 @@ all voxels of a structure. SAD alone is the floor: what a model must beat to hav
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import os
-import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,12 +22,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from records import environment, write_json
+from tasks import predicted
 
 import elfzoo
 from elfzoo.analysis import bootstrap_interval, density_errors, field_metrics
 from elfzoo.config import parse, read_yaml, to_dict
 from elfzoo.datasets import HydrogenDensity
-from elfzoo.io.files import write_bytes
 from elfzoo.progress import progress_bar
 from elfzoo.training import TrainConfig, train
 from elfzoo.transforms.sad import SuperposedDensity
@@ -60,14 +58,7 @@ def sad_alone(reference: elfzoo.Field) -> np.ndarray:
 
 def predictor(model: elfzoo.models.Model) -> Predictor:
     """What a model says of a structure; refuses a model of something else, or of another recipe."""
-
-    def predict(reference: elfzoo.Field) -> np.ndarray:
-        predicted = model.predict(reference.structure, grid=reference.grid, progress=False)
-        predicted.require_quantity(reference.quantity, model.card.name)
-        reference.require_same_recipe(predicted)
-        return predicted.values
-
-    return predict
+    return lambda reference: predicted(model, reference).values
 
 
 def measure(predict: Predictor, data: HydrogenDensity, label: str) -> list[dict[str, Any]]:
@@ -130,11 +121,8 @@ def record(data: HydrogenDensity, entries: dict[str, Any]) -> dict[str, Any]:
         "split": data.split,
         "data_sha256": data.data_hash,
         "recipe": vars(data.recipe),
-        "date": datetime.date.today().isoformat(),
-        "elfzoo": elfzoo.__version__,
+        **environment(),
         "torch": torch.__version__,
-        "numpy": np.__version__,
-        "hardware": f"{platform.machine()}, {os.cpu_count()} cores",
         "models": entries,
     }
 
@@ -176,8 +164,7 @@ def main(arguments: list[str] | None = None) -> None:
             config = configuration(family, target, args.seed, args.configs)
             model = elfzoo.load_pretrained(train(config, args.out, root=args.data))
             entries[config.name] = entry(measure(predictor(model), data, config.name), model)
-            text = json.dumps(record(data, entries), indent=1) + "\n"
-            write_bytes(path, [text.encode()])
+            write_json(path, record(data, entries))
             print("\n".join(table(entries)), flush=True)
 
 

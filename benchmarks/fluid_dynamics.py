@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from reference_convergence import RESULTS, environment, write_json
+from records import environment, write_json
+from reference_convergence import RESULTS
 from reference_figures import FIGURES, save
 
 import elfzoo

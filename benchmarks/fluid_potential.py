@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from reference_convergence import RESULTS, environment, write_json
+from records import environment, write_json
+from reference_convergence import RESULTS
 
 from elfzoo.plot import figure_path, save_figure
 from elfzoo.progress import progress_bar

@@ -14,12 +14,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import datetime
 import hashlib
 import json
 import math
-import os
-import platform
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -30,13 +27,13 @@ from typing import Any
 
 import numpy as np
 from pymatgen.core import Structure
+from records import environment, write_json
 
 import elfzoo
 from elfzoo.analysis import field_metrics, networking
 from elfzoo.config import to_dict
 from elfzoo.core_radii import outside_cores
 from elfzoo.errors import ElfzooError
-from elfzoo.io.files import write_bytes
 from elfzoo.progress import progress_bar
 from elfzoo.reference.engines import Settings, k_mesh, label_grid
 from elfzoo.reference.engines.base import decisive, k_spacing
@@ -162,25 +159,10 @@ def in_parallel(
     return rows
 
 
-def write_json(path: Path, row: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, [(json.dumps(row, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()])
-
-
 def settled_row(path: Path, key: str, retry: bool) -> dict | None:
     """What an earlier run found, if it is of this key and need not be tried again."""
     row = json.loads(path.read_text()) if path.exists() else {}
     return row if row.get("key") == key and not (retry and "failed" in row) else None
-
-
-def environment() -> dict[str, str]:
-    """Date, versions and hardware of a record."""
-    return {
-        "date": datetime.date.today().isoformat(),
-        "elfzoo": elfzoo.__version__,
-        "numpy": np.__version__,
-        "hardware": f"{platform.machine()}, {os.cpu_count()} cores",
-    }
 
 
 @dataclass(frozen=True)

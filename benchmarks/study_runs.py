@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import datetime
 import functools
 import hashlib
 import json
 import os
-import platform
 import re
 import time
 import warnings
@@ -18,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from records import environment
 from study_config import Row, StudyConfig, reference_of, sha256
 from tasks import TASKS, select
 
@@ -274,11 +273,9 @@ def rounded(value: float) -> float | None:
 def surroundings() -> dict[str, Any]:
     """Code and machine; the load tells whether times are of an idle one."""
     return {
-        "date": datetime.date.today().isoformat(),
-        "elfzoo": elfzoo.__version__,
+        **environment(),
         "code_sha256": code_hash(),
         "torch": torch.__version__,
-        "hardware": f"{platform.machine()}, {os.cpu_count()} cores",
         "threads": torch.get_num_threads(),
         "load": round(os.getloadavg()[0], 1),
     }

@@ -9,9 +9,11 @@ from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
 from elfzoo.datasets import CrystalHydrogen, FieldDataset, FluidHydrogen, Hydrides, Metals
 from elfzoo.errors import UnknownNameError
+from elfzoo.field import Field
+from elfzoo.models import Model
 from elfzoo.progress import progress_bar
 
-__all__ = ["HYDROGEN", "TASKS", "Task", "select"]
+__all__ = ["HYDROGEN", "TASKS", "Task", "predicted", "select"]
 
 SYMMETRY_TOLERANCE = 0.01  # Å
 
@@ -62,6 +64,19 @@ def select(name: str, split: str, root: str | None = None) -> FieldDataset:
     data = task.dataset(root=root, split=split)
     data = data.subset(i for i, file in enumerate(data.raw_file_names) if file.startswith(task.starts_with))
     return data if task.system is None else _of_system(data, task.system)
+
+
+def predicted(model: Model, reference: Field) -> Field:
+    """What a model says of a structure, on the grid of its reference.
+
+    Raises:
+        QuantityError: the model is of another quantity.
+        RecipeError: it learned from another recipe.
+    """
+    found = model.predict(reference.structure, grid=reference.grid, progress=False)
+    found.require_quantity(reference.quantity, model.card.name if model.card else type(model).__name__)
+    reference.require_same_recipe(found)
+    return found
 
 
 def _of_system(data: FieldDataset, system: str) -> FieldDataset:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from accuracy import RESULTS, arguments, head, write_record
-from tasks import select
+from tasks import predicted, select
 
 import elfzoo
 from elfzoo.analysis import SIGNATURES, bootstrap_interval, compare_topology
@@ -34,9 +34,7 @@ def evaluate(model: elfzoo.models.Model, data: FieldDataset, label: str) -> list
     with progress_bar(label, len(data)) as advance:
         for _, reference in data:
             fine = refined(reference)
-            predicted = model.predict(fine.structure, grid=fine.grid, progress=False)
-            reference.require_same_recipe(predicted)
-            rows.append(row(reference.meta["file"], compare_topology(fine, predicted).to_dict()))
+            rows.append(row(reference.meta["file"], compare_topology(fine, predicted(model, fine)).to_dict()))
             advance(1)
     return rows
 

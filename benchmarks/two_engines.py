@@ -23,17 +23,16 @@ from typing import Any
 
 import numpy as np
 from pymatgen.core import Lattice, Structure
+from records import environment, write_json
 from reference_convergence import (
     RESULTS,
     difference,
-    environment,
     find_structure,
     fingerprint,
     in_parallel,
     make_engine,
     settled_row,
     stored_label,
-    write_json,
 )
 
 import elfzoo

@@ -30,13 +30,13 @@ from torch import Tensor
 from elfzoo.config import config_class
 from elfzoo.errors import ConfigError, QuantityError
 from elfzoo.field import Field
+from elfzoo.interpolate import CLIP
 from elfzoo.quantity import QUANTITIES, Quantity
 from elfzoo.transforms.free_atoms import tabulated_valence
 from elfzoo.transforms.sad import SuperposedDensity
 
 __all__ = ["Target"]
 
-CLIP = 1e-3  # of ELF: its logit is infinite at 0 and 1, which stored fields contain
 FLOOR = 1e-4  # of a density, in units of its scale: stored ones hold exact zeros
 VALENCE_TOLERANCE = 1e-6
 

@@ -56,6 +56,13 @@ def hydrogen() -> Structure:
     return Structure(lattice, ["H"] * 3, [[0.1, 0.2, 0.3], [0.35, 0.25, 0.4], [0.7, 0.8, 0.75]])
 
 
+@pytest.fixture
+def poscar(tmp_path: Path, hydrogen: Structure) -> Path:
+    path = tmp_path / "POSCAR"
+    hydrogen.to(path, fmt="poscar")
+    return path
+
+
 def error_line(result: Result) -> str:
     """The only line on standard error, of a command that failed with exit code 1."""
     assert result.exit_code == 1, result.output

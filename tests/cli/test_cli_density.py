@@ -19,13 +19,6 @@ Run = Callable[..., Result]
 SHAPE = (6, 8, 10)
 
 
-@pytest.fixture
-def poscar(tmp_path: Path, hydrogen: Structure) -> Path:
-    path = tmp_path / "POSCAR"
-    hydrogen.to(path, fmt="poscar")
-    return path
-
-
 @pytest.mark.parametrize("name", ["n.cube", "n.npz", "n.vasp"])
 def test_the_total_density_is_written_unless_the_difference_is_asked_for(
     elfzoo: Run, density_release: Path, poscar: Path, name: str

@@ -25,13 +25,6 @@ Run = Callable[..., Result]
 SHAPE = (6, 8, 10)
 
 
-@pytest.fixture
-def poscar(tmp_path: Path, hydrogen: Structure) -> Path:
-    path = tmp_path / "POSCAR"
-    hydrogen.to(path, fmt="poscar")
-    return path
-
-
 def expected(release: Path, structure: Structure, points: np.ndarray) -> np.ndarray:
     return load_pretrained(release).predict(structure, points=points)
 
