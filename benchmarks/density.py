@@ -21,12 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from records import environment, write_json
-from tasks import predicted
 
 import elfzoo
 from elfzoo.analysis import bootstrap_interval, density_errors, field_metrics
+from elfzoo.benchmark import environment, write_json
 from elfzoo.config import parse, read_yaml, to_dict
 from elfzoo.datasets import HydrogenDensity
 from elfzoo.progress import progress_bar
@@ -58,7 +56,14 @@ def sad_alone(reference: elfzoo.Field) -> np.ndarray:
 
 def predictor(model: elfzoo.models.Model) -> Predictor:
     """What a model says of a structure; refuses a model of something else, or of another recipe."""
-    return lambda reference: predicted(model, reference).values
+
+    def predict(reference: elfzoo.Field) -> np.ndarray:
+        found = model.predict(reference.structure, grid=reference.grid, progress=False)
+        found.require_quantity(reference.quantity, model.card.name if model.card else type(model).__name__)
+        reference.require_same_recipe(found)
+        return found.values
+
+    return predict
 
 
 def measure(predict: Predictor, data: HydrogenDensity, label: str) -> list[dict[str, Any]]:
@@ -122,7 +127,6 @@ def record(data: HydrogenDensity, entries: dict[str, Any]) -> dict[str, Any]:
         "data_sha256": data.data_hash,
         "recipe": vars(data.recipe),
         **environment(),
-        "torch": torch.__version__,
         "models": entries,
     }
 

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from records import environment, write_json
 from reference_convergence import RESULTS
 from reference_figures import FIGURES, save
 
 import elfzoo
+from elfzoo.benchmark import environment, write_json
 from elfzoo.errors import ElfzooError
 from elfzoo.progress import progress_bar
 from elfzoo.reference.diagnostics import diagnose, picture

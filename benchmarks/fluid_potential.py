@@ -15,9 +15,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-from records import environment, write_json
 from reference_convergence import RESULTS
 
+from elfzoo.benchmark import environment, write_json
 from elfzoo.plot import figure_path, save_figure
 from elfzoo.progress import progress_bar
 from elfzoo.reference.diagnostics import molecular_fraction

@@ -27,10 +27,10 @@ from typing import Any
 
 import numpy as np
 from pymatgen.core import Structure
-from records import environment, write_json
 
 import elfzoo
 from elfzoo.analysis import field_metrics, networking
+from elfzoo.benchmark import environment, write_json
 from elfzoo.config import to_dict
 from elfzoo.core_radii import outside_cores
 from elfzoo.errors import ElfzooError

@@ -12,19 +12,20 @@ import argparse
 import json
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 
-from accuracy import averages
 from study_config import STUDIES, StudyConfig, read_study
 from study_tables import markdown
-from tasks import HYDROGEN, TASKS
+
+from elfzoo.benchmark import find_task
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 FIGURES = ROOT / "benchmarks" / "figures"
 NAMES = "results|topology-speed|topology|critical-points|speed|studies|study"
 MARKER = re.compile(rf"(<!-- ({NAMES})(?: (\w[\w. -]*?))? -->\n).*?(<!-- end -->)", re.S)
-TITLES = {name: TASKS[name].title for name in HYDROGEN}
+TITLES = {name: find_task(name).title for name in ("fluid-h", "crystal-h-cubic", "crystal-h-hexagonal")}
 
 
 def load(task: str, model: str) -> dict:
@@ -52,16 +53,14 @@ def results(name: str | None) -> str:
             found = load(task, model)
             label = title if name else f"`{model}`, {title}"
             lines.append(accuracy_row(f"{label} ({len(found['structures'])})", found["metrics"]))
-            lines += pressures(found) if name else []
+            lines += groups(found) if name else []
     return "\n".join(lines) + "\n"
 
 
-def pressures(found: dict) -> list[str]:
+def groups(found: dict) -> list[str]:
     """A row for each pressure of the fluid."""
-    rows = found["structures"]
-    targets = sorted({row["target_pressure_GPa"] for row in rows} - {None})
-    parts = {target: [row for row in rows if row["target_pressure_GPa"] == target] for target in targets}
-    return [accuracy_row(f"at {target} GPa ({len(part)})", averages(part)) for target, part in parts.items()]
+    sizes = Counter(str(row["group"]) for row in found["structures"])
+    return [accuracy_row(f"at {name} GPa ({sizes[name]})", metrics) for name, metrics in found["groups"].items()]
 
 
 def topology(_: str | None) -> str:
@@ -73,12 +72,12 @@ def topology(_: str | None) -> str:
     ]
     for model in models():
         for task, title in TITLES.items():
-            found = json.loads((RESULTS / "topology" / task / f"{model}.json").read_text())
+            found = load(task, model)
             m, label = found["metrics"], f"`{model}`, {title} ({len(found['structures'])})"
-            phi = f"{m['phi_3d_mae']:.3f} ({m['phi_3d_mae_low']:.3f} to {m['phi_3d_mae_high']:.3f})"
-            phis = f"{phi} | {m['phi_3d_bias']:+.3f} | {m['phi_3d_spread']:.3f} | {m['phi_star_mae']:.3f}"
-            points = f"{m['all recall']:.3f} | {m['all precision']:.3f} | {m['all displacement_A']:.3f}"
-            lines.append(f"| {label} | {phis} | {points} | {m['jaccard_at_phi']:.3f} |")
+            phi = f"{m['phi_mae']:.3f} ({m['phi_mae_low']:.3f} to {m['phi_mae_high']:.3f})"
+            phis = f"{phi} | {m['phi_bias']:+.3f} | {m['phi_spread']:.3f} | {m['phi_star_mae']:.3f}"
+            points = f"{m['cp_recall']:.3f} | {m['cp_precision']:.3f} | {m['cp_displacement']:.3f}"
+            lines.append(f"| {label} | {phis} | {points} | {m['network_jaccard']:.3f} |")
     return "\n".join(lines) + "\n"
 
 

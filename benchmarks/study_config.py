@@ -12,8 +12,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
-from tasks import find
-
+from elfzoo.benchmark import find_task
 from elfzoo.config import config_class, parse, read_yaml, to_dict
 from elfzoo.errors import ConfigError, ElfzooError, UnknownNameError
 from elfzoo.models import FieldModel
@@ -81,7 +80,7 @@ class StudyConfig:
         combine: ``one_at_a_time`` changes one thing of the base in each run; ``product`` crosses variants and axes.
         reference: label of the row that the others are compared with; by default the base, else the first.
         seeds: of weights, sampled points and their order: a list, or how many from 0 on.
-        tasks: what to measure on, of :data:`tasks.TASKS`.
+        tasks: what to measure on, names of :func:`elfzoo.benchmark.list_tasks`.
         split: ``val``; a study on ``test`` says so here, and nothing may be chosen by it.
         voxels: drawn uniformly from each structure, the same for all runs; null measures whole fields.
         seen: measure on the training structures too; what a split by voxel would report.
@@ -169,7 +168,7 @@ def require_sound(study: StudyConfig) -> StudyConfig:
     if not study.tasks or not study.seed_list or (study.voxels is not None and study.voxels < 1):
         raise ConfigError("a study needs tasks, seeds, and voxels to measure on")
     for name in study.tasks:
-        find(name)
+        find_task(name)
     architecture = study.training.get("architecture")
     if not isinstance(architecture, str):
         raise ConfigError(f"the base of a study names an architecture; got {architecture!r}")

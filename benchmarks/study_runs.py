@@ -16,12 +16,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from records import environment
 from study_config import Row, StudyConfig, reference_of, sha256
-from tasks import TASKS, select
 
 import elfzoo
 from elfzoo.analysis import field_metrics
+from elfzoo.benchmark import environment, find_task, select
 from elfzoo.config import parse
 from elfzoo.core_radii import has_cores, outside_cores
 from elfzoo.datasets import FieldDataset, uniform_indices
@@ -75,7 +74,7 @@ class Bench:
     @functools.cached_property
     def tests(self) -> dict[str, FieldDataset]:
         """The structures of each task."""
-        found = {name: select(name, self.study.split, self.root) for name in self.study.tasks}
+        found = {name: select(find_task(name), self.study.split, self.root, pinned=False) for name in self.study.tasks}
         if empty := [name for name, data in found.items() if not len(data)]:
             raise ElfzooError(f"nothing to measure on: {', '.join(empty)}, split {self.study.split}, has no structure")
         return found
@@ -139,7 +138,7 @@ class Bench:
             "reference": reference_of(study),
             "axes": {name: {"title": axis.title, "log": axis.log} for name, axis in study.axes.items()},
             "tasks": {
-                name: {"title": TASKS[name].title, "data_sha256": data.data_hash, "files": data.raw_file_names}
+                name: {"title": find_task(name).title, "data_sha256": data.data_hash, "files": data.raw_file_names}
                 for name, data in tests
             },
             "rows": [{"label": r.label, "at": dict(r.at), "config_sha256": r.config_sha256} for r in self.rows],

@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 from pymatgen.core import Lattice, Structure
-from records import environment, write_json
 from reference_convergence import (
     RESULTS,
     difference,
@@ -37,6 +36,7 @@ from reference_convergence import (
 
 import elfzoo
 from elfzoo.analysis import networking
+from elfzoo.benchmark import environment, write_json
 from elfzoo.config import to_dict
 from elfzoo.errors import ElfzooError
 from elfzoo.reference.engines import EngineError, Settings

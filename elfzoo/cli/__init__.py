@@ -12,8 +12,10 @@ from typing import Annotated
 import typer
 
 from elfzoo._version import __version__
+from elfzoo.cli.benchmark import benchmark
 from elfzoo.cli.demo import demo
 from elfzoo.cli.fields import check, compare, plot
+from elfzoo.cli.leaderboard import leaderboard
 from elfzoo.cli.models import models
 from elfzoo.cli.predict import predict
 from elfzoo.cli.reference import app as reference
@@ -54,7 +56,9 @@ def _root(
     """
 
 
-for _function in (predict, networking, critical_points, compare, plot, check, models, train, demo):
+FIELDS = (predict, networking, critical_points, compare, plot, check)
+MODELS = (models, train, benchmark, leaderboard, demo)
+for _function in (*FIELDS, *MODELS):
     app.command()(command(_function))
 app.add_typer(reference, name="reference")
 

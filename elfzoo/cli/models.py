@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from elfzoo.card import Card
 
-__all__ = ["models"]
+__all__ = ["models", "print_table"]
 
 
 def models(
@@ -29,19 +29,20 @@ def models(
     from elfzoo import list_models
     from elfzoo.card import read_card, shipped_releases
 
-    _print_table("Architectures", ("name", "what it does"), [(name, _purpose(name)) for name in list_models()])
+    print_table("Architectures", ("name", "what it does"), [(name, _purpose(name)) for name in list_models()])
     cards = [read_card(folder) for folder in shipped_releases().values()]
     if not cards:
         typer.echo("Trained models: none ships with this copy of elfzoo; train one with elfzoo train")
     elif long:
         for card in cards:
-            _print_table(card.name, ("", ""), _facts(card).items())
+            print_table(card.name, ("", ""), _facts(card).items())
     else:
         rows = [(card.name, ", ".join(card.elements), _recipe(card)) for card in cards]
-        _print_table("Trained models", ("name", "elements", "recipe of the training labels"), rows)
+        print_table("Trained models", ("name", "elements", "recipe of the training labels"), rows)
 
 
-def _print_table(title: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+def print_table(title: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+    """A table as wide as the terminal."""
     from rich import box
     from rich.console import Console
     from rich.table import Table

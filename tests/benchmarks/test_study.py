@@ -24,7 +24,6 @@ import render
 import study as program
 import study_config
 import study_runs
-import tasks
 from study_config import StudyConfig, expand, read_study, reference_of, require_sound
 
 data = training_data.data  # a fixture: small analytic fields
@@ -192,15 +191,6 @@ def test_an_even_choice_of_snapshots_has_as_many_of_each_pressure(number):
     _, chosen = choose(DataConfig("fluid-h", "train", structures=3 * number))
     pressures = [field.meta["target_pressure_GPa"] for _, field in chosen]
     assert sorted(pressures.count(p) for p in set(pressures)) == [number] * 3
-
-
-def test_tasks_by_crystal_system(monkeypatch, data, diamond, skewed_hydride):
-    assert tasks.crystal_system(diamond) == "cubic"
-    assert tasks.crystal_system(skewed_hydride) == "triclinic"
-    monkeypatch.setattr(tasks, "TASKS", {"x": tasks.Task(FluidHydrogen, "x", "fluid", "monoclinic")})
-    assert len(tasks.select("x", "train", data)) == 2
-    monkeypatch.setattr(tasks, "TASKS", {"x": tasks.Task(FluidHydrogen, "x", "fluid", "hexagonal")})
-    assert len(tasks.select("x", "train", data)) == 0
 
 
 class Shifted:

@@ -1,0 +1,27 @@
+"""The benchmark: tasks, entrants, measurements, records, and the board that they make."""
+
+from elfzoo.benchmark.board import board, comparison, tables
+from elfzoo.benchmark.entrant import Entrant, load_entrant, prediction_files
+from elfzoo.benchmark.record import environment, read_record, read_records, record_path, write_json
+from elfzoo.benchmark.runner import Benchmark, run
+from elfzoo.benchmark.task import Task, find_task, list_tasks, select
+
+__all__ = [
+    "Benchmark",
+    "Entrant",
+    "Task",
+    "board",
+    "comparison",
+    "environment",
+    "find_task",
+    "list_tasks",
+    "load_entrant",
+    "prediction_files",
+    "read_record",
+    "read_records",
+    "record_path",
+    "run",
+    "select",
+    "tables",
+    "write_json",
+]

@@ -1,0 +1,90 @@
+"""Records: one JSON file per entrant and task, with everything that a result needs to be checked and repeated."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from elfzoo._version import __version__
+from elfzoo.errors import ElfzooError
+from elfzoo.io.files import write_bytes
+from elfzoo.transforms import fused
+
+__all__ = ["CHECKOUT_RESULTS", "environment", "read_record", "read_records", "record_path", "write_json"]
+
+CHECKOUT_RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+KEYS = ("model", "task", "split", "metrics", "data_sha256")
+
+
+def environment() -> dict[str, str]:
+    """Date, versions and hardware of a record."""
+    return {
+        "date": datetime.date.today().isoformat(),
+        "elfzoo": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "hardware": f"{platform.machine()}, {os.cpu_count()} cores, kernel {fused.instruction_set()}",
+    }
+
+
+def record_path(results: Path, task: str, model: str, split: str = "test") -> Path:
+    """Where the record of an entrant on a task lies: ``TASK/MODEL.json``, or ``TASK-val/MODEL.json``."""
+    return results / (task if split == "test" else f"{task}-{split}") / f"{model}.json"
+
+
+def write_json(path: Path, row: Mapping[str, Any]) -> None:
+    """A record, whole or not at all; its folder is made. Structures take one line each."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [f" {_json(key)}: {_value(value)}" for key, value in row.items()]
+    write_bytes(path, [("{\n" + ",\n".join(lines) + "\n}\n").encode()])
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """One record.
+
+    Raises:
+        ElfzooError: no JSON, or no record.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ElfzooError(f"no record {path}; elfzoo benchmark makes it") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ElfzooError(f"{path} is no record: {error}") from None
+    missing = [key for key in KEYS if not (isinstance(found, dict) and key in found)]
+    if missing:
+        raise ElfzooError(f"{path} is no record of a benchmark: it lacks {', '.join(missing)}")
+    return found
+
+
+def read_records(results: Path, tasks: list[str], split: str = "test") -> Iterator[dict[str, Any]]:
+    """The records of some tasks, sorted by task as given and by entrant.
+
+    Raises:
+        ElfzooError: no such folder, or a damaged record.
+    """
+    if not results.is_dir():
+        raise ElfzooError(f"no folder of records {results}; elfzoo benchmark --out makes one")
+    for task in tasks:
+        for path in sorted(record_path(results, task, "any", split).parent.glob("*.json")):
+            yield read_record(path)
+
+
+def _value(value: Any) -> str:
+    """A list of objects with one line for each; objects indented."""
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return "[\n" + ",\n".join(f"  {_json(item)}" for item in value) + "\n ]"
+    return _json(value, indent=1).replace("\n", "\n ")
+
+
+def _json(value: Any, indent: int | None = None) -> str:
+    return json.dumps(value, indent=indent, allow_nan=False, ensure_ascii=False)

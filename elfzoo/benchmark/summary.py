@@ -1,0 +1,171 @@
+"""From the measurements of structures to the metrics of a task. Every structure weighs the same unless a name says so.
+
+Metrics are flat: ``mae``, ``phi_mae``, … Intervals are 95 % bootstrap intervals over structures, ``…_low`` and
+``…_high``. A metric that nothing defines (an R² of constants, φ* without hydrogen) is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from elfzoo.analysis import bootstrap_interval
+from elfzoo.analysis.profiles import ErrorProfile, pooled
+from elfzoo.benchmark.measure import PHIS, json_values
+
+__all__ = ["curves", "grouped", "summary", "without_curves"]
+
+Row = Mapping[str, Any]
+KINDS = {"all": "cp", "(3,-3)": "cp_attractor", "(3,-1)": "cp_bond", "(3,+1)": "cp_ring", "(3,+3)": "cp_cage"}
+NAMES = {"phi_3d": "phi"}  # the networking value is that of three directions
+CURVES = {"profile": ("by_elf", "by_distance"), "spectrum": ("k", "density", "reference_density")}
+
+
+def summary(rows: Sequence[Row]) -> dict[str, float]:
+    """Metrics of a task from those of its structures."""
+    found: dict[str, float] = {}
+    for part, summarise in SUMMARIES.items():
+        parts = [row[part] for row in rows if part in row]
+        found |= summarise(parts) if parts else {}
+    return {name: value for name, value in json_values(found).items() if value is not None}
+
+
+def grouped(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """Metrics of each group of structures, such as those of one pressure."""
+    names = sorted({row["group"] for row in rows} - {None}, key=_order)
+    return {str(name): summary([row for row in rows if row["group"] == name]) for name in names}
+
+
+def curves(rows: Sequence[Row]) -> dict[str, Any]:
+    """Errors by ELF and by distance, densities of power by |G|: means over the structures that have points there."""
+    found: dict[str, Any] = {}
+    if "profile" in rows[0]:
+        mean = pooled([ErrorProfile.from_dict(row["profile"]) for row in rows]).to_dict()
+        found |= {name: mean[name] for name in CURVES["profile"]}
+    if "spectrum" in rows[0]:
+        found["spectrum"] = _mean_spectrum([row["spectrum"] for row in rows])
+    return json_values(found)
+
+
+def without_curves(row: Row) -> dict[str, Any]:
+    """The measurements of a structure that fit into a line."""
+    found = dict(row)
+    for part, names in CURVES.items():
+        if part in row:
+            found[part] = {key: value for key, value in row[part].items() if key not in names}
+    return found
+
+
+def _mean_spectrum(parts: Sequence[Row]) -> dict[str, list[float]]:
+    """Shells are of one width, so that they differ in number alone: small spacings reach farther."""
+    longest = max((p["k"] for p in parts), key=len)
+    table = {name: np.full((len(parts), len(longest)), np.nan) for name in CURVES["spectrum"][1:]}
+    for name, values in table.items():
+        for line, part in zip(values, parts, strict=True):
+            line[: len(part[name])] = np.array(part[name], float)
+    known = (~np.isnan(table["density"])).any(axis=0)
+    means = {name: np.nanmean(values[:, known], axis=0).tolist() for name, values in table.items()}
+    return {"k": np.array(longest)[known].tolist(), **means}
+
+
+def _order(name: str | float) -> tuple[bool, float, str]:
+    """Numbers by value, before texts."""
+    number = isinstance(name, int | float)
+    return not number, float(name) if number else 0.0, str(name)
+
+
+def voxels(parts: Sequence[Row]) -> dict[str, float]:
+    """Means over structures, the extremes, and (``_pooled``) one figure over all voxels of all structures."""
+    names = [name for name in parts[0] if name.split("_")[0] in ("mae", "rmse", "r2", "bias", "histogram")]
+    found = {name: _mean(parts, name) for name in names}
+    found["r2_lowest"] = min((p["r2"] for p in parts if p["r2"] is not None), default=np.nan)
+    found["mae_highest"] = max(p["mae"] for p in parts)
+    found["max_error"] = max(p["max_error"] for p in parts)
+    return found | _pooled(parts) | _interval("mae", [p["mae"] for p in parts])
+
+
+def _pooled(parts: Sequence[Row]) -> dict[str, float]:
+    """As if all structures were one field: large cells weigh more."""
+    columns = ("points", "mae", "rmse", "reference_mean", "reference_variance")
+    points, mae, rmse, mean, variance = (np.array([p[name] for p in parts], float) for name in columns)
+    share = points / points.sum()
+    squared, spread = share @ rmse**2, share @ (variance + (mean - share @ mean) ** 2)
+    r2 = 1 - squared / spread if spread > 0 else np.nan
+    return {"mae_pooled": share @ mae, "rmse_pooled": np.sqrt(squared), "r2_pooled": r2}
+
+
+def profile(parts: Sequence[Row]) -> dict[str, float]:
+    """Percentiles of |error|, and errors outside metal cores of the structures that have points there."""
+    outside = [p["outside_cores"] for p in parts if p["outside_cores"] is not None]
+    found = {f"error_p{q}": float(np.mean([p["percentiles"][q] for p in parts])) for q in parts[0]["percentiles"]}
+    return found | {f"{name}_outside_cores": _mean(outside, name) for name in ("mae", "rmse", "r2")}
+
+
+def spectrum(parts: Sequence[Row]) -> dict[str, float]:
+    """Shares of the residual's power by wavelength in Å (all structures' power together), and correlation length."""
+    total = sum(p["power"] for p in parts)
+    found = {"correlation_length": _mean(parts, "correlation_length")}
+    for name in parts[0]["bands"]:
+        power = sum(p["power"] * (p["bands"][name]["share"] or 0) for p in parts)
+        found[f"residual_{name}"] = power / total if total else np.nan
+    return found
+
+
+def topology(parts: Sequence[Row]) -> dict[str, float]:
+    """Errors of networking values and links averaged over structures; critical points pooled over them."""
+    found: dict[str, float] = {}
+    for phi in PHIS:
+        found |= _networking(NAMES.get(phi, phi), parts, phi)
+    for kind, name in KINDS.items():
+        found |= _critical_points(name, [p["points"][kind] for p in parts])
+    found["network_jaccard"] = _mean(parts, "jaccard_at_phi")
+    found["network_jaccard_mean"] = _mean(parts, "jaccard_mean")
+    return found
+
+
+def _networking(name: str, parts: Sequence[Row], phi: str) -> dict[str, float]:
+    """MAE, bias and R² of one networking value, beside its spread in the reference: the error of saying the mean."""
+    known = [p for p in parts if p["delta"][phi] is not None]
+    if not known:
+        return {}
+    error, truth = (np.array([p[key][phi] for p in known]) for key in ("delta", "reference"))
+    spread = truth.std()
+    return {
+        f"{name}_mae": np.abs(error).mean(),
+        f"{name}_bias": error.mean(),
+        f"{name}_spread": spread,
+        f"{name}_r2": 1 - (error**2).mean() / spread**2 if spread > 0 else np.nan,
+        **_interval(f"{name}_mae", np.abs(error)),
+    }
+
+
+def _critical_points(name: str, parts: Sequence[Row]) -> dict[str, float]:
+    """Recall, precision and mean displacement (Å) of matched points."""
+    reference, predicted, matched = (sum(p[key] for p in parts) for key in ("reference", "prediction", "matched"))
+    moved = sum(p["mean_displacement"] * p["matched"] for p in parts if p["matched"])
+    return {
+        f"{name}_recall": matched / reference if reference else np.nan,
+        f"{name}_precision": matched / predicted if predicted else np.nan,
+        f"{name}_displacement": moved / matched if matched else np.nan,
+    }
+
+
+def _mean(parts: Sequence[Row], name: str) -> float:
+    """Over the structures where it is defined."""
+    known = [p[name] for p in parts if p[name] is not None]
+    return float(np.mean(known)) if known else np.nan
+
+
+def _interval(name: str, values: Any) -> dict[str, float]:
+    found = bootstrap_interval(values)
+    return {f"{name}_low": found.low, f"{name}_high": found.high}
+
+
+SUMMARIES: Mapping[str, Callable[[Sequence[Row]], dict[str, float]]] = {
+    "voxels": voxels,
+    "profile": profile,
+    "spectrum": spectrum,
+    "topology": topology,
+}

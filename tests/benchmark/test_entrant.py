@@ -1,0 +1,89 @@
+"""Entrants: releases, a stranger's Python file, prediction files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pymatgen.core import Lattice, Structure
+
+from elfzoo import Field, list_pretrained, load_pretrained
+from elfzoo.benchmark.entrant import load_entrant, prediction_files
+from elfzoo.errors import ElfzooError, StructureError, UnknownNameError
+from elfzoo.grid import Grid
+
+CELL = Structure(Lattice.from_parameters(2.1, 2.4, 2.9, 80, 95, 105), ["H"] * 2, [[0.1, 0.2, 0.3], [0.35, 0.25, 0.4]])
+GRID = Grid((6, 7, 8), CELL.lattice.matrix)
+
+
+def test_a_release_enters_by_name_and_says_what_it_is() -> None:
+    name = list_pretrained()[0]
+    entrant, model = load_entrant(name), load_pretrained(name)
+    assert entrant.name == name and entrant.facts["weights_sha256"] == model.card.weights_sha256
+    assert entrant.facts["trained_on"] == ["fluid-h/train"] and entrant.facts["elements"] == ["H"]
+    expected = model.predict(CELL, grid=GRID, progress=False).values
+    np.testing.assert_array_equal(entrant.predict("any", CELL, GRID).values, expected)
+
+
+def test_a_function_and_an_object_enter_from_a_file(entrants: Path) -> None:
+    half, waves = (load_entrant(f"{entrants}:{name}") for name in ("half", "waves"))
+    assert (half.name, waves.name) == ("strangers.half", "waves")
+    assert (half.predict("any", CELL, GRID).values == 0.5).all()
+    assert waves.predict("any", CELL, GRID).values.shape == GRID.shape
+    assert half.facts["source_sha256"] == waves.facts["source_sha256"]
+
+
+def test_a_factory_may_ask_for_the_training_data(entrants: Path) -> None:
+    training = [(CELL, Field(np.full((2, 2, 2), value), CELL)) for value in (0.2, 0.4)]
+    entrant = load_entrant(f"{entrants}:mean", training)
+    np.testing.assert_allclose(entrant.predict("any", CELL, GRID).values, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        ("halff", "has no function halff; it has .*half"),
+        ("NUMBER", "has no function NUMBER"),
+        ("nothing", "returns int; expected an object with predict, or a function"),
+    ],
+)
+def test_files_that_make_no_entrant_are_said(entrants: Path, factory: str, message: str) -> None:
+    with pytest.raises(ElfzooError, match=message):
+        load_entrant(f"{entrants}:{factory}")
+
+
+def test_wrong_shapes_names_and_places_are_said(entrants: Path, tmp_path: Path) -> None:
+    with pytest.raises(ElfzooError, match=r"of shape \(3,\); expected \(6, 7, 8\)"):
+        load_entrant(f"{entrants}:flat").predict("any", CELL, GRID)
+    with pytest.raises(ElfzooError, match="no such file"):
+        load_entrant(f"{tmp_path}/no.py:make")
+    with pytest.raises(UnknownNameError, match="no shipped release or folder"):
+        load_entrant("grid_mlp.smoth-h")
+    with pytest.raises(ElfzooError, match="letters, digits"):
+        prediction_files(tmp_path, "my code/3")
+
+
+def test_prediction_files_in_any_format(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).random(GRID.shape).astype(np.float32)
+    Field(values, CELL).write(tmp_path / "first.npz")
+    Field(values, CELL).write(tmp_path / "second.cube")
+    entrant = prediction_files(tmp_path, "mine")
+    np.testing.assert_array_equal(entrant.predict("first", CELL, GRID).values, values)
+    np.testing.assert_allclose(entrant.predict("second", CELL, GRID).values, values, atol=1e-5)
+
+
+def test_prediction_files_that_are_missing_doubled_or_of_something_else(tmp_path: Path) -> None:
+    other = Structure(CELL.lattice, ["H"] * 2, [[0.1, 0.2, 0.3], [0.6, 0.6, 0.6]])
+    Field(np.zeros(GRID.shape), other).write(tmp_path / "a.npz")
+    Field(np.zeros(GRID.shape), CELL).write(tmp_path / "b.npz")
+    Field(np.zeros(GRID.shape), CELL).write(tmp_path / "b.cube")
+    entrant = prediction_files(tmp_path, "mine")
+    with pytest.raises(StructureError):
+        entrant.predict("a", CELL, GRID)
+    with pytest.raises(ElfzooError, match="2 predictions of b"):
+        entrant.predict("b", CELL, GRID)
+    with pytest.raises(ElfzooError, match="no prediction of c"):
+        entrant.predict("c", CELL, GRID)
+    with pytest.raises(ElfzooError, match="no folder"):
+        prediction_files(tmp_path / "nowhere", "mine")

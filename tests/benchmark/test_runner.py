@@ -1,0 +1,100 @@
+"""Runs on real crystals: records, resuming, files in the place of models, several processes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from elfzoo import read_field
+from elfzoo.benchmark import Benchmark, find_task, read_record, run, select
+from elfzoo.benchmark.runner import measure_structure
+from elfzoo.errors import ElfzooError
+
+
+def record(benchmark: Benchmark, out: Path, workers: int = 1) -> dict:
+    return read_record(run(benchmark, out, workers, progress=False))
+
+
+@pytest.fixture
+def waves(entrants: Path, tiny: Path, tmp_path: Path) -> Benchmark:
+    return Benchmark(f"{entrants}:waves", str(tiny), tmp_path / "work")
+
+
+def test_a_record_says_what_was_computed_on_what(waves: Benchmark, tmp_path: Path) -> None:
+    found, data = record(waves, tmp_path / "results"), select(waves.definition)
+    assert (found["model"], found["task"], found["split"]) == ("waves", "tiny", "test")
+    assert found["data_sha256"] == data.data_hash and len(found["entrant"]["source_sha256"]) == 64
+    assert [row["file"] for row in found["structures"]] == [f"crystal-h/{file}" for file in data.raw_file_names]
+    assert {"date", "elfzoo", "torch", "numpy", "hardware"} <= set(found)
+    assert found["cost"]["seconds"] > 0 and found["cost"]["peak_rss_gib"] > 0.01
+    mean = sum(row["voxels"]["mae"] for row in found["structures"]) / len(data)
+    assert found["metrics"]["mae"] == pytest.approx(mean, abs=1e-6)
+
+
+def test_prediction_files_alone_give_the_same_metrics(entrants: Path, single: Path, tmp_path: Path) -> None:
+    first = record(Benchmark(f"{entrants}:waves", str(single), tmp_path / "work"), tmp_path / "results")
+    files = tmp_path / "work" / "waves" / "single" / "predictions"
+    again = record(Benchmark("outside", str(single), tmp_path / "work", predictions=files), tmp_path / "results")
+    assert again["model"] == "outside" and again["metrics"] == first["metrics"]
+    hashes = [[row["prediction_sha256"] for row in found["structures"]] for found in (first, again)]
+    assert hashes[0] == hashes[1]
+    field = read_field(next(iter(sorted(files.glob("*.npz")))))
+    assert list(field.grid.shape) == first["structures"][0]["predicted_grid"]
+
+
+def test_a_stopped_run_goes_on(waves: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[int] = []
+
+    def once(benchmark: Benchmark, index: int) -> None:
+        if len(measured) == 2 and not (tmp_path / "stopped").exists():
+            (tmp_path / "stopped").touch()
+            raise KeyboardInterrupt
+        measured.append(index)
+        measure_structure(benchmark, index)
+
+    monkeypatch.setattr("elfzoo.benchmark.runner.measure_structure", once)
+    with pytest.raises(KeyboardInterrupt):
+        run(waves, tmp_path / "results", progress=False)
+    assert not (tmp_path / "results").exists()
+    found = record(waves, tmp_path / "results")
+    assert sorted(measured) == list(range(len(found["structures"])))  # each once
+
+
+def test_rows_of_a_changed_entrant_are_not_mixed_in(waves: Benchmark, entrants: Path, tmp_path: Path) -> None:
+    first = record(waves, tmp_path / "results")
+    entrants.write_text(entrants.read_text().replace("0.1 *", "0.15 *"))
+    second = record(Benchmark(waves.spec, waves.task, waves.folder), tmp_path / "results")
+    assert all(a["voxels"] != b["voxels"] for a, b in zip(first["structures"], second["structures"], strict=True))
+
+
+def test_two_processes_find_the_same(waves: Benchmark, tmp_path: Path) -> None:
+    alone = record(waves, tmp_path / "one")
+    together = record(Benchmark(waves.spec, waves.task, tmp_path / "other"), tmp_path / "two", workers=2)
+    assert together["metrics"] == alone["metrics"] and together["cost"]["workers"] == 2
+
+
+def test_predictions_can_be_discarded(entrants: Path, tiny: Path, tmp_path: Path) -> None:
+    benchmark = Benchmark(f"{entrants}:half", str(tiny), tmp_path, keep_predictions=False)
+    run(benchmark, tmp_path / "results", progress=False)
+    assert not list(tmp_path.rglob("predictions/*"))
+
+
+def test_a_broken_prediction_is_named(entrants: Path, tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(ElfzooError, match=r"strangers\.broken on cubic_02\d: values from nan"):
+        run(Benchmark(f"{entrants}:broken", str(tiny), tmp_path), tmp_path / "results", progress=False)
+
+
+def test_a_damaged_record_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    with pytest.raises(ElfzooError, match="elfzoo benchmark makes it"):
+        read_record(path)
+    for text, message in (("{", "is no record"), ("[]", "lacks model"), (json.dumps({"model": 1}), "lacks task")):
+        path.write_text(text)
+        with pytest.raises(ElfzooError, match=message):
+            read_record(path)
+
+
+def test_a_task_file_gives_its_name(tiny: Path) -> None:
+    assert Benchmark("x", str(tiny), Path("w")).name == "tiny" and find_task(str(tiny)).title == "tiny"

@@ -1,0 +1,55 @@
+"""Tasks: small typed files, each of exactly one set of structures."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import yaml
+from pymatgen.core import Lattice, Structure
+
+from elfzoo.benchmark.task import Task, crystal_system, find_task, list_tasks, select
+from elfzoo.errors import ConfigError, ElfzooError, UnknownNameError
+
+
+@pytest.mark.parametrize("name", list_tasks())
+def test_every_task_is_of_the_data_that_are_there(name: str) -> None:
+    task = find_task(name)
+    test, val = select(task, "test"), select(task, "val")  # the hashes are checked here
+    assert len(test) > 0 and len(val) > 0
+    assert not set(test.raw_file_names) & set(val.raw_file_names)
+    assert all(file.startswith(task.starts_with) for file in test.raw_file_names)
+
+
+def test_tasks_of_one_dataset_share_no_structure() -> None:
+    cubic, hexagonal = (select(find_task(f"crystal-h-{s}")).raw_file_names for s in ("cubic", "hexagonal"))
+    assert not set(cubic) & set(hexagonal)
+
+
+def test_the_crystal_system_is_that_of_the_space_group() -> None:
+    assert crystal_system(
+        Structure(Lattice.hexagonal(2.7, 4.4), ["Zn"] * 2, [[1 / 3, 2 / 3, 0.25], [2 / 3, 1 / 3, 0.75]])
+    ) == ("hexagonal")
+    skewed = Structure(Lattice.cubic(3.5).matrix @ [[1, 0, 0], [1, 1, 0], [0, 0, 1]], ["Li"], [[0, 0, 0]])
+    assert crystal_system(skewed) == "cubic"  # whatever the basis of the lattice
+
+
+def test_other_data_are_refused(tiny_task: Task) -> None:
+    with pytest.raises(ElfzooError, match="use the data of this version"):
+        select(dataclasses.replace(tiny_task, data_sha256={"test": "0" * 64}))
+    with pytest.raises(ElfzooError, match="has no val data; it has test"):
+        select(tiny_task, "val")
+
+
+def test_wrong_names_and_files_are_said(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="did you mean fluid-h"):
+        find_task("fluid-hh")
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        yaml.safe_dump({"title": "x", "dataset": "metals", "protocol": "y", "data_sha256": {}, "partz": []})
+    )
+    with pytest.raises(ConfigError, match="did you mean 'parts'"):
+        find_task(str(path))
+    with pytest.raises(ConfigError, match="no such configuration file"):
+        find_task(str(tmp_path / "no.yaml"))
