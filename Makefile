@@ -1,13 +1,14 @@
 # make demo   predict the ELF of a real structure, compare it with DFT, draw a picture
 # make test   run the tests
 # make lint   style and types
+# make leaderboard   measure every release and floor on every task, render the tables, build the page (an hour)
 # make wheel  build the wheel and run it alone in a clean environment
 
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint wheel clean
+.PHONY: demo test lint wheel leaderboard clean
 
 demo: .venv/installed
 	$(BIN)/elfzoo demo --out demo
@@ -23,6 +24,13 @@ lint: .venv/lint-extra
 wheel: .venv/lint-extra
 	rm -rf build dist && $(BIN)/python -m build --wheel --no-isolation
 	PYTHON=$(PYTHON) bash .ci/wheel
+
+FLOORS := $(foreach floor,mean radial_mean promolecular,-m benchmarks/floors.py:$(floor))
+
+leaderboard: .venv/installed
+	$(BIN)/elfzoo benchmark -m all $(FLOORS) -t all --workers 2
+	$(BIN)/python benchmarks/render.py
+	$(BIN)/elfzoo leaderboard --format html -o site
 
 # torch comes first and pinned: left to itself, pip would fetch gigabytes of GPU libraries
 .venv/torch: constraints.txt

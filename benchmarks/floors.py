@@ -70,7 +70,7 @@ class Mean:
         recipe: of the training data.
     """
 
-    name: ClassVar[str] = "mean"
+    name: ClassVar[str] = "floor.mean"
     value: float
     recipe: elfzoo.Recipe | None = None
 
@@ -89,7 +89,7 @@ class RadialMean:
         recipe: of the training data.
     """
 
-    name: ClassVar[str] = "radial_mean"
+    name: ClassVar[str] = "floor.radial_mean"
     curves: Mapping[int, Curve]
     others: Curve
     recipe: elfzoo.Recipe | None = None
@@ -110,7 +110,7 @@ class Promolecular:
     An element without a free-atom density raises :class:`~elfzoo.errors.ElfzooError`.
     """
 
-    name: ClassVar[str] = "promolecular"
+    name: ClassVar[str] = "floor.promolecular"
 
     def predict(self, structure: Any, grid: elfzoo.Grid | None = None, progress: bool = False) -> elfzoo.Field:
         structure, grid = _on(structure, grid)

@@ -18,12 +18,14 @@ from pathlib import Path
 from study_config import STUDIES, StudyConfig, read_study
 from study_tables import markdown
 
-from elfzoo.benchmark import find_task
+import elfzoo
+from elfzoo.benchmark import board, find_task, list_tasks, read_records
+from elfzoo.benchmark.board import HEADLINES
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 FIGURES = ROOT / "benchmarks" / "figures"
-NAMES = "results|topology-speed|topology|critical-points|speed|studies|study"
+NAMES = "board|results|topology-speed|topology|critical-points|speed|studies|study"
 MARKER = re.compile(rf"(<!-- ({NAMES})(?: (\w[\w. -]*?))? -->\n).*?(<!-- end -->)", re.S)
 TITLES = {name: find_task(name).title for name in ("fluid-h", "crystal-h-cubic", "crystal-h-hexagonal")}
 
@@ -33,13 +35,25 @@ def load(task: str, model: str) -> dict:
 
 
 def models() -> list[str]:
-    return sorted({path.stem for task in TITLES for path in (RESULTS / task).glob("*.json")})
+    """The releases that ship."""
+    return elfzoo.list_pretrained()
 
 
 def accuracy_row(label: str, m: dict[str, float]) -> str:
     whole = f"{m['mae']:.4f} ({m['mae_low']:.4f} to {m['mae_high']:.4f}) | {m['rmse']:.4f} | {m['r2']:.4f}"
     rest = f"{m['r2_lowest']:.3f} | {m['mae_stratified']:.4f} | {m['r2_stratified']:.4f}"
     return f"| {label} | {whole} | {rest} |"
+
+
+def leaderboard(_: str | None) -> str:
+    """Every record, best first within its task."""
+    shown = {name: title for name, title in HEADLINES.items() if name not in ("rmse", "phi_r2")}
+    lines = [f"| task | model | {' | '.join(shown.values())} |", "|---" * (2 + len(shown)) + "|"]
+    for record in board(read_records(RESULTS, list_tasks())):
+        cells = [f"{record['metrics'][name]:.4f}" if name in record["metrics"] else "" for name in shown]
+        mark = " (†)" if record["unknown_elements"] else ""
+        lines.append(f"| {record['task']} | `{record['model']}`{mark} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", "† never saw some of the elements. Floors are `floor.…`.", ""])
 
 
 def results(name: str | None) -> str:
@@ -166,6 +180,7 @@ def study_section(name: str, found: StudyConfig) -> list[str]:
 
 
 TABLES = {
+    "board": leaderboard,
     "results": results,
     "topology": topology,
     "topology-speed": topology_speed,

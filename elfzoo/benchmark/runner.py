@@ -95,6 +95,11 @@ class Benchmark:
         return select(self.definition, self.split, self.root)
 
     @cached_property
+    def names(self) -> list[str]:
+        """Of the structures: their files' names without the suffix (there are other dots in them)."""
+        return [file.removesuffix(".npz") for file in self.data.raw_file_names]
+
+    @cached_property
     def entrant(self) -> Entrant:
         if self.predictions is not None:
             return prediction_files(self.predictions, self.spec)
@@ -106,8 +111,9 @@ class Benchmark:
         """Folder of this run."""
         return self.folder / self.entrant.name / (self.name if self.split == "test" else f"{self.name}-{self.split}")
 
-    def row_path(self, file: str) -> Path:
-        return self.place / "rows" / f"{Path(file).stem}.json"
+    def row_path(self, name: str) -> Path:
+        """Where the measurements of a structure go; ``name`` as in :attr:`names`."""
+        return self.place / "rows" / f"{name}.json"
 
 
 def run(benchmark: Benchmark, results: Path, workers: int = 1, progress: bool | None = None) -> Path:
@@ -122,14 +128,14 @@ def run(benchmark: Benchmark, results: Path, workers: int = 1, progress: bool | 
     Raises:
         ElfzooError: data, entrant or a prediction that cannot be had; what was measured before stays.
     """
-    task, files = benchmark.definition, benchmark.data.raw_file_names
+    task, names = benchmark.definition, benchmark.names
     _prepare(benchmark)
-    left = [i for i, file in enumerate(files) if not benchmark.row_path(file).is_file()]
-    with progress_bar(f"{benchmark.entrant.name} on {benchmark.name}", len(files), progress) as advance:
-        advance(len(files) - len(left))
+    left = [i for i, name in enumerate(names) if not benchmark.row_path(name).is_file()]
+    with progress_bar(f"{benchmark.entrant.name} on {benchmark.name}", len(names), progress) as advance:
+        advance(len(names) - len(left))
         for _ in _rows(benchmark, left, workers):
             advance(1)
-    rows = [json.loads(benchmark.row_path(file).read_text()) for file in files]
+    rows = [json.loads(benchmark.row_path(name).read_text()) for name in names]
     found = _head(benchmark, rows) | {
         "metrics": summary(rows),
         "groups": grouped(rows),
@@ -146,7 +152,7 @@ def run(benchmark: Benchmark, results: Path, workers: int = 1, progress: bool | 
 def measure_structure(benchmark: Benchmark, index: int) -> None:
     """Predict one structure, keep the prediction, and write its row."""
     task, (structure, reference) = benchmark.definition, benchmark.data[index]
-    name = Path(benchmark.data.raw_file_names[index]).stem
+    name = benchmark.names[index]
     began, cpu = time.perf_counter(), time.process_time()
     grid = Grid(fine_shape(reference, task), structure.lattice.matrix)
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from elfzoo import read_field
+from elfzoo import list_pretrained, read_field
 from elfzoo.benchmark import Benchmark, find_task, read_record, run, select
 from elfzoo.benchmark.runner import measure_structure
 from elfzoo.errors import ElfzooError
@@ -94,6 +94,13 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(ElfzooError, match=message):
             read_record(path)
+
+
+def test_every_structure_has_a_row_of_its_own() -> None:
+    for task in ("fluid-h", "hydrides-zero-shot", "metals"):  # their names have dots in them
+        benchmark = Benchmark(list_pretrained()[0], task, Path("work"))
+        rows = {benchmark.row_path(name) for name in benchmark.names}
+        assert len(rows) == len(benchmark.data) and benchmark.names[0] + ".npz" == benchmark.data.raw_file_names[0]
 
 
 def test_a_task_file_gives_its_name(tiny: Path) -> None:

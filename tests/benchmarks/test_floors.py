@@ -211,5 +211,5 @@ def test_floors_enter_as_any_file_does(name):
     from elfzoo.benchmark import load_entrant
 
     entrant = load_entrant(f"{floors.__file__}:{name}", [linear(HYDROGEN)])
-    assert entrant.name == name
+    assert entrant.name == f"floor.{name}"
     assert entrant.predict("file", HYDROGEN, grid_of(HYDROGEN)).grid.shape == (20, 22, 24)

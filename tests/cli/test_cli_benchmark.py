@@ -44,6 +44,15 @@ def test_strangers_enter_and_are_compared(elfzoo: Run, task: str) -> None:
     assert "ratio" in ratio and "structures" in ratio
 
 
+def test_the_stranger_of_the_readme_enters(elfzoo: Run, task: str) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (code,) = (block for block in readme.split("```python\n")[1:] if block.startswith("# my_model.py"))
+    Path("my_model.py").write_text(code.split("```")[0])
+    result = elfzoo("benchmark", "-m", "my_model.py:make", "-t", task, "--out", "results")
+    assert result.exit_code == 0 and "my-constant on tiny" in result.stdout, result.output
+    assert len(Path("my_model.py").read_text().splitlines()) <= 20
+
+
 def test_a_run_that_fails_does_not_end_the_others(elfzoo: Run, task: str) -> None:
     result = elfzoo("benchmark", "-m", "mine.py:broken", "-m", "mine.py:half", "-t", task, "--out", "results")
     assert result.exit_code == 1 and "mine.broken on cubic_02" in result.stderr
