@@ -2,11 +2,12 @@
 
 from elfzoo.datasets.base import FieldDataset, Sample
 from elfzoo.datasets.density import HydrogenDensity
-from elfzoo.datasets.hydrogen import CrystalHydrogen, FluidHydrogen
+from elfzoo.datasets.hydrogen import CavityHydrogen, CrystalHydrogen, FluidHydrogen
 from elfzoo.datasets.sampling import stratified_indices, uniform_indices
 from elfzoo.datasets.solids import Hydrides, Metals
 
 __all__ = [
+    "CavityHydrogen",
     "CrystalHydrogen",
     "FieldDataset",
     "FluidHydrogen",

@@ -7,7 +7,7 @@ import re
 from elfzoo.datasets.base import FieldDataset
 from elfzoo.errors import ElfzooError
 
-__all__ = ["CrystalHydrogen", "FluidHydrogen"]
+__all__ = ["CavityHydrogen", "CrystalHydrogen", "FluidHydrogen"]
 
 _TRAJECTORY_SPLITS = {"A": "train", "B": "train", "C": "val", "D": "test", "N": "test"}
 _CRYSTAL_SPLITS = ("train", "test", "test", "test", "val")  # by the number modulo 5: every archetype is tested
@@ -30,6 +30,23 @@ class FluidHydrogen(FieldDataset):
                 f"{file} is no snapshot of a known trajectory; "
                 "expected fluid_<pressure>GPa_<A|B|C|D|N<atoms>>_f<frame>.npz"
             )
+        return _TRAJECTORY_SPLITS[match[1]]
+
+
+class CavityHydrogen(FieldDataset):
+    """Snapshots of 128 H with the molecules around a random point taken out: holes of 1.6 to 2.8 Å in the dense fluid.
+
+    To train and choose on, beside :class:`FluidHydrogen`: holes in its trajectories A and B train, in C validate.
+    """
+
+    name = "cavity-h"
+
+    @staticmethod
+    def split_of(file: str) -> str:
+        """That of the snapshot, in ``cavity_{pressure}GPa_{trajectory}_f{frame}.npz``; no test trajectory has holes."""
+        match = re.fullmatch(r"cavity_[\d.]+GPa_([A-C])_f\d+\.npz", file)
+        if match is None:
+            raise ElfzooError(f"{file} is no cavity; expected cavity_<pressure>GPa_<A|B|C>_f<frame>.npz")
         return _TRAJECTORY_SPLITS[match[1]]
 
 

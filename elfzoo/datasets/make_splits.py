@@ -10,7 +10,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from elfzoo.datasets import CrystalHydrogen, FieldDataset, FluidHydrogen, Hydrides, HydrogenDensity, Metals
+from elfzoo.datasets import (
+    CavityHydrogen,
+    CrystalHydrogen,
+    FieldDataset,
+    FluidHydrogen,
+    Hydrides,
+    HydrogenDensity,
+    Metals,
+)
 from elfzoo.datasets.base import SPLITS
 from elfzoo.errors import ElfzooError, RecipeError
 from elfzoo.field import Recipe, read_field
@@ -19,7 +27,7 @@ from elfzoo.io.files import write_bytes
 __all__ = ["DATASETS", "OPTIONAL", "make_manifest", "make_splits"]
 
 DATASETS: tuple[type[FieldDataset], ...] = (FluidHydrogen, CrystalHydrogen, Hydrides, Metals)
-OPTIONAL: tuple[type[FieldDataset], ...] = (HydrogenDensity,)  # a data folder may do without
+OPTIONAL: tuple[type[FieldDataset], ...] = (CavityHydrogen, HydrogenDensity)  # a data folder may do without
 SPLITS_FOLDER = Path(__file__).parent / "splits"
 
 

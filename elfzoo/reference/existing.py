@@ -15,7 +15,7 @@ from elfzoo.errors import ElfzooError
 from elfzoo.io.npz import read_record
 from elfzoo.reference.candidate import Candidate, StructureSource
 
-__all__ = ["DatasetSource"]
+__all__ = ["DatasetSource", "source_facts", "stored_structures"]
 
 KEPT = ("crystal_system", "strain", "volume_ratio", "prototype", "temperature_K", "target_pressure_GPa")
 
@@ -45,26 +45,40 @@ class DatasetSource(StructureSource):
         return [self._candidate(*item) for item in found]
 
     def _found(self) -> Iterator[tuple[Path, Structure, dict[str, Any]]]:
-        from elfzoo.datasets.base import find_raw_dir
-
-        for path in sorted(find_raw_dir(self.dataset, None).glob("*.npz")):
-            structure, meta = read_record(path)
+        for path, structure, meta in stored_structures(self.dataset):
             if self.most_atoms is None or len(structure) <= self.most_atoms:
                 yield path, structure, meta
 
     def _candidate(self, path: Path, structure: Structure, meta: Mapping[str, Any]) -> Candidate:
-        source = {
-            "source_file": f"{self.dataset}/{path.name}",
-            "source_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-            "source_recipe_hash": meta.get("recipe_hash"),
-        }
+        facts = source_facts(self.dataset, path, meta)
         return Candidate(
             name=path.stem,
             group=str(meta.get("group", path.stem)),
-            origin=f"{meta.get('origin', 'origin not stated')}; the structure stored in {source['source_file']}",
+            origin=f"{meta.get('origin', 'origin not stated')}; the structure stored in {facts['source_file']}",
             make=partial(_copy, structure),
-            facts={key: meta[key] for key in KEPT if key in meta} | source,
+            facts=facts,
         )
+
+
+def stored_structures(dataset: str) -> Iterator[tuple[Path, Structure, dict[str, Any]]]:
+    """File, structure and metadata of each field of a data set, by name.
+
+    Raises:
+        ElfzooError: the data set is not there.
+    """
+    from elfzoo.datasets.base import find_raw_dir
+
+    for path in sorted(find_raw_dir(dataset, None).glob("*.npz")):
+        yield path, *read_record(path)
+
+
+def source_facts(dataset: str, path: Path, meta: Mapping[str, Any]) -> dict[str, Any]:
+    """What a structure inherits from the file that it was stored in, and which file that is."""
+    return {key: meta[key] for key in KEPT if key in meta} | {
+        "source_file": f"{dataset}/{path.name}",
+        "source_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "source_recipe_hash": meta.get("recipe_hash"),
+    }
 
 
 def _copy(structure: Structure, _: Mapping[str, Structure]) -> Structure:

@@ -12,6 +12,7 @@ from pydantic import Field as PydanticField
 
 from elfzoo.config import config_class, read_yaml, to_dict
 from elfzoo.errors import UnknownNameError
+from elfzoo.reference.cavities import CavitySource
 from elfzoo.reference.crystals import CrystalSource
 from elfzoo.reference.engines import RelaxSettings, Settings
 from elfzoo.reference.engines.base import decisive
@@ -24,7 +25,8 @@ from elfzoo.reference.solids import HydrideSource, MetalSource
 __all__ = ["ReferenceRecipe", "Residuals", "find_recipe", "make_engine", "recipe_names"]
 
 Source = Annotated[
-    CrystalSource | DatasetSource | FluidSource | HydrideSource | MetalSource, PydanticField(discriminator="kind")
+    CavitySource | CrystalSource | DatasetSource | FluidSource | HydrideSource | MetalSource,
+    PydanticField(discriminator="kind"),
 ]
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch
 
 from elfzoo.datasets import (
+    CavityHydrogen,
     CrystalHydrogen,
     FieldDataset,
     FluidHydrogen,
@@ -45,7 +46,7 @@ __all__ = [
     "stream_batches",
 ]
 
-DATASETS = (FluidHydrogen, CrystalHydrogen, HydrogenDensity, Hydrides, Metals)
+DATASETS = (FluidHydrogen, CavityHydrogen, CrystalHydrogen, HydrogenDensity, Hydrides, Metals)
 CLASSES: dict[str, type[FieldDataset]] = {c.name: c for c in DATASETS}
 VALIDATION_SEED = 1_000_003  # apart from the training points' seeds, so that sampled voxels do not depend on them
 SAMPLERS = {"stratified": stratified_indices, "uniform": uniform}
