@@ -22,6 +22,7 @@ from elfzoo.cli.reference import app as reference
 from elfzoo.cli.shell import command
 from elfzoo.cli.topology import critical_points, networking
 from elfzoo.cli.train import train
+from elfzoo.cli.view import view
 
 __all__ = ["app", "main"]
 
@@ -56,7 +57,7 @@ def _root(
     """
 
 
-FIELDS = (predict, networking, critical_points, compare, plot, check)
+FIELDS = (predict, networking, critical_points, compare, plot, view, check)
 MODELS = (models, train, benchmark, leaderboard, demo)
 for _function in (*FIELDS, *MODELS):
     app.command()(command(_function))

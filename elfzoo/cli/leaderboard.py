@@ -30,6 +30,13 @@ def leaderboard(
         typer.Option(metavar="A B", help="Ratio of the errors of two models, paired by structure."),
     ] = None,
     split: Annotated[str, typer.Option(metavar="test|val", help="Which records.")] = "test",
+    work: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where runs kept predictions, for the page to show.")
+    ] = Path("runs/benchmark"),
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Folder of the datasets, for the page. [default: as in elfzoo benchmark]"),
+    ] = None,
 ) -> None:
     """The leaderboard: every record, best first.
 
@@ -62,6 +69,12 @@ def leaderboard(
     elif form == "json":
         write_json(board(records), out or Path("-"))
     elif form == "html":
-        raise ElfzooError("the page is not built yet; --format json gives all figures")
+        from elfzoo.site import build_site
+
+        place = out or Path("site")
+        page = build_site(
+            records, place, {task_name(name): find_task(name) for name in task or list_tasks()}, work, data
+        )
+        typer.echo(f"wrote {page}")
     else:
         typer.echo("\n".join(tables(records)))

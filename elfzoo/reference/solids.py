@@ -26,12 +26,23 @@ class HydrideSource(StructureSource):
 
 @config_class
 class MetalSource(StructureSource):
-    """The metals of ``tables/metals.yaml``: elements and binaries at three volumes, and relaxed low-symmetry cells."""
+    """The metals of ``tables/metals.yaml``: elements and binaries at three volumes, and relaxed low-symmetry cells.
+
+    Args:
+        leave_out: chemical systems of the table that are not made, such as ``Mg-Zn``.
+    """
 
     kind: Literal["metals"]
+    leave_out: tuple[str, ...] = ()
 
     def candidates(self, out: Path) -> list[Candidate]:
-        """See :mod:`elfzoo.reference.metals`."""
-        from elfzoo.reference.metals import candidates
+        """See :mod:`elfzoo.reference.metals`.
 
-        return candidates()
+        Raises:
+            UnknownNameError: a chemical system that is not in the table.
+        """
+        from elfzoo.reference.metals import candidates, split_of_metal
+
+        for system in self.leave_out:
+            split_of_metal(system)
+        return [candidate for candidate in candidates() if candidate.group not in self.leave_out]

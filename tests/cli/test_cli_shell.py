@@ -19,7 +19,8 @@ from elfzoo.cli import app
 from elfzoo.cli.shell import command, with_options
 from elfzoo.errors import ElfzooError, RecipeError, UnknownNameError
 
-COMMANDS = ("predict", "networking", "critical-points", "compare", "plot", "check", "models", "train", "demo")
+FIELDS = ("predict", "networking", "critical-points", "compare", "plot", "view", "check")
+COMMANDS = (*FIELDS, "models", "train", "benchmark", "leaderboard", "demo")
 RUN = [sys.executable, "-c", "from elfzoo.cli import main; main()"]
 
 
