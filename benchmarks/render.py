@@ -119,7 +119,7 @@ def searches(_: str | None) -> str:
     recall, every, precision = (min(row[name] for row in dense) for name in ("recall", "recall_all", "precision"))
     return (
         f"On the reference fields of hydrogen the Morse sum is 0 in {whole} of {len(fields)}. Against a dense search\n"
-        f"from random starts on the exact Fourier series of {len(dense)} of them, the lowest recall is {recall:.3f} and\n"
+        f"from random starts on the exact Fourier series of {len(dense)} of them, lowest recall is {recall:.3f} and\n"
         f"the lowest precision {precision:.3f} where pairs closer in value than the threshold are cancelled; of all\n"
         f"points, however weak, the lowest recall is {every:.3f} (`python benchmarks/critical_points.py --dense 10`).\n"
     )
