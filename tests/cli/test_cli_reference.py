@@ -40,13 +40,14 @@ def test_help(elfzoo):
 def test_list(elfzoo):
     lines = elfzoo("reference", "list").stdout.splitlines()
     assert [line.split()[:2] for line in lines] == [
+        ["cavity-h", "espresso"],
         ["crystal-h", "espresso"],
         ["density-h", "espresso"],
         ["fluid-h", "espresso"],
         ["hydrides", "gpaw"],
         ["metals", "gpaw"],
     ]
-    assert "random cubic and hexagonal crystals" in lines[0]
+    assert "random cubic and hexagonal crystals" in lines[1]
 
 
 def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(elfzoo, engine, tmp_path):

@@ -10,6 +10,7 @@ import yaml
 
 from elfzoo.config import to_dict
 from elfzoo.errors import ConfigError, ElfzooError, UnknownNameError
+from elfzoo.reference.cavities import CavitySource
 from elfzoo.reference.crystals import CrystalSource
 from elfzoo.reference.engines.espresso import EspressoEngine
 from elfzoo.reference.engines.gpaw import GpawEngine
@@ -56,9 +57,16 @@ RELAX_CHANGES = {
 
 
 def test_the_shipped_recipes():
-    assert recipe_names() == ["crystal-h", "density-h", "fluid-h", "hydrides", "metals"]
+    assert recipe_names() == ["cavity-h", "crystal-h", "density-h", "fluid-h", "hydrides", "metals"]
     sources = {name: type(find_recipe(name).source) for name in recipe_names()}
-    assert list(sources.values()) == [CrystalSource, DatasetSource, FluidSource, HydrideSource, MetalSource]
+    assert list(sources.values()) == [
+        CavitySource,
+        CrystalSource,
+        DatasetSource,
+        FluidSource,
+        HydrideSource,
+        MetalSource,
+    ]
     for name in recipe_names():
         assert find_recipe(name).dataset == name and find_recipe(name).label.grid_spacing <= 0.10
 
