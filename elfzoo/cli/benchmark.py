@@ -49,7 +49,7 @@ def benchmark(
     ] = None,
     list_all: Annotated[bool, typer.Option("--list", help="List the tasks and stop.")] = False,
 ) -> None:
-    """Measure models on the tasks of the leaderboard, one record for each.
+    """Measure models on the tasks of the leaderboard.
 
     \b
     Examples:
