@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -22,6 +21,8 @@ VALUE = b" %15.8E"  # nine significant digits: float32 comes back bit for bit
 _NUMBER = re.compile(rb"[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|nan|inf|infinity)", re.IGNORECASE)
 _LETTER_D = re.compile(rb"(?<=[\d.])[dD](?=[-+]?\d)")
 _NO_LETTER = re.compile(rb"(?<=\d)(?=[-+]\d{3}(?!\d))")
+# older releases only warn, and to turn a warning into an error is to do so in every other thread
+_FROMSTRING_RAISES = np.lib.NumpyVersion(np.__version__) >= "2.4.0"
 
 
 class Head:
@@ -91,7 +92,7 @@ class Head:
         for attempt in (lambda: data, lambda: _e_exponents(data)):
             try:
                 return _parse(attempt())
-            except (ValueError, DeprecationWarning):  # numpy's names for a word that is no number
+            except ValueError:  # a word that is no number
                 continue
         raise self._first_bad_word(data)
 
@@ -139,9 +140,9 @@ def _row_format(length: int, per_line: int) -> bytes:
 
 
 def _parse(data: bytes) -> Float[np.ndarray, " values"]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", DeprecationWarning)  # older numpy warns where newer raises
+    if _FROMSTRING_RAISES:
         return np.fromstring(data, sep=" ")
+    return np.array(data.split(), dtype=np.float64)
 
 
 def _e_exponents(data: bytes) -> bytes:
