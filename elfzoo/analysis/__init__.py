@@ -7,6 +7,7 @@ from elfzoo.analysis.band_correction import (
     correction_curve,
     plane_correction,
 )
+from elfzoo.analysis.comparable import require_comparable
 from elfzoo.analysis.compare import Comparison, Histograms, WorstVoxel, compare
 from elfzoo.analysis.correction_result import BandCorrection, ElfProfile, PlaneCorrection, RelativeSize
 from elfzoo.analysis.critical_points import critical_points
@@ -116,6 +117,7 @@ __all__ = [
     "plane_residual",
     "pooled",
     "regions",
+    "require_comparable",
     "require_same_structure",
     "residual_spectrum",
     "stratified_weights",

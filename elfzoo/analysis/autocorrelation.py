@@ -19,7 +19,6 @@ from elfzoo.analysis.residual import (
     Space,
     fluctuation,
     fourier_power,
-    json_values,
     require_positive,
     shortest_vector,
     values_in,
@@ -28,6 +27,7 @@ from elfzoo.errors import ElfzooError
 from elfzoo.field import Field
 from elfzoo.grid import Grid
 from elfzoo.interpolate import CLIP, shortest_waves
+from elfzoo.io.json_values import json_values
 
 __all__ = ["Autocorrelation", "autocorrelation"]
 

@@ -26,9 +26,10 @@ import numpy as np
 from jaxtyping import Complex, Float
 from scipy import fft, special
 
+from elfzoo.analysis.comparable import comparable_values
 from elfzoo.analysis.correction_result import BandCorrection, ElfProfile, PlaneCorrection, RelativeSize
 from elfzoo.analysis.metrics import ELF_BINS, elf_bins, field_metrics
-from elfzoo.analysis.residual import ROUNDING, Axis, Waves, comparable_values, logits, plane_of, require_positive
+from elfzoo.analysis.residual import ROUNDING, Axis, Waves, logits, plane_of, require_positive
 from elfzoo.errors import ElfzooError
 from elfzoo.field import Field
 from elfzoo.interpolate import CLIP

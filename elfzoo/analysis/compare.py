@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from elfzoo.analysis.comparable import require_comparable, require_same_grid
 from elfzoo.analysis.density import DensityErrors, density_errors
 from elfzoo.analysis.metrics import ELF_BINS, Metrics, field_metrics, histogram_distance, stratified_weights
 from elfzoo.analysis.topology import TopologyComparison, compare_topology
-from elfzoo.errors import ElfzooError
 from elfzoo.field import Field, Recipe
+from elfzoo.interpolate import fourier_resample
+from elfzoo.io.json_values import json_values
 from elfzoo.quantity import quantity_of
-from elfzoo.structure import require_same_structure
 
 __all__ = ["Comparison", "Histograms", "WorstVoxel", "compare"]
 
@@ -88,7 +87,7 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Nested JSON values under the attributes' names; an undefined number (nan) is None."""
-        return {key: _json(value) for key, value in asdict(self).items()}
+        return json_values(asdict(self))
 
     def table(self) -> list[str]:
         """The comparison as lines of text."""
@@ -138,12 +137,9 @@ def compare(
         QuantityError: the fields hold different quantities, or no ELF where ``topology`` is asked for.
         ElfzooError: the fields are of different spin channels; the grids differ and ``resample`` is False.
     """
-    _require_comparable(reference, prediction)
+    require_comparable(reference, prediction, mixed_recipes)
     if topology:
         reference.require_quantity("elf", "for critical points and networking values, the reference")
-    require_same_structure(reference.structure, prediction.structure)
-    if not mixed_recipes:
-        reference.require_same_recipe(prediction)
     resampled = reference.values.shape != prediction.values.shape
     truth, guess = reference.values, _on_grid(reference, prediction, resample)
     quantity = quantity_of(reference.quantity)
@@ -164,25 +160,11 @@ def compare(
     )
 
 
-def _require_comparable(reference: Field, prediction: Field) -> None:
-    prediction.require_quantity(reference.quantity, "the prediction")
-    if reference.spin != prediction.spin:
-        spins = [field.spin or "total" for field in (reference, prediction)]
-        raise ElfzooError(f"the spin channels differ: reference {spins[0]}, prediction {spins[1]}")
-
-
 def _on_grid(reference: Field, prediction: Field, resample: bool) -> np.ndarray:
-    shape = reference.grid.shape
-    if prediction.values.shape == shape:
-        return prediction.values
     if not resample:
-        raise ElfzooError(
-            f"the grids differ: reference {shape}, prediction {prediction.grid.shape}; predict on the reference's "
-            "grid, or ask for Fourier interpolation (resample=True)"
-        )
-    from elfzoo.interpolate import fourier_resample
-
-    return fourier_resample(prediction.values, shape)
+        require_same_grid(reference, prediction, "ask for Fourier interpolation (resample=True)")
+    shape = reference.grid.shape
+    return prediction.values if prediction.grid.shape == shape else fourier_resample(prediction.values, shape)
 
 
 def _worst(reference: Field, guess: np.ndarray) -> WorstVoxel:
@@ -204,11 +186,3 @@ def _histograms(truth: np.ndarray, guess: np.ndarray, span: tuple[float, float])
 
 def _describe(recipe: Recipe | None) -> str:
     return "recipe unknown" if recipe is None else f"{recipe.engine}, {recipe.functional}, {recipe.pseudopotential}"
-
-
-def _json(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _json(item) for key, item in value.items()}
-    if isinstance(value, tuple):
-        return [_json(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from elfzoo.analysis.metrics import Metrics
-from elfzoo.analysis.residual import Axis, json_values
+from elfzoo.analysis.residual import Axis
+from elfzoo.io.json_values import json_values
 
 __all__ = ["BandCorrection", "ElfProfile", "PlaneCorrection", "RelativeSize"]
 

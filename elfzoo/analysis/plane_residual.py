@@ -15,10 +15,11 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import fft
 
-from elfzoo.analysis.residual import Axis, Space, Waves, json_values, plane_of, values_in
+from elfzoo.analysis.residual import Axis, Space, Waves, plane_of, values_in
 from elfzoo.analysis.spectra import SHELL_WIDTH, Band, Shells, fluctuation_powers, radial_averages, wavelength_bands
 from elfzoo.field import Field
 from elfzoo.interpolate import CLIP
+from elfzoo.io.json_values import json_values
 
 __all__ = ["PlaneResidual", "Rings", "plane_residual"]
 

@@ -15,13 +15,13 @@ from jaxtyping import Float, Int
 from pymatgen.core import Element, Structure
 from scipy.spatial import cKDTree
 
+from elfzoo.analysis.comparable import require_comparable, require_same_grid
 from elfzoo.analysis.metrics import ELF_BINS, elf_bins, field_metrics
 from elfzoo.core_radii import outside_cores
 from elfzoo.errors import ElfzooError
 from elfzoo.field import Field
 from elfzoo.grid import Grid
 from elfzoo.periodic import periodic_images
-from elfzoo.structure import require_same_structure
 
 __all__ = ["BinnedErrors", "ErrorProfile", "RegionErrors", "error_profile", "nearest_distances", "pooled"]
 
@@ -129,7 +129,9 @@ def error_profile(reference: Field, prediction: Field, mixed_recipes: bool = Fal
         RecipeError: both recipes are known and differ, and ``mixed_recipes`` is False.
         ElfzooError: other grids or spin channels, values that are not finite, or an element without a core radius.
     """
-    _require_comparable(reference, prediction, mixed_recipes)
+    reference.require_quantity("elf", "the reference")
+    require_comparable(reference, prediction, mixed_recipes)
+    require_same_grid(reference, prediction)
     truth = reference.values.astype(np.float64)
     error = prediction.values - truth
     if not np.isfinite(error).all():
@@ -191,22 +193,6 @@ def nearest_distances(structure: Structure, grid: Grid, z: int | None = None) ->
     for block in grid.blocks(BLOCK):
         distances[block], _ = tree.query(grid.positions(block))
     return distances.reshape(grid.shape)
-
-
-def _require_comparable(reference: Field, prediction: Field, mixed_recipes: bool) -> None:
-    reference.require_quantity("elf", "the reference")
-    prediction.require_quantity("elf", "the prediction")
-    if reference.spin != prediction.spin:
-        spins = [field.spin or "total" for field in (reference, prediction)]
-        raise ElfzooError(f"the spin channels differ: reference {spins[0]}, prediction {spins[1]}")
-    require_same_structure(reference.structure, prediction.structure)
-    if not mixed_recipes:
-        reference.require_same_recipe(prediction)
-    if reference.grid.shape != prediction.grid.shape:
-        raise ElfzooError(
-            f"the grids differ: reference {reference.grid.shape}, prediction {prediction.grid.shape}; predict on the "
-            "reference's grid"
-        )
 
 
 def _by_distance(reference: Field, error: np.ndarray) -> BinnedErrors:

@@ -8,7 +8,6 @@ is given as the shortest of them, so that nothing depends on the choice of the l
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -19,21 +18,18 @@ from jaxtyping import Float
 from pymatgen.core import Lattice
 from scipy import fft, special
 
+from elfzoo.analysis.comparable import Values, comparable_values
 from elfzoo.errors import ElfzooError, UnknownNameError
 from elfzoo.field import Field
 from elfzoo.grid import Grid
 from elfzoo.interpolate import shortest_waves
-from elfzoo.structure import require_same_structure
 
 __all__ = [
     "Axis",
     "Space",
-    "Values",
     "Waves",
-    "comparable_values",
     "fluctuation",
     "fourier_power",
-    "json_values",
     "logits",
     "plane_of",
     "require_positive",
@@ -43,7 +39,6 @@ __all__ = [
 
 Space = Literal["value", "logit"]
 Axis = Literal["x", "y", "z"]
-Values = Float[np.ndarray, "nx ny nz"]
 ROUNDING = 1e-9  # relative; what lies on the edge of a shell belongs to the upper side, whatever the rounding
 THIN = 1e-3  # angstrom; a plane is a layer so thin that its waves have no component across it
 SAME_EDGE = 1e-4  # relative, of the metric of a cell that is called cubic
@@ -88,38 +83,14 @@ class Waves:
         return None if self.edge is None else k * self.edge / (2 * np.pi)
 
 
-def comparable_values(reference: Field, prediction: Field, mixed_recipes: bool = False) -> tuple[Values, Values]:
-    """Values of both fields in float64, once it is certain that their difference means something.
-
-    Raises:
-        StructureError: the lattices or the atoms differ by more than 0.001 Å.
-        RecipeError: both recipes are known and differ, and ``mixed_recipes`` is False.
-        QuantityError: the fields hold different quantities.
-        ElfzooError: other spin channels, other grids, or values that are not finite.
-    """
-    prediction.require_quantity(reference.quantity, "the prediction")
-    if reference.spin != prediction.spin:
-        spins = [field.spin or "total" for field in (reference, prediction)]
-        raise ElfzooError(f"the spin channels differ: reference {spins[0]}, prediction {spins[1]}")
-    require_same_structure(reference.structure, prediction.structure)
-    if not mixed_recipes:
-        reference.require_same_recipe(prediction)
-    if reference.grid.shape != prediction.grid.shape:
-        raise ElfzooError(
-            f"the grids differ: reference {reference.grid.shape}, prediction {prediction.grid.shape}; predict on the "
-            "reference's grid, or bring one field to it first (elfzoo.interpolate.resample)"
-        )
-    return _finite("reference", reference.values), _finite("prediction", prediction.values)
-
-
 def values_in(
     space: Space, reference: Field, prediction: Field, clip: float, mixed_recipes: bool = False
 ) -> tuple[Values, Values]:
-    """:func:`comparable_values` as they are (``"value"``), or their :func:`logits` (``"logit"``).
+    """Values of both as ``comparable_values`` gives them (``"value"``), or their :func:`logits` (``"logit"``).
 
     Raises:
         QuantityError: logits of another quantity than ELF.
-        ElfzooError: an unknown space, or a clip out of range; otherwise as :func:`comparable_values`.
+        ElfzooError: an unknown space, or a clip out of range; otherwise as ``comparable_values``.
     """
     _require_known("space of residuals", space, get_args(Space))
     truth, guess = comparable_values(reference, prediction, mixed_recipes)
@@ -190,27 +161,9 @@ def require_positive(name: str, value: float, unit: str) -> None:
         raise ElfzooError(f"{name} must be a positive number of {unit}; got {value}")
 
 
-def json_values(value: Any) -> Any:
-    """JSON values of mappings, sequences, arrays and numbers; what is not a finite number is None."""
-    if isinstance(value, Mapping):
-        return {key: json_values(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return json_values(value.tolist())
-    if isinstance(value, tuple | list):
-        return [json_values(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def _require_known(kind: str, name: str, known: tuple[str, ...]) -> None:
     if name not in known:
         raise UnknownNameError(kind, name, known)
-
-
-def _finite(name: str, values: np.ndarray) -> np.ndarray:
-    bad = int(np.count_nonzero(~np.isfinite(values)))
-    if bad:
-        raise ElfzooError(f"the {name} has {bad} non-finite values; expected none")
-    return values.astype(np.float64)
 
 
 def _common_edge(edges: np.ndarray) -> float | None:

@@ -14,19 +14,19 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from elfzoo.analysis.comparable import Values
 from elfzoo.analysis.residual import (
     ROUNDING,
     Space,
-    Values,
     Waves,
     fluctuation,
     fourier_power,
-    json_values,
     require_positive,
     values_in,
 )
 from elfzoo.field import Field
 from elfzoo.interpolate import CLIP
+from elfzoo.io.json_values import json_values
 
 __all__ = ["Band", "ResidualSpectrum", "Shells", "WavePower", "residual_spectrum", "wave_power"]
 

@@ -24,6 +24,7 @@ from elfzoo.analysis.hydrogen_network import hydrogen_pairs, jaccard, jaccard_cu
 from elfzoo.analysis.networking import Networking, networking
 from elfzoo.errors import ElfzooError
 from elfzoo.field import Field
+from elfzoo.io.json_values import json_values
 from elfzoo.periodic import probe_edges
 from elfzoo.structure import require_same_structure
 
@@ -86,12 +87,7 @@ class TopologyComparison:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values under the attributes' names; an undefined number (nan) is None."""
-        found = asdict(self)
-        found["points"] = {
-            name: {key: None if math.isnan(value) else value for key, value in row.items()}
-            for name, row in found["points"].items()
-        }
-        return found
+        return json_values(asdict(self))
 
     def table(self) -> list[str]:
         """The comparison as lines of text."""
