@@ -26,9 +26,8 @@ from pymatgen.core import Element, Structure
 
 import elfzoo
 from elfzoo.config import to_dict
-from elfzoo.datasets import FieldDataset, FluidHydrogen
+from elfzoo.datasets import DATASETS, FieldDataset, FluidHydrogen
 from elfzoo.datasets.base import SPLITS
-from elfzoo.datasets.make_splits import DATASETS
 from elfzoo.errors import ElfzooError, UnknownNameError
 from elfzoo.io.files import write_bytes
 from elfzoo.reference.engines.base import decisive
@@ -368,7 +367,7 @@ def _formula(entry: Entry) -> str:
 
 
 def main() -> None:
-    known = {dataset.name: dataset for dataset in DATASETS}
+    known = {dataset.name: dataset for dataset in DATASETS if not dataset.optional}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="*", metavar="SET", help=f"of {', '.join(known)}; all of them by default")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the data sets")

@@ -96,14 +96,10 @@ def check(
 
     Exit code 1 where anything is wrong, with one line for each problem.
     """
-    from elfzoo.datasets.make_splits import DATASETS, OPTIONAL
-    from elfzoo.errors import UnknownNameError
+    from elfzoo.datasets import dataset_class
     from elfzoo.reference.check import check_folder
 
-    rules = {known.name: known.split_of for known in (*DATASETS, *OPTIONAL)}
-    if dataset is not None and dataset not in rules:
-        raise UnknownNameError("data set", dataset, rules)
-    problems = check_folder(folder, split_of=rules[dataset] if dataset else None)
+    problems = check_folder(folder, split_of=None if dataset is None else dataset_class(dataset).split_of)
     for problem in problems:
         typer.echo(str(problem))
     files = len(list(folder.glob("*.npz")))

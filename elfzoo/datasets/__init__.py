@@ -3,10 +3,12 @@
 from elfzoo.datasets.base import FieldDataset, Sample
 from elfzoo.datasets.density import HydrogenDensity
 from elfzoo.datasets.hydrogen import CavityHydrogen, CrystalHydrogen, FluidHydrogen
+from elfzoo.datasets.registry import DATASETS, dataset_class
 from elfzoo.datasets.sampling import stratified_indices, uniform_indices
 from elfzoo.datasets.solids import Hydrides, Metals
 
 __all__ = [
+    "DATASETS",
     "CavityHydrogen",
     "CrystalHydrogen",
     "FieldDataset",
@@ -15,6 +17,7 @@ __all__ = [
     "HydrogenDensity",
     "Metals",
     "Sample",
+    "dataset_class",
     "stratified_indices",
     "uniform_indices",
 ]

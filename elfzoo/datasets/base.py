@@ -11,6 +11,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from importlib import resources
 from pathlib import Path
@@ -22,7 +23,7 @@ from torch.utils.data import Dataset
 from elfzoo.errors import ElfzooError, FieldFileError, UnknownNameError
 from elfzoo.field import Field, Recipe, read_field
 
-__all__ = ["SPLITS", "FieldDataset", "Sample", "find_raw_dir", "read_manifest"]
+__all__ = ["SPLITS", "FieldDataset", "Sample", "find_raw_dir", "name_part", "read_manifest"]
 
 SPLITS = ("train", "val", "test")
 DATA_VARIABLE = "ELFZOO_DATA"
@@ -54,12 +55,17 @@ class FieldDataset(Dataset[Sample]):
     Each field carries its provenance in ``field.recipe`` and ``field.meta``, and under ``meta["file"]`` the name of
     the file it came from, as ``dataset/file``.
 
+    Attributes:
+        name: of the dataset's folder, and of its stored splits.
+        optional: whether a data folder may do without it.
+
     Raises:
         UnknownNameError: no such split.
         ElfzooError: the data are not there.
     """
 
     name: ClassVar[str]
+    optional: ClassVar[bool] = False
 
     def __init__(
         self, root: str | Path | None = None, split: str = "train", transform: Callable[[Field], Field] | None = None
@@ -199,6 +205,23 @@ def find_raw_dir(name: str, root: str | Path | None) -> Path:
     if not (folder / name).is_dir():
         raise ElfzooError(f"no folder {folder / name} ({source}); {REMEDY}")
     return folder / name
+
+
+def name_part(file: str, pattern: str, kind: str, expected: str) -> str:
+    """The first group of a regular expression that fits the whole name of a file.
+
+    Args:
+        file: the name.
+        pattern: the regular expression.
+        kind, expected: what the file is not if it does not fit, and what its name should look like.
+
+    Raises:
+        ElfzooError: it does not fit.
+    """
+    match = re.fullmatch(pattern, file)
+    if match is None:
+        raise ElfzooError(f"{file} is no {kind}; expected {expected}")
+    return match[1]
 
 
 @functools.cache  # once per process and file; a failure is not remembered

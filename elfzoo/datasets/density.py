@@ -15,6 +15,7 @@ class HydrogenDensity(FieldDataset):
     """
 
     name = "density-h"
+    optional = True
 
     @staticmethod
     def split_of(file: str) -> str:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
-from elfzoo.datasets.base import FieldDataset
-from elfzoo.errors import ElfzooError
+from elfzoo.datasets.base import FieldDataset, name_part
 
 __all__ = ["CavityHydrogen", "CrystalHydrogen", "FluidHydrogen"]
 
@@ -24,13 +21,9 @@ class FluidHydrogen(FieldDataset):
     @staticmethod
     def split_of(file: str) -> str:
         """By the trajectory in ``fluid_{pressure}GPa_{trajectory}_f{frame}.npz``."""
-        match = re.fullmatch(r"fluid_[\d.]+GPa_([A-D]|N(?=\d))\d*_f\d+\.npz", file)
-        if match is None:
-            raise ElfzooError(
-                f"{file} is no snapshot of a known trajectory; "
-                "expected fluid_<pressure>GPa_<A|B|C|D|N<atoms>>_f<frame>.npz"
-            )
-        return _TRAJECTORY_SPLITS[match[1]]
+        pattern = r"fluid_[\d.]+GPa_([A-D]|N(?=\d))\d*_f\d+\.npz"
+        expected = "fluid_<pressure>GPa_<A|B|C|D|N<atoms>>_f<frame>.npz"
+        return _TRAJECTORY_SPLITS[name_part(file, pattern, "snapshot of a known trajectory", expected)]
 
 
 class CavityHydrogen(FieldDataset):
@@ -40,14 +33,13 @@ class CavityHydrogen(FieldDataset):
     """
 
     name = "cavity-h"
+    optional = True
 
     @staticmethod
     def split_of(file: str) -> str:
         """That of the snapshot, in ``cavity_{pressure}GPa_{trajectory}_f{frame}.npz``; no test trajectory has holes."""
-        match = re.fullmatch(r"cavity_[\d.]+GPa_([A-C])_f\d+\.npz", file)
-        if match is None:
-            raise ElfzooError(f"{file} is no cavity; expected cavity_<pressure>GPa_<A|B|C>_f<frame>.npz")
-        return _TRAJECTORY_SPLITS[match[1]]
+        pattern, expected = r"cavity_[\d.]+GPa_([A-C])_f\d+\.npz", "cavity_<pressure>GPa_<A|B|C>_f<frame>.npz"
+        return _TRAJECTORY_SPLITS[name_part(file, pattern, "cavity", expected)]
 
 
 class CrystalHydrogen(FieldDataset):
@@ -61,7 +53,5 @@ class CrystalHydrogen(FieldDataset):
     @staticmethod
     def split_of(file: str) -> str:
         """By the crystal's number modulo 5 in ``{system}_{number}.npz``: 0 trains, 4 validates, 1, 2 and 3 test."""
-        match = re.fullmatch(r"(?:cubic|hexagonal)_(\d{3})\.npz", file)
-        if match is None:
-            raise ElfzooError(f"{file} is no random crystal; expected <cubic|hexagonal>_<number of three digits>.npz")
-        return _CRYSTAL_SPLITS[int(match[1]) % len(_CRYSTAL_SPLITS)]
+        pattern, expected = r"(?:cubic|hexagonal)_(\d{3})\.npz", "<cubic|hexagonal>_<number of three digits>.npz"
+        return _CRYSTAL_SPLITS[int(name_part(file, pattern, "random crystal", expected)) % len(_CRYSTAL_SPLITS)]

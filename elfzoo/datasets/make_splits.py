@@ -10,31 +10,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from elfzoo.datasets import (
-    CavityHydrogen,
-    CrystalHydrogen,
-    FieldDataset,
-    FluidHydrogen,
-    Hydrides,
-    HydrogenDensity,
-    Metals,
-)
-from elfzoo.datasets.base import SPLITS
+from elfzoo.datasets.base import SPLITS, FieldDataset
+from elfzoo.datasets.registry import DATASETS
 from elfzoo.errors import ElfzooError, RecipeError
 from elfzoo.field import Recipe, read_field
 from elfzoo.io.files import write_bytes
 
-__all__ = ["DATASETS", "OPTIONAL", "make_manifest", "make_splits"]
+__all__ = ["make_manifest", "make_splits"]
 
-DATASETS: tuple[type[FieldDataset], ...] = (FluidHydrogen, CrystalHydrogen, Hydrides, Metals)
-OPTIONAL: tuple[type[FieldDataset], ...] = (CavityHydrogen, HydrogenDensity)  # a data folder may do without
 SPLITS_FOLDER = Path(__file__).parent / "splits"
 
 
 def make_splits(root: str | Path, folder: str | Path = SPLITS_FOLDER) -> list[Path]:
     """Write ``{dataset}.json`` for every dataset into ``folder``; all of them are made before any is written.
 
-    Of the datasets in :data:`OPTIONAL`, for those that are there.
+    Of those that a data folder may do without, for those that are there.
 
     Args:
         root: folder with the datasets' folders, as :class:`FieldDataset` takes it.
@@ -44,8 +34,8 @@ def make_splits(root: str | Path, folder: str | Path = SPLITS_FOLDER) -> list[Pa
         ElfzooError: a dataset has no files, or a file's name that no rule knows.
         RecipeError: the fields of one dataset were made by different recipes.
     """
-    there = [dataset for dataset in OPTIONAL if (Path(root) / dataset.name).is_dir()]
-    manifests = [make_manifest(dataset, root) for dataset in (*DATASETS, *there)]
+    wanted = [dataset for dataset in DATASETS if not dataset.optional or (Path(root) / dataset.name).is_dir()]
+    manifests = [make_manifest(dataset, root) for dataset in wanted]
     return [_write(manifest, Path(folder)) for manifest in manifests]
 
 

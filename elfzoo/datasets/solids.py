@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 from pymatgen.core import Composition
 
-from elfzoo.datasets.base import FieldDataset
-from elfzoo.errors import ElfzooError
+from elfzoo.datasets.base import FieldDataset, name_part
 
 __all__ = ["Hydrides", "Metals"]
 
@@ -48,7 +45,4 @@ class Metals(FieldDataset):
 
 
 def _formula(file: str, kind: str, expected: str) -> str:
-    match = re.fullmatch(r"((?:[A-Z][a-z]?\d*)+)_\S+_[^_\s]+\.npz", file)
-    if match is None:
-        raise ElfzooError(f"{file} is no {kind}'s name; expected {expected}")
-    return match[1]
+    return name_part(file, r"((?:[A-Z][a-z]?\d*)+)_\S+_[^_\s]+\.npz", f"{kind}'s name", expected)

@@ -14,18 +14,9 @@ from pymatgen.core import Structure
 from torch import Tensor, nn
 from torch_geometric.data import Batch
 
-from elfzoo.datasets import (
-    CavityHydrogen,
-    CrystalHydrogen,
-    FieldDataset,
-    FluidHydrogen,
-    Hydrides,
-    HydrogenDensity,
-    Metals,
-    stratified_indices,
-)
+from elfzoo.datasets import FieldDataset, dataset_class, stratified_indices
 from elfzoo.datasets import uniform_indices as uniform
-from elfzoo.errors import ElfzooError, UnknownNameError
+from elfzoo.errors import ElfzooError
 from elfzoo.field import Field, Recipe
 from elfzoo.models.base import PointModel
 from elfzoo.probe import probe_data
@@ -40,23 +31,13 @@ __all__ = [
     "PointSet",
     "PointTask",
     "choose",
-    "dataset_class",
     "draw_points",
     "plan_batches",
     "stream_batches",
 ]
 
-DATASETS = (FluidHydrogen, CavityHydrogen, CrystalHydrogen, HydrogenDensity, Hydrides, Metals)
-CLASSES: dict[str, type[FieldDataset]] = {c.name: c for c in DATASETS}
 VALIDATION_SEED = 1_000_003  # apart from the training points' seeds, so that sampled voxels do not depend on them
 SAMPLERS = {"stratified": stratified_indices, "uniform": uniform}
-
-
-def dataset_class(name: str) -> type[FieldDataset]:
-    """The dataset with this folder name."""
-    if name not in CLASSES:
-        raise UnknownNameError("dataset", name, CLASSES)
-    return CLASSES[name]
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,7 +35,7 @@ def test_data_that_were_not_made_yet():
 
 
 def test_splits_of_data_that_a_folder_may_do_without(tmp_path, monkeypatch):
-    monkeypatch.setattr(make_splits, "DATASETS", ())
+    monkeypatch.setattr(make_splits, "DATASETS", (HydrogenDensity,))
     assert make_splits.make_splits(tmp_path, tmp_path) == []
     file = CrystalHydrogen(split="test").raw_file_names[0]
     (tmp_path / "density-h").mkdir()
