@@ -191,7 +191,9 @@ def slices(groups: Groups) -> Figure:
     for axes in panels.ravel()[len(fields) :]:
         axes.set_axis_off()
     for axes, field in zip(panels.ravel(), fields, strict=False):
-        mesh = _draw(axes, field)
+        mesh = draw_slice(axes, field, default_plane(field.structure))
+        pressure = f", {round(field.meta['pressure_GPa'])} GPa" if "pressure_GPa" in field.meta else ""
+        axes.set_title(f"{latexify(field.structure.composition.reduced_formula)}{pressure}", fontsize=7)
     figure.colorbar(mesh, ax=panels, label="ELF", shrink=0.6, aspect=30)
     return figure
 
@@ -205,13 +207,15 @@ def chosen(fields: Fields) -> list[elfzoo.Field]:
     return [found[i] for i in np.linspace(0, len(found) - 1, min(PANELS, len(found))).round().astype(int)]
 
 
-def _draw(axes: Axes, field: elfzoo.Field) -> QuadMesh:
-    """One slice in true proportions with its atoms, its name above and a scale bar of 1 Å below."""
-    plane = default_plane(field.structure)
+def draw_slice(
+    axes: Axes, field: elfzoo.Field, plane: Plane, colours: str = ELF_MAP, limits: tuple[float, float] = (0, 1)
+) -> QuadMesh:
+    """A slice in true proportions with the atoms near it, and a scale bar of 1 Å below."""
     edges, values = plane_edges(plane, field.structure), _values(field, plane)
     u, v = (np.linspace(0, 1, n) for n in values.shape)
     x, y = np.moveaxis(u[:, None, None] * edges[0] + v[:, None] * edges[1], 2, 0)
-    mesh = axes.pcolormesh(x, y, values, cmap=ELF_MAP, shading="gouraud", vmin=0, vmax=1, rasterized=True)
+    mesh = axes.pcolormesh(x, y, values, cmap=colours, shading="gouraud", rasterized=True)
+    mesh.set_clim(*limits)
     coords, symbols = atoms_on(plane, field.structure)
     for marker, kind in (("o", symbols == "H"), ("s", symbols != "H")):
         style = {"marker": marker, "c": "white", "edgecolors": "black", "linewidths": 0.7, "clip_on": False}
@@ -221,8 +225,6 @@ def _draw(axes: Axes, field: elfzoo.Field) -> QuadMesh:
     axes.text(x.min() + 1.1, below, "1 Å", va="center", fontsize=6)
     axes.set(aspect="equal")
     axes.set_axis_off()
-    pressure = f", {round(field.meta['pressure_GPa'])} GPa" if "pressure_GPa" in field.meta else ""
-    axes.set_title(f"{latexify(field.structure.composition.reduced_formula)}{pressure}", fontsize=7)
     return mesh
 
 

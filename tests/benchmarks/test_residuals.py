@@ -24,8 +24,10 @@ from tests.benchmark.conftest import ENTRANTS, task_file
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import residual_figures
+import residual_measure
+import residual_volume_figure
 import residuals
-from residuals import CLIPS, NAMED, PAPER, USUAL
+from residual_measure import CLIPS, LIMITS, NAMED, PAPER, USUAL, mean_of
 
 EDGE, POINTS = 8.0, 20
 CELL = Structure(Lattice.cubic(EDGE), ["H", "H"], [[0.1, 0.2, 0.3], [0.6, 0.5, 0.8]])
@@ -52,12 +54,12 @@ def pair_of(reference: np.ndarray, prediction: np.ndarray) -> Pair:
 
 
 def measured(reference: np.ndarray, prediction: np.ndarray, searched: bool = False) -> dict[str, Any]:
-    return residuals.measure(pair_of(reference, prediction), K_MAXES, searched)
+    return residual_measure.measure(pair_of(reference, prediction), K_MAXES, searched)
 
 
 def shares(found: dict[str, Any], key: str = "power") -> list[float]:
     """Above 6, 3 and 1.5 Å."""
-    return [found[limit][key] for limit in residuals.LIMITS]
+    return [found[limit][key] for limit in LIMITS]
 
 
 # ---- waves ----
@@ -77,15 +79,15 @@ def test_planted_waves_are_found_at_their_wavelengths() -> None:
     assert (value["bias"], value["power"]) == (pytest.approx(0.05), pytest.approx((9e-4 + 1e-4) / 2, rel=1e-5))
     h = np.array([n for n in product(range(-9, 11), repeat=3) if any(n)])
     lengths = EDGE / np.linalg.norm(h, axis=1)
-    expected = [(lengths > limit).mean() for limit in residuals.LIMITS.values()]
+    expected = [(lengths > limit).mean() for limit in LIMITS.values()]
     assert shares(answer["above"], "waves") == pytest.approx(expected, rel=1e-5)
 
 
 def test_half_of_the_power() -> None:
     k, power = np.array([0.0, 3.0, 1.0, 2.0]), np.array([9.0, 1.0, 2.0, 1.0])
-    assert residuals.half_wavelength(k, power) == pytest.approx(2 * math.pi)
-    assert residuals.half_wavelength(k, np.array([9.0, 1.0, 0.0, 1.5])) == pytest.approx(math.pi)
-    assert residuals.half_wavelength(k, np.array([1.0, 0, 0, 0])) is None
+    assert residual_measure.half_wavelength(k, power) == pytest.approx(2 * math.pi)
+    assert residual_measure.half_wavelength(k, np.array([9.0, 1.0, 0.0, 1.5])) == pytest.approx(math.pi)
+    assert residual_measure.half_wavelength(k, np.array([1.0, 0, 0, 0])) is None
 
 
 def test_planes_see_a_steep_short_wave_as_a_long_one() -> None:
@@ -98,11 +100,11 @@ def test_planes_see_a_steep_short_wave_as_a_long_one() -> None:
 
 def test_a_direction_is_told_from_chance(rng: np.random.Generator) -> None:
     reference = Field(0.5 + 0.1 * wave(1, 0, 0), CELL)
-    one = residuals.anisotropy(reference, reference.replace(values=reference.values + 0.1 * wave(0, 0, 3)))
+    one = residual_measure.anisotropy(reference, reference.replace(values=reference.values + 0.1 * wave(0, 0, 3)))
     assert one["residual"] == pytest.approx(1) and one["residual"] > 3 * one["chance_highest"]
-    noise = residuals.anisotropy(reference, reference.replace(values=rng.normal(size=reference.grid.shape)))
+    noise = residual_measure.anisotropy(reference, reference.replace(values=rng.normal(size=reference.grid.shape)))
     assert noise["residual"] < 1.2 * noise["chance_highest"] and noise["chance"] < noise["chance_highest"]
-    assert residuals.anisotropy(reference, reference)["residual"] is None
+    assert residual_measure.anisotropy(reference, reference)["residual"] is None
 
 
 # ---- fits ----
@@ -111,7 +113,7 @@ def test_a_direction_is_told_from_chance(rng: np.random.Generator) -> None:
 def test_all_waves_give_the_reference_back_with_and_without_a_model(rng: np.random.Generator) -> None:
     both = pair_of(rng.uniform(0.05, 0.95, (POINTS,) * 3), rng.uniform(0.05, 0.95, (POINTS,) * 3))
     k_maxes = residuals.wanted_k([100.0])
-    found = residuals.measure(both, k_maxes, False)
+    found = residual_measure.measure(both, k_maxes, False)
     for domain, clips in (("volume", CLIPS), ("plane", [USUAL])):
         for name, clip in product(("model", "none"), clips):
             curve = found[domain]["correction"][name][clip]
@@ -139,7 +141,7 @@ def test_a_fit_takes_the_wave_away_that_its_limit_allows() -> None:
 def test_random_phases_keep_the_power_of_every_wave(rng: np.random.Generator) -> None:
     local, change = bumps(), 0.2 * wave(1, 0, 0) + 0.1 * wave(1, 2, 0) + 0.05
     prediction, corrected = (Field(expit(values), CELL) for values in (local, local + change))
-    found = logit(residuals.with_random_phases(prediction, corrected, rng).values) - local
+    found = logit(residual_measure.with_random_phases(prediction, corrected, rng).values) - local
     power = np.abs(np.fft.fftn(found)), np.abs(np.fft.fftn(change))
     np.testing.assert_allclose(*power, atol=1e-8)
     assert np.sqrt((found**2).mean()) == pytest.approx(np.sqrt((change**2).mean()))
@@ -170,8 +172,8 @@ def test_what_a_wave_moves_is_undone_with_it() -> None:
 
 def test_means_key_by_key_and_place_by_place() -> None:
     parts = [{"a": 1, "b": [1, None, 5], "c": {"d": None}}, {"a": None, "b": [3, None], "c": {"d": 4}}, None]
-    assert residuals.mean_of(parts) == {"a": 1, "b": [2, None, 5], "c": {"d": 4}}
-    assert residuals.mean_of([None, None]) is None
+    assert mean_of(parts) == {"a": 1, "b": [2, None, 5], "c": {"d": 4}}
+    assert mean_of([None, None]) is None
 
 
 def test_groups_are_in_order_and_pooled() -> None:
@@ -181,11 +183,11 @@ def test_groups_are_in_order_and_pooled() -> None:
     names = (">6", "3-6", "1.5-3", "<1.5")
     large, small = ({n: {"power": p, "reference_power": 1, "waves": 1} for n in names} for p in (3, 0))
     small[">6"]["power"] = 4
-    pooled = residuals.above(residuals.mean_of([large, small]))
+    pooled = residuals.above(mean_of([large, small]))
     assert shares(pooled) == pytest.approx([7 / 16, 10 / 16, 13 / 16])
     counts = ({"reference": 10, "prediction": 5, "matched": 5, "moved": 1.0}, {"reference": 0, "prediction": 0})
     parts = [{"delta_phi": sign * 0.1, "abs_delta_phi": 0.1} for sign in (1, -1)]
-    some = residuals.mean_of([parts[0] | counts[0], parts[1] | {"matched": 0, "moved": 0.0} | counts[1]])
+    some = mean_of([parts[0] | counts[0], parts[1] | {"matched": 0, "moved": 0.0} | counts[1]])
     assert residuals.quotients(some) == {
         "delta_phi": 0, "abs_delta_phi": pytest.approx(0.1), "recall": 0.5, "precision": 1, "displacement": 0.2,
     }  # fmt: skip
@@ -280,9 +282,9 @@ def test_the_command_measures_answers_and_its_pictures_are_drawn(
 
 
 def test_bars_of_topology_are_its_numbers() -> None:
-    states = [f"{limit} {state}" for limit in residuals.LIMITS for state in residual_figures.STATES]
+    states = [f"{limit} {state}" for limit in LIMITS for state in residual_volume_figure.STATES]
     topology = {name: {"recall": 0.1 * number} for number, name in enumerate(["before", *states])}
     axes = Figure().add_subplot()
-    residual_figures.topology_bars(axes, topology, "recall")
+    residual_volume_figure.topology_bars(axes, topology, "recall")
     heights = [bar.get_height() for bars in axes.containers for bar in bars]
     assert heights == pytest.approx([0.1, 0.4, 0.7, 0.2, 0.5, 0.8, 0.3, 0.6, 0.9])  # state by state
