@@ -209,10 +209,7 @@ def _draw_parity(axes: Axes, truth: np.ndarray, guess: np.ndarray, comparison: C
     quantity = quantity_of(comparison.quantity)
     low, high = quantity.span(truth, guess)
     limits = (min(low, float(guess.min())), max(high, float(guess.max())))
-    counts, x, y = np.histogram2d(truth.ravel(), guess.ravel(), bins=PARITY_BINS, range=(limits, limits))
-    shares = np.ma.masked_equal(100 * counts / truth.size, 0)
-    mesh = axes.pcolormesh(x, y, shares.T, norm=LogNorm(), cmap=ELF_MAP, rasterized=True)
-    axes.plot(limits, limits, color="black", linewidth=0.6)
+    _colour_bar(axes, draw_shares(axes, truth, guess, limits))
     errors = comparison.all_voxels
     text = f"all voxels\nMAE {errors.mae:.4f}\nRMSE {errors.rmse:.4f}\n$R^2$ {errors.r2:.4f}"
     axes.text(0.96, 0.04, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=7)
@@ -223,7 +220,15 @@ def _draw_parity(axes: Axes, truth: np.ndarray, guess: np.ndarray, comparison: C
         xlabel=f"reference {quantity.label}",
         ylabel=f"predicted {quantity.label}",
     )
-    _colour_bar(axes, mesh)
+
+
+def draw_shares(axes: Axes, truth: np.ndarray, guess: np.ndarray, limits: tuple[float, float]) -> QuadMesh:
+    """Percent of the voxels by reference and predicted value between the limits, and the identity line."""
+    counts, x, y = np.histogram2d(truth.ravel(), guess.ravel(), bins=PARITY_BINS, range=(limits, limits))
+    shares = np.ma.masked_equal(100 * counts / truth.size, 0)
+    mesh = axes.pcolormesh(x, y, shares.T, norm=LogNorm(), cmap=ELF_MAP, rasterized=True)
+    axes.plot(limits, limits, color="black", linewidth=0.6)
+    return mesh
 
 
 def _draw_distributions(axes: Axes, comparison: Comparison) -> None:
