@@ -57,6 +57,8 @@ class Model(nn.Module, ABC):
     Class attributes:
         config_class: frozen dataclass of JSON values.
         invariances: which ones hold exactly and which approximately; see :func:`elfzoo.testing.check_model`.
+        costly: each point costs so much that a finer grid is better interpolated than predicted, as
+            :mod:`elfzoo.benchmark` does where it searches topology.
 
     Attributes:
         target: what the logits stand for; ELF unless :func:`elfzoo.registry.create_model` was told otherwise.
@@ -65,6 +67,7 @@ class Model(nn.Module, ABC):
 
     config_class: ClassVar[type]
     invariances: ClassVar[Mapping[str, Invariance]]
+    costly: ClassVar[bool] = False
 
     def __init__(self, config: Any):
         super().__init__()

@@ -93,6 +93,7 @@ class PatchCNN(PointModel):
     config_class = PatchCNNConfig
     config: PatchCNNConfig
     orientations: Tensor
+    costly = True
     invariances: ClassVar[Mapping[str, Invariance]] = {
         **EXACT_INVARIANCES,
         "rotation": "approximate",

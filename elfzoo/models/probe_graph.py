@@ -97,6 +97,7 @@ class ProbeGraph(PointModel):
     config_class = ProbeGraphConfig
     config: ProbeGraphConfig
     invariances = EXACT_INVARIANCES
+    costly = True
 
     def __init__(self, config: ProbeGraphConfig):
         super().__init__(config)

@@ -1,6 +1,6 @@
 """Layers of equivariant networks: gate, one round of messages between atoms, invariants of the result.
 
-States are features in e3nn's conventions, such as ``32x0e + 16x1o + 8x2e``.
+States are features such as ``32x0e + 16x1o + 8x2e``, in the order of :mod:`elfzoo.nn.messages`.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ class Gate(nn.Module):
         gated = o3.Irreps([(mul, ir) for mul, ir in irreps_out if not ir.is_scalar()])
         self.irreps_in = o3.Irreps([(n_scalars + gated.num_irreps, "0e"), *gated])
         self.sizes = [n_scalars, gated.num_irreps, gated.dim]
-        dimensions = torch.tensor([ir.dim for mul, ir in gated for _ in range(mul)], dtype=torch.long)
-        self.register_buffer("owner", torch.arange(len(dimensions)).repeat_interleave(dimensions), persistent=False)
+        gates = torch.arange(gated.num_irreps).split([mul for mul, _ in gated])
+        owner = [gate.repeat(ir.dim) for gate, (_, ir) in zip(gates, gated, strict=True)]
+        self.register_buffer("owner", torch.cat([torch.arange(0), *owner]), persistent=False)
 
     def forward(self, x: Float[Tensor, "atoms gates_and_state"]) -> Float[Tensor, "atoms state"]:
         """Gated states."""
@@ -110,9 +111,9 @@ def invariants(fields: Float[Tensor, "points field"], irreps: o3.Irreps) -> Floa
     """
     parts = []
     for (mul, ir), where in zip(irreps, irreps.slices(), strict=True):
-        block = fields[:, where].unflatten(1, (mul, ir.dim))
+        block = fields[:, where].unflatten(1, (ir.dim, mul))
         first, second = torch.triu_indices(mul, mul, device=fields.device)
-        parts.append(block[:, :, 0] if ir.is_scalar() else (block @ block.mT)[:, first, second] / ir.dim)
+        parts.append(block[:, 0] if ir.is_scalar() else (block.mT @ block)[:, first, second] / ir.dim)
     return torch.cat(parts, dim=1)
 
 

@@ -5,7 +5,9 @@ weights of its own (Thomas et al. 2018, arXiv:1802.08219; Batzner et al. 2022, d
 linear in the functions of the edge. So the product is evaluated once per sender, where it gives a matrix, and an edge
 costs one product of its functions with that matrix. Atoms are few and edges many: about fifty per probe point.
 
-States are equivariant features in e3nn's conventions, such as ``32x0e + 16x1o + 8x2e``.
+States are equivariant features such as e3nn's ``32x0e + 16x1o + 8x2e``. Within a kind the components lie apart and the
+copies together, (component, copy) in C order, the transpose of e3nn's own order: long rows of copies are what matrix
+products are fast on. cuEquivariance calls it ``ir_mul``.
 """
 
 from __future__ import annotations
@@ -18,7 +20,6 @@ import torch
 from e3nn import o3
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch_geometric.utils import scatter
 
 from elfzoo.transforms.power_spectrum import PowerSpectrumConfig
 
@@ -39,11 +40,12 @@ def edge_basis(
         radial: functions of the edge's length.
         angular: real harmonics of all degrees, orthonormal on the sphere; scaled here to e3nn's "component"
             normalisation, which its products expect.
+
+    Returns:
+        (component, n) in C order; in memory the edges of one function lie together, which is how they are made fastest.
     """
-    angular = angular * math.sqrt(4 * math.pi)
-    degrees = range(math.isqrt(angular.shape[1]))
-    blocks = [radial[:, :, None] * angular[:, None, degree**2 : (degree + 1) ** 2] for degree in degrees]
-    return torch.cat([block.flatten(1) for block in blocks], dim=1)
+    angular = (angular * math.sqrt(4 * math.pi)).T.contiguous()
+    return (angular[:, None] * radial.T.contiguous()).flatten(0, 1).T
 
 
 class _Path(NamedTuple):
@@ -93,16 +95,28 @@ class ProductMatrices(nn.Module):
 
     def forward(self, states: Float[Tensor, "states state"]) -> Float[Tensor, "states x out"]:
         """One matrix per state; x @ matrix is the product."""
-        slices = self.state.slices()
-        inputs = [states[:, w].unflatten(1, (mul, ir.dim)) for (mul, ir), w in zip(self.state, slices, strict=True)]
-        rows = [[states.new_zeros(len(states), a.dim, c.dim) for c in self.out] for a in self.x]
+        parts = states.split([mul * ir.dim for mul, ir in self.state], dim=1)
+        inputs = [part.unflatten(1, (ir.dim, mul)) for (mul, ir), part in zip(self.state, parts, strict=True)]
         weights = self.weight.split([math.prod(path.shape) for path in self.paths])
+        groups: dict[tuple[int, int], list[tuple[_Path, Tensor]]] = {}
         for path, weight in zip(self.paths, weights, strict=True):
-            wigner = self._scale(path.k) * self.get_buffer(path.wigner)
-            mixed = torch.einsum("uvw,zvj->zuwj", weight.view(path.shape), inputs[path.j])
-            matrix = torch.einsum("zuwj,ijk->zuiwk", mixed, wigner)
-            rows[path.i][path.k] = rows[path.i][path.k] + matrix.flatten(3).flatten(1, 2)
+            groups.setdefault((path.i, path.k), []).append((path, weight))
+        columns = range(len(self.out))
+        rows = [[self._block(i, k, groups.get((i, k), []), inputs) for k in columns] for i in range(len(self.x))]
         return torch.cat([torch.cat(row, dim=2) for row in rows], dim=1)
+
+    def _block(
+        self, i: int, k: int, paths: list[tuple[_Path, Tensor]], inputs: list[Tensor]
+    ) -> Float[Tensor, "states x_i out_k"]:
+        """The matrices' block from kind i of x to kind k of the product: couple components, then mix copies."""
+        a, c = self.x[i], self.out[k]
+        if not paths:
+            return inputs[0].new_zeros(len(inputs[0]), a.dim, c.dim)
+        scale = self._scale(k)
+        coupled = [torch.einsum("ijk,zjv->zikv", scale * self.get_buffer(p.wigner), inputs[p.j]) for p, _ in paths]
+        mixing = torch.cat([weight.view(path.shape).transpose(0, 1) for path, weight in paths])
+        mixed = torch.cat(coupled, dim=3) @ mixing.flatten(1)
+        return mixed.unflatten(3, (a.mul, c.mul)).transpose(2, 3).reshape(-1, a.dim, c.dim)
 
     def _scale(self, k: int) -> float:
         """What makes the variance of the product one where that of x, states and weights is."""
@@ -126,5 +140,7 @@ def collect(
     """
     sender, receiver = edge_index
     counts = torch.bincount(sender, minlength=len(matrices)).tolist()
-    messages = [part @ matrix for part, matrix in zip(basis.split(counts), matrices, strict=True)]
-    return scatter(torch.cat(messages), receiver, dim=0, dim_size=n_receivers, reduce="sum")
+    received = basis.new_zeros(n_receivers, matrices.shape[2])
+    for part, matrix, to in zip(basis.split(counts), matrices, receiver.split(counts), strict=True):
+        received.index_add_(0, to, part @ matrix)
+    return received

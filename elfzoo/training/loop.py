@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from elfzoo.card import HISTORY
 from elfzoo.config import parse, to_dict
 from elfzoo.errors import ElfzooError
 from elfzoo.hub import save_release
@@ -25,6 +26,7 @@ from elfzoo.registry import create_model
 from elfzoo.training.checkpoint import clone_weights, load_checkpoint, save_checkpoint
 from elfzoo.training.config import TrainConfig
 from elfzoo.training.fields import FieldTask
+from elfzoo.training.memory import keep_freed_memory
 from elfzoo.training.points import PointTask
 from elfzoo.training.task import Task
 
@@ -41,7 +43,8 @@ def train(
 
     Args:
         config: what to do.
-        out: folder of runs; the run works in ``out/<name>``: ``log.csv``, ``checkpoint.safetensors``, ``release/``.
+        out: folder of runs; the run works in ``out/<name>``: ``log.csv`` (which the release has too),
+            ``checkpoint.safetensors``, ``release/``.
         root: folder of the datasets, see :class:`elfzoo.datasets.FieldDataset`.
         resume: go on from a checkpoint that is there; False starts afresh.
         progress: show progress bars; by default in a terminal.
@@ -52,6 +55,7 @@ def train(
     Raises:
         ElfzooError: an empty split, a model that does not fit the configuration, or a checkpoint of another one.
     """
+    keep_freed_memory()
     folder = Path(out) / config.name
     folder.mkdir(parents=True, exist_ok=True)
     run = _start(config, folder, root, resume, progress)
@@ -109,11 +113,15 @@ class _Run:
         weights["criterion"] = clone_weights(self.task.criterion)
         state = {"epoch": self.epoch, "log": self.log, "config": to_dict(self.config)}
         save_checkpoint(self.folder / "checkpoint.safetensors", weights, self.optimizer, state)
+        write_bytes(self.folder / HISTORY, [self.history()])
+
+    def history(self) -> bytes:
+        """The log as CSV."""
         text = io.StringIO()
         writer = csv.DictWriter(text, list(self.log[0]))
         writer.writeheader()
         writer.writerows(self.log)
-        write_bytes(self.folder / "log.csv", [text.getvalue().encode()])
+        return text.getvalue().encode()
 
     def restore(self) -> None:
         """Go on from the checkpoint in the run's folder."""
@@ -138,6 +146,8 @@ class _Run:
         facts["validation_mae"] = {k[4:]: round(v, 6) for k, v in chosen.items() if k.startswith("mae ")}
         recipe = {} if task.recipe is None else vars(task.recipe)
         folder = self.folder / "release"
+        folder.mkdir(exist_ok=True)
+        write_bytes(folder / HISTORY, [self.history()])
         save_release(task.model, folder, self.config.name, elements=task.elements, training=facts, **recipe)
         return folder
 

@@ -88,3 +88,21 @@ def test_channel_norm_sees_one_voxel_at_a_time():
     expected = (x - x.mean(1, keepdim=True)) / (x.var(1, correction=0, keepdim=True) + norm.eps).sqrt()
     torch.testing.assert_close(norm(x), expected)
     torch.testing.assert_close(norm(x[:, :, 1:, :1]), norm(x)[:, :, 1:, :1])
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("edge", [4, 22])
+def test_either_way_of_convolving_gives_the_same(edge, stride):
+    """Below and above the size where the way changes; values and gradients, against double precision."""
+    torch.manual_seed(0)
+    layer, x = PeriodicConv3d(40, 3, stride), torch.randn(1, 40, edge, edge, edge)
+    results = []
+    for dtype in (torch.float32, torch.float64):
+        inputs = x.to(dtype).requires_grad_()
+        layer = layer.to(dtype)
+        out = layer(inputs)
+        weights, bias = torch.autograd.grad(out.square().mean(), [layer.weight, layer.bias], retain_graph=True)
+        results.append([out, weights, bias, *torch.autograd.grad(out.square().mean(), inputs)])
+    for single, double in zip(*results, strict=True):
+        assert single.layout == torch.strided
+        torch.testing.assert_close(single.double(), double, rtol=1e-4, atol=1e-4 * float(double.abs().max()))
