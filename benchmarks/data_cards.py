@@ -59,6 +59,10 @@ LIMITS = {
         "Ions move classically: no zero-point motion. Snapshots of one trajectory are not independent: test across "
         "trajectories. Waves longer than the cell are missing from small cells."
     ),
+    "cavity-h": (
+        "Not a state of matter: molecules are taken out and nothing moves into the hole. For training alone, to show a "
+        "model points far from every atom; there is no test split. Ions are at rest."
+    ),
     "crystal-h": (
         "Random crystals, not phases of hydrogen: most are unstable. Relaxations that ended early leave forces, which "
         "are stated. Electrons have the smearing stated, ions are at rest."
@@ -367,7 +371,7 @@ def _formula(entry: Entry) -> str:
 
 
 def main() -> None:
-    known = {dataset.name: dataset for dataset in DATASETS if not dataset.optional}
+    known = {d.name: d for d in DATASETS if not d.optional or (DATA / d.name).is_dir()}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="*", metavar="SET", help=f"of {', '.join(known)}; all of them by default")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the data sets")

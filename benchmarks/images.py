@@ -11,10 +11,10 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
-from dense_baseline import dense_elf
 
 import elfzoo
 from elfzoo.analysis import field_metrics
+from elfzoo.benchmark.dense_baseline import dense_elf
 from elfzoo.datasets import CrystalHydrogen, uniform_indices
 from elfzoo.progress import progress_bar
 

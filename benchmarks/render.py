@@ -46,10 +46,12 @@ def accuracy_row(label: str, m: dict[str, float]) -> str:
 
 
 def leaderboard(_: str | None) -> str:
-    """Every record, best first within its task."""
-    shown = {name: title for name, title in HEADLINES.items() if name not in ("rmse", "phi_r2")}
+    """Every record of errors of ELF, best first within its task."""
+    records = [record for record in board(read_records(RESULTS, list_tasks())) if "mae" in record["metrics"]]
+    known = {name for record in records for name in record["metrics"]} - {"rmse", "phi_r2"}
+    shown = {name: title for name, title in HEADLINES.items() if name in known}
     lines = [f"| task | model | {' | '.join(shown.values())} |", "|---" * (2 + len(shown)) + "|"]
-    for record in board(read_records(RESULTS, list_tasks())):
+    for record in records:
         cells = [f"{record['metrics'][name]:.4f}" if name in record["metrics"] else "" for name in shown]
         mark = " (†)" if record["unknown_elements"] else ""
         lines.append(f"| {record['task']} | `{record['model']}`{mark} | {' | '.join(cells)} |")

@@ -13,9 +13,10 @@ from elfzoo.errors import WeightsError
 from elfzoo.field import Recipe
 from elfzoo.target import Target
 
-__all__ = ["CONFIG", "Card", "read_card", "shipped_releases"]
+__all__ = ["CONFIG", "HISTORY", "Card", "read_card", "shipped_releases"]
 
 CONFIG = "config.json"
+HISTORY = "log.csv"  # of the training: a line for each epoch; a release may come without it
 
 
 @config_class

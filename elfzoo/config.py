@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from elfzoo.errors import ConfigError
 
-__all__ = ["config_class", "parse", "read_yaml", "to_dict"]
+__all__ = ["config_class", "parse", "read_yaml", "to_dict", "yaml_values"]
 
 T = TypeVar("T")
 
@@ -48,6 +48,15 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 def read_yaml(cls: type[T], path: str | Path) -> T:
     """Read a configuration from a YAML (or JSON) file."""
+    return parse(cls, yaml_values(path), where=str(path))
+
+
+def yaml_values(path: str | Path) -> dict[str, Any]:
+    """The plain values of a YAML (or JSON) file.
+
+    Raises:
+        ConfigError: no such file, no YAML, or something else than a mapping.
+    """
     path = Path(path)
     try:
         values = yaml.safe_load(path.read_text())
@@ -57,7 +66,7 @@ def read_yaml(cls: type[T], path: str | Path) -> T:
         raise ConfigError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected a mapping of keys to values; got {type(values).__name__}")
-    return parse(cls, values, where=str(path))
+    return values
 
 
 def _explain(cls: type, error: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ from scipy import special
 from scipy.spatial import cKDTree
 
 from elfzoo.analysis.critical_result import SIGNATURES, CriticalPoints
-from elfzoo.analysis.persistence import join_extrema, saddle_pairs
+from elfzoo.analysis.persistence import Joined, join_extrema, saddle_pairs
 from elfzoo.analysis.plateaus import Plateaus, plateau_cells, plateaus
 from elfzoo.analysis.spline import CORE, FEWEST, IN_CORE, LOST, MOST_POINTS, ON_PLATEAU, PLATEAU, Spline
 from elfzoo.core_radii import inside_cores, outside_cores
@@ -26,7 +26,7 @@ from elfzoo.errors import ElfzooError, UnknownNameError
 from elfzoo.field import Field
 from elfzoo.interpolate import CLIP, PeriodicSpline
 
-__all__ = ["FIRST_STEP", "Search", "critical_points", "find_points", "follow", "with_ends"]
+__all__ = ["FIRST_STEP", "Search", "critical_points", "find_points", "follow", "persistent_maxima", "with_ends"]
 
 FLAT = 2e-5  # within which the 4×4×4 data around a flat cell stay
 SAME = 1e-5  # grid steps between a point found on both sides of a face
@@ -68,6 +68,21 @@ def critical_points(
     points = _simplified(search, with_ends(search, points, regions), persistence)
     order = np.lexsort((-points.values, points.signatures))
     return _taken(points, order)
+
+
+def persistent_maxima(field: Field, space: str = "value", persistence: float = 0.001) -> CriticalPoints:
+    """The maxima of :func:`critical_points` outside of metal cores, the highest first, for a part of its work.
+
+    Raises:
+        ElfzooError: as :func:`critical_points`.
+    """
+    _check_threshold("persistence", persistence)
+    search = Search.of(field, space, 1.0, tolerance=persistence / 3)
+    points, regions = find_points(search)
+    points = with_ends(search, points, regions, saddles=(-1,))
+    _, maxima, joined = _joined(points, -1, persistence)
+    kept = maxima[~joined.cancelled_extrema]
+    return _taken(points, kept[np.argsort(-points.values[kept], kind="stable")])
 
 
 @dataclass(frozen=True, eq=False)
@@ -320,21 +335,27 @@ def _simplified(search: Search, points: CriticalPoints, threshold: float) -> Cri
     """Cancel pairs of extremum and saddle, then of saddles, closer in value than the threshold."""
     keep, ends, shifts = np.ones(len(points), bool), points.ends.copy(), points.end_shifts.copy()
     closing, pairs = {}, {}
-    for saddle, extremum, sign in ((-1, -3, 1.0), (1, 3, -1.0)):
-        s, e = points.select(saddle), points.select(extremum)
-        number = np.full(len(points), LOST)
-        number[e] = np.arange(len(e))
-        local = np.where(points.ends[s] >= 0, number[points.ends[s]], points.ends[s])
-        joined = join_extrema(sign * points.values[e], sign * points.values[s], local, points.end_shifts[s], threshold)
+    for saddle in (-1, 1):
+        s, e, joined = _joined(points, saddle, threshold)
         keep[e[joined.cancelled_extrema]] = keep[s[joined.cancelled_saddles]] = False
-        ends[s] = np.where(joined.ends >= 0, e[joined.ends] if len(e) else LOST, joined.ends)
+        ends[s] = np.where(joined.ends >= 0, e[joined.ends.clip(0)] if len(e) else LOST, joined.ends)
         shifts[s], closing[saddle] = joined.shifts, s[joined.closing]
-        pairs[f"{SIGNATURES[extremum]} {SIGNATURES[saddle]} pairs"] = int(joined.cancelled_saddles.sum())
+        pairs[f"{SIGNATURES[3 * saddle]} {SIGNATURES[saddle]} pairs"] = int(joined.cancelled_saddles.sum())
     upper, lower = _adjacent(search, points, closing, threshold)
     keep[upper] = keep[lower] = False
     pairs["(3,-1) (3,+1) pairs"] = len(upper)
     dropped = {**points.dropped, **pairs}
     return _taken(replace(points, ends=ends, end_shifts=shifts, dropped=dropped), np.flatnonzero(keep))
+
+
+def _joined(points: CriticalPoints, saddle: int, threshold: float) -> tuple[np.ndarray, np.ndarray, Joined]:
+    """The saddles of a signature, the extrema that they join, and which of both cancel."""
+    s, e = points.select(saddle), points.select(3 * saddle)
+    number = np.full(len(points), LOST)
+    number[e] = np.arange(len(e))
+    local = np.where(points.ends[s] >= 0, number[points.ends[s]], points.ends[s])
+    heights, passes = -saddle * points.values[e], -saddle * points.values[s]  # minima are maxima upside down
+    return s, e, join_extrema(heights, passes, local, points.end_shifts[s], threshold)
 
 
 def _adjacent(

@@ -22,6 +22,7 @@ from elfzoo.periodic import periodic_images
 __all__ = ["Forest", "Joined", "join_extrema", "saddle_pairs"]
 
 SAMPLES = np.linspace(0, 1, 18)[1:-1, None]  # along the straight line between two saddles
+BLOCK = 2**15  # pairs that are visited at a time: fields with creases have millions
 SLACK = 0.3  # part of the threshold by which the field may leave the saddles' values there
 
 
@@ -163,10 +164,14 @@ def saddle_pairs(
     close = np.flatnonzero((gap >= 0) & (gap < threshold))
     close = close[np.argsort(gap[close], kind="stable")]
     low, image, gap = low[close], image[close], gap[close]
-    line = inside[low][:, None] + SAMPLES * (images.positions[image] - inside[low])[:, None]
-    along = values_at(line.reshape(-1, 3)).reshape(len(low), len(SAMPLES))
-    bottom, slack = lower[1][low], SLACK * threshold
-    monotone = (along >= (bottom - slack)[:, None]).all(axis=1) & (along <= (bottom + gap + slack)[:, None]).all(axis=1)
+    monotone, slack = np.empty(len(low), bool), SLACK * threshold
+    for start in range(0, len(low), BLOCK):
+        part = slice(start, start + BLOCK)
+        begin, end = inside[low[part]], images.positions[image[part]]
+        line = begin[:, None] + SAMPLES * (end - begin)[:, None]
+        along = values_at(line.reshape(-1, 3)).reshape(len(begin), len(SAMPLES))
+        bottom, top = lower[1][low[part]] - slack, lower[1][low[part]] + gap[part] + slack
+        monotone[part] = (along >= bottom[:, None]).all(axis=1) & (along <= top[:, None]).all(axis=1)
     return _once(images.atom[image[monotone]], low[monotone])
 
 

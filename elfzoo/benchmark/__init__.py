@@ -2,13 +2,17 @@
 
 from elfzoo.benchmark.board import board, comparison, tables
 from elfzoo.benchmark.entrant import Entrant, load_entrant, prediction_files
+from elfzoo.benchmark.plan import Benchmark
 from elfzoo.benchmark.record import environment, read_record, read_records, record_path, write_json
-from elfzoo.benchmark.runner import Benchmark, run
-from elfzoo.benchmark.task import Task, find_task, list_tasks, select
+from elfzoo.benchmark.runner import run
+from elfzoo.benchmark.speed_task import SpeedTask
+from elfzoo.benchmark.task import AnyTask, Task, find_task, list_tasks, select
 
 __all__ = [
+    "AnyTask",
     "Benchmark",
     "Entrant",
+    "SpeedTask",
     "Task",
     "board",
     "comparison",

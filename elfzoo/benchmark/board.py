@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from elfzoo.analysis import paired_bootstrap
 from elfzoo.errors import ElfzooError, UnknownNameError
 
-__all__ = ["HEADLINES", "board", "comparison", "tables"]
+__all__ = ["COUNTS", "HEADLINES", "board", "comparison", "place", "shown", "tables"]
 
 Record = Mapping[str, Any]
 
@@ -24,6 +24,28 @@ HEADLINES = {
     "cp_recall": "points found",
     "cp_precision": "points real",
     "network_jaccard": "links shared",
+    "spearman": "Spearman ρ",
+    "kendall": "Kendall τ",
+    "top_5": "top 5 shared",
+    "top_10": "top 10 shared",
+    "strength_mae": "MAE of strength",
+    "strength_spread": "spread of strength",
+    "site_recall": "sites found",
+    "site_precision": "sites real",
+    "voxels_per_second": "voxels/s",
+    "seconds_500h_192": "seconds",
+    "ratio_to_dense_baseline": "× dense peer",
+    "peak_rss_gib": "GiB",
+    "doubled_cell_ratio": "cell doubled",
+    "share_timed": "share timed",
+}
+COUNTS = ("voxels_per_second",)  # shown without decimals
+RANKED_BY = {"mae": 1, "spearman": -1, "voxels_per_second": -1}  # the first that a record has; -1: the largest is best
+PAIRED: Mapping[
+    str, tuple[str, Callable[[Any], float]]
+] = {  # part of a structure's row -> what is compared, and the error of the structure
+    "voxels": ("MAE", lambda part: part["mae"]),
+    "templates": ("MAE of strength", lambda part: abs(part["prediction"]["strength"] - part["reference"]["strength"])),
 }
 KEPT = (
     *("model", "task", "split", "metrics", "groups", "cost", "entrant", "unknown_elements"),
@@ -32,10 +54,21 @@ KEPT = (
 
 
 def board(records: Iterable[Record]) -> list[dict[str, Any]]:
-    """All records without their structures, best MAE first within each task."""
+    """All records without their structures, the best first within each task."""
     kept = [{key: record[key] for key in KEPT if key in record} for record in records]
     order = list(dict.fromkeys(record["task"] for record in kept))
-    return sorted(kept, key=lambda record: (order.index(record["task"]), record["metrics"].get("mae", float("inf"))))
+    return sorted(kept, key=lambda record: (order.index(record["task"]), place(record)))
+
+
+def place(record: Record) -> float:
+    """What the records of a task are sorted by, smallest first: MAE; without one, minus Spearman's ρ or the speed."""
+    metrics = record["metrics"]
+    return next((sign * metrics[name] for name, sign in RANKED_BY.items() if name in metrics), float("inf"))
+
+
+def shown(name: str, value: float) -> str:
+    """A metric as tables show it."""
+    return f"{value:,.0f}" if name in COUNTS else f"{value:.4f}"
 
 
 def tables(records: Iterable[Record]) -> list[str]:
@@ -52,11 +85,13 @@ def tables(records: Iterable[Record]) -> list[str]:
 
 
 def comparison(records: Iterable[Record], first: str, second: str) -> list[str]:
-    """Ratio of the MAE of two entrants with its 95 % interval, a line for each task that both have a record of.
+    """Ratio of the errors of two entrants with its 95 % interval, a line for each task that both have a record of.
+
+    Tasks without an error of each structure, such as speed, are left out.
 
     Raises:
         UnknownNameError: an entrant without records.
-        ElfzooError: no task has both, or their records are of different data.
+        ElfzooError: no task is left, or their records are of different data.
     """
     found = list(records)
     for name in (first, second):
@@ -65,22 +100,22 @@ def comparison(records: Iterable[Record], first: str, second: str) -> list[str]:
     lines = []
     for task in dict.fromkeys(record["task"] for record in found):
         both = [r for name in (first, second) for r in found if (r["task"], r["model"]) == (task, name)]
-        if len(both) == 2:
-            lines.append(_pair(task, both))
+        part = next((part for part in PAIRED if all(part in row for r in both for row in r["structures"])), None)
+        if len(both) == 2 and part is not None:
+            lines.append(_pair(task, both, part))
     if not lines:
-        raise ElfzooError(f"no task has records of both {first} and {second}")
+        raise ElfzooError(f"no task has records of both {first} and {second} with the errors of each structure")
     return lines
 
 
-def _pair(task: str, both: Sequence[Record]) -> str:
+def _pair(task: str, both: Sequence[Record], part: str) -> str:
     if both[0]["data_sha256"] != both[1]["data_sha256"]:
         raise ElfzooError(f"the records of {both[0]['model']} and {both[1]['model']} on {task} are of different data")
-    maes = [[row["voxels"]["mae"] for row in record["structures"]] for record in both]
-    ratio = paired_bootstrap(maes[0], maes[1]).ratio
-    means = f"MAE {both[0]['metrics']['mae']:.4f} against {both[1]['metrics']['mae']:.4f}"
-    return (
-        f"{task}: {means}, ratio {ratio.estimate:.3f} ({ratio.low:.3f} to {ratio.high:.3f}), {len(maes[0])} structures"
-    )
+    title, error = PAIRED[part]
+    a, b = ([error(row[part]) for row in record["structures"]] for record in both)
+    ratio = paired_bootstrap(a, b).ratio
+    means = f"{title} {sum(a) / len(a):.4f} against {sum(b) / len(b):.4f}"
+    return f"{task}: {means}, ratio {ratio.estimate:.3f} ({ratio.low:.3f} to {ratio.high:.3f}), {len(a)} structures"
 
 
 def _note(row: Record) -> str:
@@ -90,5 +125,5 @@ def _note(row: Record) -> str:
 
 
 def _cells(metrics: Mapping[str, float], columns: Mapping[str, str]) -> str:
-    texts = [f"{metrics[name]:.4f}" if name in metrics else "-" for name in columns]
+    texts = [shown(name, metrics[name]) if name in metrics else "-" for name in columns]
     return "".join(f"{text:>{len(title) + 3}}" for text, title in zip(texts, columns.values(), strict=True))

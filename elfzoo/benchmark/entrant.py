@@ -46,11 +46,13 @@ class Entrant:
         name: in records and tables.
         predict: of a file's name without suffix, its structure and a grid.
         facts: what is known of it, JSON values: ``weights_sha256``, ``elements``, ``trained_on``, ``parameters``, …
+        model: what predicts, where it is one of elfzoo's.
     """
 
     name: str
     predict: Predict
     facts: Mapping[str, Any] = field(default_factory=dict)
+    model: Model | None = None
 
 
 def load_entrant(spec: str, training: Iterable[Any] = ()) -> Entrant:
@@ -73,7 +75,8 @@ def load_entrant(spec: str, training: Iterable[Any] = ()) -> Entrant:
         return _release(made)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     name = str(getattr(made, "name", f"{path.stem}.{match[2]}"))
-    return Entrant(_checked_name(name), _wrapped(made, spec), {"source": spec, "source_sha256": digest})
+    model = made if isinstance(made, Model) else None
+    return Entrant(_checked_name(name), _wrapped(made, spec), {"source": spec, "source_sha256": digest}, model)
 
 
 def prediction_files(folder: str | Path, name: str) -> Entrant:
@@ -114,7 +117,7 @@ def _release(model: Model) -> Entrant:
         "training_seconds": card.training.get("seconds"),
         "training_hardware": card.training.get("hardware"),
     }
-    return Entrant(_checked_name(card.name), _wrapped(model, card.name), facts)
+    return Entrant(_checked_name(card.name), _wrapped(model, card.name), facts, model)
 
 
 def _made(path: Path, factory: str, training: Iterable[Any]) -> Any:

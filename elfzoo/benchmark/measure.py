@@ -1,14 +1,14 @@
 """What is measured of one prediction, part by part, as JSON values.
 
 ``voxels``: errors over all points of the reference's grid, and ELF-stratified. ``profile``: percentiles, errors outside
-metal cores, by ELF and by distance from the nearest nucleus. ``spectrum``: residual power by wavelength and its
-correlation length. ``topology``: networking values, critical points, hydrogen links, both fields searched alike.
+metal cores, by ELF and by distance from the nearest nucleus, joint histogram of both fields. ``spectrum``: residual
+power by wavelength and its correlation length. ``topology``: networking values, critical points, hydrogen links, both
+fields searched alike. ``templates``: the interstitial attractors of a metal sublattice, found in both fields.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,14 +23,18 @@ from elfzoo.analysis import (
     residual_spectrum,
     stratified_weights,
 )
+from elfzoo.analysis.joint import joint_histogram
 from elfzoo.benchmark.task import Task
+from elfzoo.benchmark.templates import compare_templates
 from elfzoo.errors import ElfzooError
 from elfzoo.field import Field
 from elfzoo.interpolate import resample
+from elfzoo.io.json_values import json_values as plain_values
 
-__all__ = ["PHIS", "Pair", "json_values", "measure", "pair"]
+__all__ = ["PHIS", "Pair", "fine_shape", "json_values", "measure", "pair"]
 
 DIGITS = 6
+SEARCHED = {"topology", "templates"}
 PHIS = ("phi_1d", "phi_2d", "phi_3d", "phi_h_3d", "phi_star")
 Shape = tuple[int, int, int]
 
@@ -42,7 +46,7 @@ class Pair:
     Args:
         reference: as stored.
         prediction: on the grid of the reference.
-        fine: both, on the grid that topology is searched on.
+        fine: both, on the grid that critical points are searched on.
     """
 
     reference: Field
@@ -51,9 +55,9 @@ class Pair:
 
 
 def fine_shape(reference: Field, task: Task) -> Shape:
-    """The grid that a task asks predictions on: the reference's, or finer where topology is searched."""
+    """The grid that a task asks predictions on: the reference's, or finer where critical points are searched."""
     nx, ny, nz = reference.grid.shape
-    factor = task.refine if "topology" in task.parts else 1
+    factor = task.refine if SEARCHED & set(task.parts) else 1
     return factor * nx, factor * ny, factor * nz
 
 
@@ -97,8 +101,11 @@ def voxels(both: Pair) -> dict[str, Any]:
 
 
 def profile(both: Pair) -> dict[str, Any]:
-    """Where the errors are (:func:`~elfzoo.analysis.error_profile`)."""
-    return error_profile(both.reference, both.prediction).to_dict()
+    """Where the errors are (:func:`~elfzoo.analysis.error_profile`), and what is predicted where the reference has what
+    (:func:`~elfzoo.analysis.joint.joint_histogram`)."""
+    truth, guess = (field.values.astype(np.float64) for field in (both.reference, both.prediction))
+    joint = joint_histogram(truth, guess)
+    return error_profile(both.reference, both.prediction).to_dict() | {"joint": joint.tolist()}
 
 
 def spectrum(both: Pair) -> dict[str, Any]:
@@ -132,15 +139,14 @@ def topology(both: Pair) -> dict[str, Any]:
     }
 
 
+def templates(both: Pair) -> dict[str, Any]:
+    """Interstitial attractors of a metal sublattice (:mod:`elfzoo.benchmark.templates`)."""
+    return compare_templates(*both.fine)
+
+
 def json_values(value: Any) -> Any:
-    """JSON values with six digits; what is undefined (nan) is None."""
-    if isinstance(value, Mapping):
-        return {key: json_values(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [json_values(item) for item in value]
-    if isinstance(value, float | np.floating):
-        return None if math.isnan(value) else float(f"{value:.{DIGITS}g}")
-    return int(value) if isinstance(value, np.integer) else value
+    """JSON values with six digits; what is not a finite number is None."""
+    return plain_values(value, DIGITS)
 
 
 def _subsampled(prediction: Field, shape: Shape) -> Field:
@@ -160,4 +166,5 @@ PARTS: Mapping[str, Callable[[Pair], Any]] = {
     "profile": profile,
     "spectrum": spectrum,
     "topology": topology,
+    "templates": templates,
 }

@@ -6,6 +6,7 @@ import datetime
 import json
 import os
 import platform
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,19 @@ from elfzoo.errors import ElfzooError
 from elfzoo.io.files import write_bytes
 from elfzoo.transforms import fused
 
-__all__ = ["CHECKOUT_RESULTS", "environment", "read_record", "read_records", "record_path", "write_json"]
+__all__ = [
+    "CHECKOUT_RESULTS",
+    "environment",
+    "prediction_path",
+    "read_record",
+    "read_records",
+    "record_path",
+    "run_folder",
+    "write_json",
+]
 
 CHECKOUT_RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+NUMBERS = re.compile(r'\[\n\s*([^]["{}]+?)\n\s*\]')  # a list in indented JSON; no string has a line break
 KEYS = ("model", "task", "split", "metrics", "data_sha256")
 
 
@@ -38,11 +49,21 @@ def environment() -> dict[str, str]:
 
 def record_path(results: Path, task: str, model: str, split: str = "test") -> Path:
     """Where the record of an entrant on a task lies: ``TASK/MODEL.json``, or ``TASK-val/MODEL.json``."""
-    return results / (task if split == "test" else f"{task}-{split}") / f"{model}.json"
+    return results / _task_folder(task, split) / f"{model}.json"
+
+
+def run_folder(work: Path, task: str, model: str, split: str = "test") -> Path:
+    """Where an entrant is run on a task: ``MODEL/TASK``, or ``MODEL/TASK-val``."""
+    return work / model / _task_folder(task, split)
+
+
+def prediction_path(run: Path, structure: str) -> Path:
+    """Where a run keeps its prediction of a structure, named as its reference without the suffix."""
+    return run / "predictions" / f"{structure}.npz"
 
 
 def write_json(path: Path, row: Mapping[str, Any]) -> None:
-    """A record, whole or not at all; its folder is made. Structures take one line each."""
+    """A record, whole or not at all; its folder is made. A structure takes one line, and so does a list of numbers."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [f" {_json(key)}: {_value(value)}" for key, value in row.items()]
     write_bytes(path, [("{\n" + ",\n".join(lines) + "\n}\n").encode()])
@@ -79,11 +100,16 @@ def read_records(results: Path, tasks: list[str], split: str = "test") -> Iterat
             yield read_record(path)
 
 
+def _task_folder(task: str, split: str) -> str:
+    return task if split == "test" else f"{task}-{split}"
+
+
 def _value(value: Any) -> str:
     """A list of objects with one line for each; objects indented."""
     if isinstance(value, list) and value and isinstance(value[0], dict):
         return "[\n" + ",\n".join(f"  {_json(item)}" for item in value) + "\n ]"
-    return _json(value, indent=1).replace("\n", "\n ")
+    text = NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", _json(value, indent=1))
+    return text.replace("\n", "\n ")
 
 
 def _json(value: Any, indent: int | None = None) -> str:

@@ -14,13 +14,18 @@ import numpy as np
 from elfzoo.analysis import bootstrap_interval
 from elfzoo.analysis.profiles import ErrorProfile, pooled
 from elfzoo.benchmark.measure import PHIS, json_values
+from elfzoo.benchmark.ranking import template_metrics
 
 __all__ = ["curves", "grouped", "summary", "without_curves"]
 
 Row = Mapping[str, Any]
 KINDS = {"all": "cp", "(3,-3)": "cp_attractor", "(3,-1)": "cp_bond", "(3,+1)": "cp_ring", "(3,+3)": "cp_cage"}
+AVERAGED = (
+    *("mae", "rmse", "r2", "r2_correlated", "bias", "mae_stratified", "rmse_stratified", "r2_stratified"),
+    "histogram_distance",
+)
 NAMES = {"phi_3d": "phi"}  # the networking value is that of three directions
-CURVES = {"profile": ("by_elf", "by_distance"), "spectrum": ("k", "density", "reference_density")}
+CURVES = {"profile": ("by_elf", "by_distance", "joint"), "spectrum": ("k", "density", "reference_density")}
 
 
 def summary(rows: Sequence[Row]) -> dict[str, float]:
@@ -39,11 +44,17 @@ def grouped(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
 
 
 def curves(rows: Sequence[Row]) -> dict[str, Any]:
-    """Errors by ELF and by distance, densities of power by |G|: means over the structures that have points there."""
+    """Errors by ELF and by distance, densities of power by |G|: means over the structures that have points there.
+
+    The joint histogram of reference and prediction is summed; rows of earlier versions lack it.
+    """
     found: dict[str, Any] = {}
     if "profile" in rows[0]:
-        mean = pooled([ErrorProfile.from_dict(row["profile"]) for row in rows]).to_dict()
-        found |= {name: mean[name] for name in CURVES["profile"]}
+        profiles = [row["profile"] for row in rows]
+        mean = pooled([ErrorProfile.from_dict(part) for part in profiles]).to_dict()
+        found |= {name: mean[name] for name in CURVES["profile"] if name in mean}
+        if all("joint" in part for part in profiles):
+            found["joint"] = np.sum([part["joint"] for part in profiles], axis=0).tolist()
     if "spectrum" in rows[0]:
         found["spectrum"] = _mean_spectrum([row["spectrum"] for row in rows])
     return json_values(found)
@@ -78,8 +89,7 @@ def _order(name: str | float) -> tuple[bool, float, str]:
 
 def voxels(parts: Sequence[Row]) -> dict[str, float]:
     """Means over structures, the extremes, and (``_pooled``) one figure over all voxels of all structures."""
-    names = [name for name in parts[0] if name.split("_")[0] in ("mae", "rmse", "r2", "bias", "histogram")]
-    found = {name: _mean(parts, name) for name in names}
+    found = {name: _mean(parts, name) for name in AVERAGED}
     found["r2_lowest"] = min((p["r2"] for p in parts if p["r2"] is not None), default=np.nan)
     found["mae_highest"] = max(p["mae"] for p in parts)
     found["max_error"] = max(p["max_error"] for p in parts)
@@ -152,6 +162,22 @@ def _critical_points(name: str, parts: Sequence[Row]) -> dict[str, float]:
     }
 
 
+def speed(parts: Sequence[Row]) -> dict[str, float]:
+    """Of the one job that a task of speed has (:mod:`elfzoo.benchmark.speed`)."""
+    (job,) = parts
+    rate, name = job["points"] / job["seconds"], f"{job['atoms']}h_{job['points_along_edge']}"
+    return {
+        "voxels_per_second": rate,
+        f"seconds_{name}": job["seconds"],
+        f"cpu_seconds_{name}": job["cpu_seconds"],
+        "ratio_to_dense_baseline": rate / job["dense_points_per_second"],
+        "dense_baseline_voxels_per_second": job["dense_points_per_second"],
+        "peak_rss_gib": job["peak_rss_gib"],
+        "doubled_cell_ratio": job["seconds_two_cells"] / job["seconds_half_grid"],
+        "share_timed": job["points_timed"] / job["points"],
+    }
+
+
 def _mean(parts: Sequence[Row], name: str) -> float:
     """Over the structures where it is defined."""
     known = [p[name] for p in parts if p[name] is not None]
@@ -168,4 +194,6 @@ SUMMARIES: Mapping[str, Callable[[Sequence[Row]], dict[str, float]]] = {
     "profile": profile,
     "spectrum": spectrum,
     "topology": topology,
+    "templates": template_metrics,
+    "speed": speed,
 }

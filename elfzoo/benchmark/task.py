@@ -1,4 +1,9 @@
-"""Tasks: what entrants are measured on. Each is a small YAML file in ``tasks``, named after the task."""
+"""Tasks: what entrants are measured on. Each is a small YAML file in ``tasks``, named after the task.
+
+A task is of one ``kind``: ``fields`` of a dataset (:class:`Task`, where a file says nothing), or ``speed``
+(:class:`~elfzoo.benchmark.speed_task.SpeedTask`). Every kind has a title, a protocol, training data, and hashes of what
+is predicted, by split; :mod:`elfzoo.benchmark.runner` knows how the rows of each are made.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +11,31 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import yaml
 from pymatgen.core import Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
-from elfzoo.config import config_class, parse, read_yaml
-from elfzoo.datasets import FieldDataset
+from elfzoo.benchmark.speed_task import SpeedTask
+from elfzoo.config import config_class, parse, yaml_values
+from elfzoo.datasets import FieldDataset, dataset_class
 from elfzoo.errors import ElfzooError, UnknownNameError
 from elfzoo.io.npz import read_record
-from elfzoo.training.points import dataset_class
 
-__all__ = ["Part", "Task", "find_task", "list_tasks", "select", "task_name"]
+__all__ = [
+    "AnyTask",
+    "Part",
+    "Task",
+    "find_task",
+    "list_tasks",
+    "parse_task",
+    "require_split",
+    "select",
+    "task_name",
+]
 
-Part = Literal["voxels", "profile", "spectrum", "topology"]
+Part = Literal["voxels", "profile", "spectrum", "topology", "templates"]
 SYMMETRY_TOLERANCE = 0.01  # Å
 SUFFIX = ".yaml"
 
@@ -41,7 +56,7 @@ class Task:
         group_by: an entry of the fields' provenance by which results are also given, such as
             ``target_pressure_GPa``; null for none.
         parts: what is measured, see :mod:`elfzoo.benchmark.measure`.
-        refine: topology is searched on a grid with this many times the points along each axis.
+        refine: topology and templates are searched on a grid with this many times the points along each axis.
     """
 
     title: str
@@ -55,24 +70,43 @@ class Task:
     parts: tuple[Part, ...] = ("voxels", "profile", "spectrum", "topology")
     refine: int = 2
 
+    on_request: ClassVar[bool] = False  # whether it is left out of "all tasks"
+
+    @property
+    def measured(self) -> str:
+        """What is measured, for lists."""
+        return ", ".join(self.parts)
+
+
+AnyTask = Task | SpeedTask
+KINDS: Mapping[str, type[AnyTask]] = {"fields": Task, "speed": SpeedTask}
+
 
 def list_tasks() -> list[str]:
     """Names of the tasks, sorted."""
     return sorted(_tasks())
 
 
-def find_task(name: str) -> Task:
+def find_task(name: str) -> AnyTask:
     """The task of this name, or the one in a YAML file of your own.
 
     Raises:
-        UnknownNameError: with the nearest names.
+        UnknownNameError: no such task, or kind of task; with the nearest names.
         ConfigError: a file that is none, or has unknown keys.
     """
     if name.endswith(SUFFIX):
-        return read_yaml(Task, name)
+        return parse_task(yaml_values(name), name)
     if name not in _tasks():
         raise UnknownNameError("task", name, _tasks())
     return _tasks()[name]
+
+
+def parse_task(values: Mapping[str, Any], where: str) -> AnyTask:
+    """The task that the values of a file say, of the kind that its key ``kind`` names."""
+    kind = values.get("kind", "fields")
+    if kind not in KINDS:
+        raise UnknownNameError("kind of task", str(kind), KINDS)
+    return parse(KINDS[kind], {key: value for key, value in values.items() if key != "kind"}, where)
 
 
 def task_name(spec: str) -> str:
@@ -80,7 +114,7 @@ def task_name(spec: str) -> str:
     return Path(spec).stem if spec.endswith(SUFFIX) else spec
 
 
-def select(task: Task, split: str = "test", root: str | None = None, pinned: bool = True) -> FieldDataset:
+def select(task: AnyTask, split: str = "test", root: str | None = None, pinned: bool = True) -> FieldDataset:
     """The structures of a task in a split.
 
     Args:
@@ -90,8 +124,10 @@ def select(task: Task, split: str = "test", root: str | None = None, pinned: boo
         pinned: refuse data other than those that the task was made for.
 
     Raises:
-        ElfzooError: the data are not there, or not those of the task.
+        ElfzooError: the data are not there, or not those of the task, or the task is not of a dataset.
     """
+    if not isinstance(task, Task):
+        raise ElfzooError(f"the task {task.title!r} has no structures of a dataset")
     data = dataset_class(task.dataset)(root=root, split=split)
     data = data.subset(i for i, file in enumerate(data.raw_file_names) if file.startswith(task.starts_with))
     if task.system is not None:
@@ -107,19 +143,29 @@ def crystal_system(structure: Structure) -> str:
     return str(SpacegroupAnalyzer(structure, SYMMETRY_TOLERANCE).get_crystal_system())
 
 
-def _require_pinned(task: Task, split: str, data: FieldDataset) -> None:
+def require_split(task: AnyTask, split: str) -> str:
+    """The hash of what is predicted in a split.
+
+    Raises:
+        ElfzooError: the task does not have that split.
+    """
     expected: Mapping[Any, str] = task.data_sha256
     if split not in expected:
         raise ElfzooError(f"the task {task.title} has no {split} data; it has {', '.join(expected) or 'none'}")
-    if expected[split] != data.data_hash:
+    return expected[split]
+
+
+def _require_pinned(task: Task, split: str, data: FieldDataset) -> None:
+    expected = require_split(task, split)
+    if expected != data.data_hash:
         raise ElfzooError(
             f"the {split} data of the task {task.title} have the hash {data.data_hash[:12]}…, expected "
-            f"{expected[split][:12]}…: use the data of this version of elfzoo"
+            f"{expected[:12]}…: use the data of this version of elfzoo"
         )
 
 
 @cache
-def _tasks() -> dict[str, Task]:
+def _tasks() -> dict[str, AnyTask]:
     folder = resources.files(__package__).joinpath("tasks")
     files = [path for path in folder.iterdir() if path.name.endswith(SUFFIX)]
-    return {path.name.removesuffix(SUFFIX): parse(Task, yaml.safe_load(path.read_text()), path.name) for path in files}
+    return {path.name.removesuffix(SUFFIX): parse_task(yaml.safe_load(path.read_text()), path.name) for path in files}

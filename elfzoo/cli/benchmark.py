@@ -18,56 +18,62 @@ __all__ = ["benchmark"]
 ALL = "all"
 
 
+Models = Annotated[
+    list[str] | None,
+    typer.Option("-m", "--model", metavar="ENTRANT", help="Release, folder or FILE.py:factory; repeat for more."),
+]
+Tasks = Annotated[
+    list[str] | None, typer.Option("-t", "--task", metavar="TASK", help="Name of a task, or all; repeat for more.")
+]
+Predictions = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Measure these prediction files instead; -m is then only a name.")
+]
+Out = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Folder of the records. [default: benchmarks/results or results]")
+]
+Work = Annotated[Path, typer.Option(metavar="DIR", help="Where runs keep rows and predictions.")]
+Split = Annotated[str, typer.Option(metavar="test|val", help="Choose models on val, never on test.")]
+Workers = Annotated[int, typer.Option("-n", "--workers", min=1, metavar="N", help="Structures at a time.")]
+Discard = Annotated[bool, typer.Option("--discard-predictions", help="Keep no prediction files.")]
+Data = Annotated[
+    str | None,
+    typer.Option(metavar="DIR", help="Folder of the datasets. [default: $ELFZOO_DATA, or the source checkout's]"),
+]
+ListAll = Annotated[bool, typer.Option("--list", help="List the tasks and stop.")]
+
+
 def benchmark(
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            "-m",
-            "--model",
-            metavar="ENTRANT",
-            help="Release, folder or FILE.py:factory; repeat for more.",
-        ),
-    ] = None,
-    task: Annotated[
-        list[str] | None, typer.Option("-t", "--task", metavar="TASK", help="Name of a task, or all; repeat for more.")
-    ] = None,
-    predictions: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Measure these prediction files instead; -m is then only a name.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of the records. [default: benchmarks/results or results]")
-    ] = None,
-    work: Annotated[Path, typer.Option(metavar="DIR", help="Where runs keep rows and predictions.")] = Path(
-        "runs/benchmark"
-    ),
-    split: Annotated[str, typer.Option(metavar="test|val", help="Choose models on val, never on test.")] = "test",
-    workers: Annotated[int, typer.Option("-n", "--workers", min=1, metavar="N", help="Structures at a time.")] = 1,
-    discard: Annotated[bool, typer.Option("--discard-predictions", help="Keep no prediction files.")] = False,
-    data: Annotated[
-        str | None,
-        typer.Option(metavar="DIR", help="Folder of the datasets. [default: $ELFZOO_DATA, or the source checkout's]"),
-    ] = None,
-    list_all: Annotated[bool, typer.Option("--list", help="List the tasks and stop.")] = False,
+    model: Models = None,
+    task: Tasks = None,
+    predictions: Predictions = None,
+    out: Out = None,
+    work: Work = Path("runs/benchmark"),
+    split: Split = "test",
+    workers: Workers = 1,
+    discard: Discard = False,
+    data: Data = None,
+    list_all: ListAll = False,
 ) -> None:
     """Measure models on the tasks of the leaderboard.
 
     \b
     Examples:
       elfzoo benchmark --list
-      elfzoo benchmark -m grid_mlp.smooth-h-v2 -t fluid-h
+      elfzoo benchmark -m grid_mlp.smooth-h-v3 -t fluid-h
       elfzoo benchmark -m my_model.py:make -t all --workers 2
       elfzoo benchmark -m my-code --predictions my_fields/ -t crystal-h-cubic
+      elfzoo benchmark -m my_model.py:make -t speed
 
     \b
-    all                as a model every release that ships, as a task every task
+    all                as a model every release that ships, as a task every task but speed, which wants an otherwise
+                       idle machine: ask for it by name, alone
     FILE.py:factory    a function of yours that returns an object with predict(structure, grid), or such a function:
                        pymatgen Structure and elfzoo.Grid in, values (nx, ny, nz) or elfzoo.Field out
     --predictions DIR  a file NAME.npz, .cube, .ELFCAR, .xsf or .h5 for each NAME.npz of the task
 
     A run that was stopped goes on where it was when the same command is given again.
     """
-    from elfzoo import list_pretrained
-    from elfzoo.benchmark import Benchmark, find_task, list_tasks
+    from elfzoo.benchmark import Benchmark, find_task
 
     if list_all:
         return _list_tasks()
@@ -77,8 +83,7 @@ def benchmark(
         raise typer.BadParameter("prediction files have one name; give -m once")
     if split not in ("test", "val"):
         raise typer.BadParameter(f"the split is test or val; got {split}", param_hint="--split")
-    tasks = list_tasks() if ALL in task else task
-    models = [name for spec in model for name in (list_pretrained() if spec == ALL else [spec])]
+    models, tasks = _named(model, task)
     for name in tasks:
         find_task(name)
     wanted = [
@@ -90,6 +95,17 @@ def benchmark(
     if not all(done):
         raise typer.Exit(1)
     return None
+
+
+def _named(models: list[str], tasks: list[str]) -> tuple[list[str], list[str]]:
+    """What is meant by the given names, in their order, each once."""
+    from elfzoo import list_pretrained
+    from elfzoo.benchmark import find_task, list_tasks
+
+    every = [name for name in list_tasks() if not find_task(name).on_request] if ALL in tasks else []
+    named_models = [name for spec in models for name in (list_pretrained() if spec == ALL else [spec])]
+    named_tasks = [name for spec in tasks for name in (every if spec == ALL else [spec])]
+    return list(dict.fromkeys(named_models)), list(dict.fromkeys(named_tasks))
 
 
 def _run(wanted: Benchmark, out: Path | None, workers: int, stop: bool) -> bool:
@@ -114,7 +130,10 @@ def _run(wanted: Benchmark, out: Path | None, workers: int, stop: bool) -> bool:
 
 def _report(record: dict[str, Any], path: Path) -> None:
     """The figures that people ask for first."""
-    typer.echo(f"{record['model']} on {record['task']}: {len(record['structures'])} structures")
+    rows = record["structures"]
+    typer.echo(
+        f"{record['model']} on {record['task']}: {f'{len(rows)} structures' if len(rows) > 1 else rows[0]['file']}"
+    )
     _line("", record["metrics"])
     for group, metrics in record["groups"].items():
         _line(group, metrics)
@@ -126,9 +145,9 @@ def _report(record: dict[str, Any], path: Path) -> None:
 
 
 def _line(label: str, m: dict[str, float]) -> None:
-    from elfzoo.benchmark.board import HEADLINES
+    from elfzoo.benchmark.board import HEADLINES, shown
 
-    parts = [f"{title} {m[name]:.4f}" for name, title in HEADLINES.items() if name in m]
+    parts = [f"{title} {shown(name, m[name])}" for name, title in HEADLINES.items() if name in m]
     typer.echo(f"  {label + ': ' if label else ''}{', '.join(parts)}")
 
 
@@ -136,5 +155,5 @@ def _list_tasks() -> None:
     from elfzoo.benchmark import find_task, list_tasks
     from elfzoo.cli.models import print_table
 
-    rows = [(name, task.title, ", ".join(task.parts)) for name in list_tasks() for task in [find_task(name)]]
+    rows = [(name, task.title, task.measured) for name in list_tasks() for task in [find_task(name)]]
     print_table("Tasks", ("name", "what it asks", "what is measured"), rows)

@@ -14,36 +14,44 @@ __all__ = ["leaderboard"]
 FORMATS = ("table", "json", "html")
 
 
+Results = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Folder of the records. [default: the source checkout's]")
+]
+Tasks = Annotated[
+    list[str] | None, typer.Option("-t", "--task", metavar="TASK", help="Only this task; repeat for more.")
+]
+Form = Annotated[str, typer.Option("--format", metavar="table|json|html", help="What to make of them.")]
+Out = Annotated[
+    Path | None, typer.Option("-o", "--out", metavar="PLACE", help="File of the JSON, or folder of the page.")
+]
+Compare = Annotated[
+    tuple[str, str] | None,
+    typer.Option(metavar="A B", help="Ratio of the errors of two models, paired by structure."),
+]
+Split = Annotated[str, typer.Option(metavar="test|val", help="Which records.")]
+Work = Annotated[Path, typer.Option(metavar="DIR", help="Where runs kept predictions, for the page to show.")]
+Data = Annotated[
+    str | None,
+    typer.Option(metavar="DIR", help="Folder of the datasets, for the page. [default: as in elfzoo benchmark]"),
+]
+
+
 def leaderboard(
-    results: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of the records. [default: the source checkout's]")
-    ] = None,
-    task: Annotated[
-        list[str] | None, typer.Option("-t", "--task", metavar="TASK", help="Only this task; repeat for more.")
-    ] = None,
-    form: Annotated[str, typer.Option("--format", metavar="table|json|html", help="What to make of them.")] = "table",
-    out: Annotated[
-        Path | None, typer.Option("-o", "--out", metavar="PLACE", help="File of the JSON, or folder of the page.")
-    ] = None,
-    compare: Annotated[
-        tuple[str, str] | None,
-        typer.Option(metavar="A B", help="Ratio of the errors of two models, paired by structure."),
-    ] = None,
-    split: Annotated[str, typer.Option(metavar="test|val", help="Which records.")] = "test",
-    work: Annotated[
-        Path, typer.Option(metavar="DIR", help="Where runs kept predictions, for the page to show.")
-    ] = Path("runs/benchmark"),
-    data: Annotated[
-        str | None,
-        typer.Option(metavar="DIR", help="Folder of the datasets, for the page. [default: as in elfzoo benchmark]"),
-    ] = None,
+    results: Results = None,
+    task: Tasks = None,
+    form: Form = "table",
+    out: Out = None,
+    compare: Compare = None,
+    split: Split = "test",
+    work: Work = Path("runs/benchmark"),
+    data: Data = None,
 ) -> None:
     """The leaderboard: every record, best first.
 
     \b
     Examples:
       elfzoo leaderboard
-      elfzoo leaderboard -t crystal-h-cubic --compare grid_mlp.smooth-h-v2 grid_mlp.wang2026-h-v2
+      elfzoo leaderboard -t crystal-h-cubic --compare grid_mlp.smooth-h-v3 grid_mlp.wang2026-h-v2
       elfzoo leaderboard --format json -o leaderboard.json
       elfzoo leaderboard --format html -o site/
 
@@ -57,24 +65,19 @@ def leaderboard(
 
     if form not in FORMATS:
         raise UnknownNameError("format of the leaderboard", form, FORMATS)
-    for name in task or ():
-        find_task(name)
-    tasks = [task_name(name) for name in task or list_tasks()]
-    records = list(read_records(results or CHECKOUT_RESULTS, tasks, split))
+    tasks, folder = {task_name(name): find_task(name) for name in task or list_tasks()}, results or CHECKOUT_RESULTS
+    records = list(read_records(folder, list(tasks), split))
     if not records:
-        raise ElfzooError(f"no records of {', '.join(tasks)} in {results or CHECKOUT_RESULTS}; make them with "
-                          "elfzoo benchmark")  # fmt: skip
+        raise ElfzooError(f"no records of {', '.join(tasks)} in {folder}; make them with elfzoo benchmark")
     if compare is not None:
         typer.echo("\n".join(comparison(records, *compare)))
     elif form == "json":
         write_json(board(records), out or Path("-"))
     elif form == "html":
         from elfzoo.site import build_site
+        from elfzoo.site.learning import read_studies
 
-        place = out or Path("site")
-        page = build_site(
-            records, place, {task_name(name): find_task(name) for name in task or list_tasks()}, work, data
-        )
+        page = build_site(records, out or Path("site"), tasks, work, data, read_studies(folder))
         typer.echo(f"wrote {page}")
     else:
         typer.echo("\n".join(tables(records)))

@@ -100,7 +100,7 @@ def networking(
       elfzoo networking ELFCAR
       elfzoo networking */ELFCAR --csv phi.csv                    many; what fails is said, the rest goes on
       elfzoo networking ELFCAR --h-dos 0.43 --picture net.png
-      elfzoo networking XDATCAR --index ::10 -m grid_mlp.smooth-h-v2 --csv phi.csv
+      elfzoo networking XDATCAR --index ::10 -m grid_mlp.smooth-h-v3 --csv phi.csv
 
     \b
     phi      highest isovalue at which one region of ELF runs through the crystal in three directions

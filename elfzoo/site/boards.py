@@ -6,20 +6,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from elfzoo.benchmark.task import Task
+from elfzoo.benchmark.board import place
+from elfzoo.benchmark.task import AnyTask
 from elfzoo.errors import ElfzooError
 from elfzoo.site.chosen import Chosen, choose
-from elfzoo.site.tables import BOARD, Column, Head, Table, is_floor, make_table, metric_columns
+from elfzoo.site.tables import BOARD, Column, Head, Table, is_floor, make_table, metric_columns, without
 from elfzoo.site.text import slug, words
 
-__all__ = ["Board", "at", "board_table", "boards_of", "groups_table", "rows_of", "structures_table"]
+__all__ = ["Board", "at", "board_table", "boards_of", "groups_table", "predicted_phi", "rows_of", "structures_table"]
 
 Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Board:
-    """A task and its records, best MAE first.
+    """A task and its records, the best first.
 
     Args:
         name: of the task.
@@ -29,7 +30,7 @@ class Board:
     """
 
     name: str
-    task: Task
+    task: AnyTask
     records: tuple[Record, ...]
     chosen: tuple[Chosen, ...]
 
@@ -43,7 +44,7 @@ class Board:
         return len(self.records[0].get("structures", ()))
 
 
-def boards_of(records: Iterable[Record], tasks: Mapping[str, Task]) -> list[Board]:
+def boards_of(records: Iterable[Record], tasks: Mapping[str, AnyTask]) -> list[Board]:
     """A board for each task that has records, in the order of ``tasks``.
 
     Raises:
@@ -59,9 +60,9 @@ def boards_of(records: Iterable[Record], tasks: Mapping[str, Task]) -> list[Boar
 
 def board_table(board: Board, root: str = "") -> Table:
     """All entrants of a task."""
-    columns = [*metric_columns(board.records), *BOARD]
+    metrics = metric_columns(board.records)
     heads = [_head(record, root) for record in board.records]
-    return make_table("model", columns, heads, board.records)
+    return make_table("model", [*metrics, *without(BOARD, metrics)], heads, board.records)
 
 
 def groups_table(board: Board, record: Record) -> Table:
@@ -97,7 +98,13 @@ def at(*keys: str) -> Any:
     return read
 
 
-def _board(name: str, task: Task, records: Sequence[Record]) -> Board:
+def predicted_phi(row: Record) -> float | None:
+    """The predicted networking value."""
+    reference, delta = at("topology", "reference", "phi_3d")(row), at("topology", "delta", "phi_3d")(row)
+    return None if reference is None or delta is None else reference + delta
+
+
+def _board(name: str, task: AnyTask, records: Sequence[Record]) -> Board:
     hashes = {record["data_sha256"]: record["model"] for record in records}
     if len(hashes) > 1:
         (a, first), (b, second), *_ = hashes.items()
@@ -105,7 +112,7 @@ def _board(name: str, task: Task, records: Sequence[Record]) -> Board:
             f"the records of {first} and {second} on {name} are of different data ({a[:12]}… and {b[:12]}…): measure "
             "the older one again with elfzoo benchmark"
         )
-    ranked = sorted(records, key=lambda record: (record["metrics"].get("mae", float("inf")), record["model"]))
+    ranked = sorted(records, key=lambda record: (place(record), record["model"]))
     return Board(name, task, tuple(ranked), tuple(choose(ranked)))
 
 
@@ -115,19 +122,13 @@ def _head(record: Record, root: str) -> Head:
     return Head(record["model"], f"{root}models/{slug(record['model'])}.html", marks, not is_floor(record))
 
 
-def _phi(row: Record) -> float | None:
-    """The predicted networking value."""
-    reference, delta = at("topology", "reference", "phi_3d")(row), at("topology", "delta", "phi_3d")(row)
-    return None if reference is None or delta is None else reference + delta
-
-
 _GROUP = Column("group", at("group"), lambda value: f"{value}")
 STRUCTURE = (
     Column("MAE", at("voxels", "mae"), better="low"),
     Column("RMSE", at("voxels", "rmse"), better="low"),
     Column("R²", at("voxels", "r2"), better="high"),
     Column("largest error", at("voxels", "max_error"), better="low"),
-    Column("φ", _phi, about="predicted networking value"),
+    Column("φ", predicted_phi, about="predicted networking value"),
     Column("φ, reference", at("topology", "reference", "phi_3d")),
     Column("points found", at("topology", "points", "all", "recall"), better="high"),
     Column("points real", at("topology", "points", "all", "precision"), better="high"),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from elfzoo._version import __version__
-from elfzoo.benchmark.task import Task
+from elfzoo.benchmark.task import AnyTask
 from elfzoo.errors import ElfzooError
 from elfzoo.field import Field
 from elfzoo.io.files import write_bytes
@@ -30,7 +30,12 @@ LEVEL = 2.0  # of the RMSE of the best model: the residual's surfaces at the sta
 
 
 def build_site(
-    records: Iterable[Record], folder: str | Path, tasks: Mapping[str, Task], work: str | Path, root: str | None = None
+    records: Iterable[Record],
+    folder: str | Path,
+    tasks: Mapping[str, AnyTask],
+    work: str | Path,
+    root: str | None = None,
+    studies: Sequence[Record] = (),
 ) -> Path:
     """Write the pages of some records and return the first of them, ``index.html``. The same input, the same bytes.
 
@@ -41,6 +46,7 @@ def build_site(
         tasks: definitions of the tasks of the records, by name, in the order in which they are shown.
         work: where :func:`elfzoo.benchmark.run` worked: predictions that it kept are shown beside their references.
         root: folder of the datasets, as in :class:`~elfzoo.datasets.FieldDataset`.
+        studies: learning curves (:func:`~elfzoo.site.learning.read_studies`), for the pages of the models.
 
     Raises:
         ElfzooError: a folder with something else in it, records of a task that is not given, or records of one task
@@ -49,7 +55,7 @@ def build_site(
     folder, boards = Path(folder), boards_of(records, tasks)
     _make_room(folder)
     written = []
-    for name, content in _files(boards, Path(work), root):
+    for name, content in _files(boards, Path(work), root, studies):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, [content])
@@ -74,13 +80,13 @@ def _write_manifest(folder: Path, files: list[str]) -> None:
     write_bytes(folder / MANIFEST, [(json.dumps({"elfzoo": __version__, "files": files}, indent=1) + "\n").encode()])
 
 
-def _files(boards: list[Board], work: Path, root: str | None) -> Files:
+def _files(boards: list[Board], work: Path, root: str | None, studies: Sequence[Record]) -> Files:
     """Names, relative to the folder, and contents of all files."""
     for name in ASSETS:
         yield f"static/{name}", asset(name)
     yield "index.html", index_page(boards).encode()
     for model in dict.fromkeys(record["model"] for board in boards for record in board.records):
-        yield f"models/{slug(model)}.html", model_page(boards, model).encode()
+        yield f"models/{slug(model)}.html", model_page(boards, model, studies).encode()
     for board in boards:
         for record in board.records:
             text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"

@@ -1,43 +1,42 @@
 """Charts as inline SVG: lines, dots and bars, coloured by the style sheet and readable without seeing them.
 
-Every chart has a title and a summary for screen readers; the pages put the same numbers into a table below.
+Every chart has a title and a summary for screen readers; the pages put the same numbers into a table below. Charts as
+high as wide are in :mod:`elfzoo.site.squares`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from markupsafe import Markup, escape
 
-from elfzoo.site.scales import Scale, scale_of
+from elfzoo.site.frame import LEFT, RIGHT, WIDTH, Axis, Frame, frame_of, legend, svg, text
+from elfzoo.site.labels import labels
 
-__all__ = ["Axis", "Dot", "Line", "bars", "dots", "lines"]
+__all__ = ["Dot", "Line", "bars", "dots", "lines"]
 
-WIDTH, HEIGHT = 480, 300
-LEFT, RIGHT, TOP, BOTTOM = 58, 20, 30, 46
-LETTER, LINE = 6.6, 14  # about, of the width of a letter and the height of a line
 BAR, GAP = 22, 12
-
-
-@dataclass(frozen=True)
-class Axis:
-    """What an axis says; with ``zero`` it begins at or below 0."""
-
-    label: str
-    log: bool = False
-    zero: bool = False
+NAME, VALUE = 28, 60  # room for the names before bars, beside that of an axis, and for what is written behind them
 
 
 @dataclass(frozen=True)
 class Line:
-    """A curve; ``kind`` is a class of the style sheet: ``main``, ``quiet`` or ``dashed``. None is a gap."""
+    """A curve.
+
+    Args:
+        name: in the legend.
+        x, y: numbers; None is a gap.
+        kind: class of the style sheet: ``main``, ``second``, ``third``, ``quiet`` or ``dashed``.
+        spread: half lengths of the error bars; with them every number has a mark. None has no bar.
+    """
 
     name: str
     x: Sequence[float]
     y: Sequence[float | None]
     kind: str = "main"
+    spread: Sequence[float | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -53,76 +52,52 @@ class Dot:
 
 def lines(title: str, summary: str, x: Axis, y: Axis, curves: Sequence[Line]) -> Markup:
     """Curves over a common axis, with a legend above them."""
-    across = _across([v for curve in curves for v, w in zip(curve.x, curve.y, strict=True) if w is not None], x)
-    upward = _upward([v for curve in curves for v in curve.y], y)
-    parts, place = _frame(across, upward, x, y), float(LEFT)
+    strokes, rows = legend([(curve.kind, curve.name) for curve in curves])
+    known = [(v, w) for curve in curves for v, w in zip(curve.x, curve.y, strict=True) if w is not None]
+    ends = [end for curve in curves for _, low, high in _whiskers(curve) for end in (low, high)]
+    frame = frame_of(x, [v for v, _ in known], y, [*(w for _, w in known), *ends], rows)
+    parts = frame.parts()
     for curve in curves:
-        parts += [f'<path class="curve {curve.kind}" d="{_path(curve, across, upward)}"/>']
-        parts += [f'<path class="curve {curve.kind}" d="M{place:.1f} 14h18"/>', _text(place + 23, 18, curve.name)]
-        place += 23 + LETTER * len(curve.name) + 16
-    return _svg("img", f"{title}. {summary}", parts)
+        parts += [f'<path class="curve {curve.kind}" d="{_path(curve, frame)}"/>', *_marks(curve, frame)]
+    return svg("img", f"{title}. {summary}", [*parts, *strokes], frame.height)
 
 
 def dots(title: str, summary: str, x: Axis, y: Axis, points: Sequence[Dot]) -> Markup:
     """Named points, each a link."""
-    across, upward = _across([p.x for p in points], x), _upward([p.y for p in points], y)
-    parts = _frame(across, upward, x, y)
-    for point, height in _labelled(points, upward):
-        px, py = across(point.x), upward(point.y)
-        right = px + LETTER * len(point.name) + 10 < WIDTH
-        label = _text(px + 9 if right else px - 9, height + 4, point.name, "start" if right else "end")
+    frame = frame_of(x, [p.x for p in points], y, [p.y for p in points])
+    places = [(frame.across(p.x), frame.upward(p.y), p.name) for p in points]
+    room = (LEFT, frame.upward.end - 10, WIDTH, frame.upward.start)
+    parts = frame.parts()
+    for point, (px, py, _), label in zip(points, places, labels(places, room), strict=True):
         told = f"{point.name}: {x.label} {point.x:g}, {y.label} {point.y:g}"
+        name = "" if label is None else text(label.x, label.y + 4, point.name, label.anchor)
+        if label is not None and label.y != py:
+            parts.append(f'<path class="leader" d="M{px:.1f} {py:.1f}L{label.x:.1f} {label.y:.1f}"/>')
         parts.append(
             f'<a href="{escape(point.href)}" class="dot {point.kind}"><title>{escape(told)}</title>'
-            f'<circle cx="{px:.1f}" cy="{py:.1f}" r="5"/>{label}</a>'
+            f'<circle cx="{px:.1f}" cy="{py:.1f}" r="5"/>{name}</a>'
         )
-    return _svg("group", f"{title}. {summary}", parts)  # an image would hide its links
+    return svg("group", f"{title}. {summary}", parts)  # an image would hide its links
 
 
 def bars(title: str, summary: str, shares: Sequence[tuple[str, float, str]]) -> Markup:
     """Horizontal bars of shares of 1: (name, share, what is written behind the bar)."""
-    room = WIDTH - LEFT - RIGHT - 60
+    start = LEFT + NAME
+    room = WIDTH - start - RIGHT - VALUE
     parts = []
-    for i, (name, share, text) in enumerate(shares):
+    for i, (name, share, written) in enumerate(shares):
         top, length = 8 + i * (BAR + GAP), room * max(share, 0.0)
-        parts.append(_text(LEFT + 20, top + 15, name, "end"))
-        parts.append(f'<rect class="bar" x="{LEFT + 28}" y="{top}" width="{length:.1f}" height="{BAR}"/>')
-        parts.append(_text(LEFT + 36 + length, top + 15, text))
-    return _svg("img", f"{title}. {summary}", parts, 8 + len(shares) * (BAR + GAP))
+        parts.append(text(start - 8, top + 15, name, "end"))
+        parts.append(f'<rect class="bar" x="{start}" y="{top}" width="{length:.1f}" height="{BAR}"/>')
+        parts.append(text(start + 8 + length, top + 15, written))
+    return svg("img", f"{title}. {summary}", parts, 8 + len(shares) * (BAR + GAP))
 
 
-def _across(values: Iterable[float | None], axis: Axis) -> Scale:
-    return scale_of(values, LEFT, WIDTH - RIGHT, axis.log, axis.zero)
-
-
-def _upward(values: Iterable[float | None], axis: Axis) -> Scale:
-    return scale_of(values, HEIGHT - BOTTOM, TOP, axis.log, axis.zero)
-
-
-def _frame(across: Scale, upward: Scale, x: Axis, y: Axis) -> list[str]:
-    """Grid lines, ticks and labels of both axes."""
-    low, right = HEIGHT - BOTTOM, WIDTH - RIGHT
-    parts = []
-    for tick in upward.ticks:
-        line = "zero" if tick == 0 else "grid"
-        parts.append(f'<path class="{line}" d="M{LEFT} {upward(tick):.1f}H{right}"/>')
-        parts.append(_text(LEFT - 7, upward(tick) + 4, upward.label(tick), "end"))
-    for tick in across.ticks:
-        parts.append(f'<path class="tick" d="M{across(tick):.1f} {low}v5"/>')
-        parts.append(_text(across(tick), low + 19, across.label(tick), "middle"))
-    parts.append(_text((LEFT + right) / 2, HEIGHT - 6, x.label, "middle"))
-    middle = (low + TOP) / 2
-    parts.append(
-        f'<text class="label" transform="translate(13 {middle:.0f}) rotate(-90)" text-anchor="middle">'
-        f"{escape(y.label)}</text>"
-    )
-    return parts
-
-
-def _path(curve: Line, across: Scale, upward: Scale) -> str:
+def _path(curve: Line, frame: Frame) -> str:
     """One stroke for each run of points that have a place."""
-    pairs = list(zip(curve.x, curve.y, strict=True))
+    across, upward = frame.across, frame.upward
     found = []
+    pairs = zip(curve.x, curve.y, strict=True)
     for there, run in groupby(pairs, key=lambda pair: across.holds(pair[0]) and upward.holds(pair[1])):
         if there:
             places = [f"{across(a):.1f} {upward(b):.1f}" for a, b in run if b is not None]
@@ -130,19 +105,22 @@ def _path(curve: Line, across: Scale, upward: Scale) -> str:
     return "".join(found)
 
 
-def _labelled(points: Sequence[Dot], upward: Scale) -> list[tuple[Dot, float]]:
-    """The points from the top, with heights for their names that keep a line apart."""
-    found: list[tuple[Dot, float]] = []
-    for point in sorted(points, key=lambda p: upward(p.y)):
-        lowest = found[-1][1] + LINE if found else 0.0
-        found.append((point, max(upward(point.y), lowest)))
+def _whiskers(curve: Line) -> Iterator[tuple[float, float, float]]:
+    """x and both ends of every error bar."""
+    if curve.spread is not None:
+        for a, b, half in zip(curve.x, curve.y, curve.spread, strict=True):
+            if b is not None and half is not None:
+                yield a, b - half, b + half
+
+
+def _marks(curve: Line, frame: Frame) -> list[str]:
+    """A dot at every number, with its error bar; nothing for curves without spreads."""
+    if curve.spread is None:
+        return []
+    across, upward = frame.across, frame.upward
+    places = [(across(a), upward(b)) for a, b in zip(curve.x, curve.y, strict=True) if b is not None]
+    found = [f'<circle class="mark {curve.kind}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in places]
+    for a, low, high in _whiskers(curve):
+        bottom = upward(low) if upward.holds(low) else upward.start  # the foot of a logarithmic axis
+        found.append(f'<path class="whisker {curve.kind}" d="M{across(a):.1f} {bottom:.1f}V{upward(high):.1f}"/>')
     return found
-
-
-def _text(x: float, y: float, text: str, anchor: str = "start") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
-
-
-def _svg(role: str, told: str, parts: Sequence[str], height: int = HEIGHT) -> Markup:
-    head = f'<svg class="chart" viewBox="0 0 {WIDTH} {height}" role="{role}" aria-label="{escape(told)}">'
-    return Markup(head + "".join(parts) + "</svg>")

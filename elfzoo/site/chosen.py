@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from elfzoo.benchmark.task import Task, select
+from elfzoo.benchmark.record import prediction_path, run_folder
+from elfzoo.benchmark.task import AnyTask, select
 from elfzoo.errors import ElfzooError
 from elfzoo.field import Field, read_field
 from elfzoo.site.tables import is_floor
@@ -50,7 +51,7 @@ class Source:
         root: folder of the datasets, as in :class:`~elfzoo.datasets.FieldDataset`.
     """
 
-    task: Task
+    task: AnyTask
     split: str
     work: Path
     root: str | None = None
@@ -75,9 +76,8 @@ class Source:
         Raises:
             ElfzooError: it was not kept, or what is there is of another run.
         """
-        suffix = "" if self.split == "test" else f"-{self.split}"
-        folder = self.work / record["model"] / f"{record['task']}{suffix}" / "predictions"
-        path = folder / f"{Path(file).stem}.npz"
+        run = run_folder(self.work, record["task"], record["model"], self.split)
+        path = prediction_path(run, Path(file).stem)
         if not path.is_file():
             raise ElfzooError("its prediction was not kept")
         measured = {row["file"]: row["prediction_sha256"] for row in record.get("structures", ())}

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from markupsafe import Markup
-
-from elfzoo.site.charts import Axis, Dot, Line, bars, dots, lines
+from elfzoo.site.charts import Dot, Line, bars, dots, lines
+from elfzoo.site.frame import Axis, Figure
+from elfzoo.site.parity import parity_figures
 from elfzoo.site.tables import is_floor
 from elfzoo.site.text import DASH, slug
 
-__all__ = ["Figure", "figures", "speed_figure"]
+__all__ = ["figures", "speed_figure"]
 
 Record = Mapping[str, Any]
 SMALLEST = 1e-9  # of the largest power
+ROOM = 2.0  # a floor farther above the worst model than this would press the models together
 BANDS = {">6": "above 6 Å", "3-6": "3 to 6 Å", "1.5-3": "1.5 to 3 Å", "<1.5": "below 1.5 Å"}
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A chart, what is said below it, and its numbers."""
-
-    svg: Markup
-    caption: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 def speed_figure(records: Sequence[Record]) -> Figure | None:
@@ -37,29 +28,32 @@ def speed_figure(records: Sequence[Record]) -> Figure | None:
     points = [
         Dot(r["model"], _speed(r), r["metrics"]["mae"], f"models/{slug(r['model'])}.html", _kind(r)) for r in known
     ]
+    highest = ROOM * max((p.y for p in points if p.kind != "floor"), default=math.inf)
     svg = dots(
         "MAE against voxels per second",
         "The table below the chart has the numbers.",
         Axis("voxels per second", log=True),
         Axis("MAE of ELF", log=True),
-        points,
+        [p for p in points if p.y <= highest],
+    )
+    above = ", ".join(f"{p.name} ({p.y:.3g})" for p in points if p.y > highest)
+    caption = (
+        "Accuracy against speed: low and to the right is better. Speeds are of the hardware in the table. Open rings "
+        f"are floors.{f' Above the chart: {above}.' if above else ''}"
     )
     rows = tuple((p.name, f"{p.x:g}", f"{p.y:g}") for p in points)
-    caption = (
-        "Accuracy against speed: low and to the right is better. Open rings are floors. Speeds are of the hardware "
-    )
-    return Figure(svg, caption + "in the table.", ("model", "voxels per second", "MAE"), rows)
+    return Figure("speed", svg, caption, ("model", "voxels per second", "MAE"), rows)
 
 
 def figures(record: Record) -> list[Figure]:
-    """Everything about one record that is a curve."""
-    curves, found = record.get("curves", {}), []
+    """Everything about one record that can be drawn."""
+    curves, found = record.get("curves", {}), parity_figures(record)
     if "by_elf" in curves:
-        found.append(_binned(curves["by_elf"], "ELF of the reference", "Errors by ELF of the reference", ""))
+        found.append(_binned("by-elf", curves["by_elf"], "ELF of the reference", "Errors by ELF of the reference", ""))
     if "by_distance" in curves:
         bins = curves["by_distance"]
         end = "" if bins["mae"][-1] is None else " The last point is all that lies beyond."
-        found.append(_binned(bins, "distance to the nearest nucleus, Å", "Errors by distance", end))
+        found.append(_binned("by-distance", bins, "distance to the nearest nucleus, Å", "Errors by distance", end))
     if "spectrum" in curves:
         found.append(_spectrum(curves["spectrum"]))
     if any(f"residual_{name}" in record["metrics"] for name in BANDS):
@@ -67,7 +61,7 @@ def figures(record: Record) -> list[Figure]:
     return found
 
 
-def _binned(bins: Mapping[str, Sequence[Any]], label: str, title: str, end: str) -> Figure:
+def _binned(name: str, bins: Mapping[str, Sequence[Any]], label: str, title: str, end: str) -> Figure:
     """MAE and bias, drawn at the middles of the bins."""
     lower = bins["lower"]
     half = (lower[1] - lower[0]) / 2
@@ -84,7 +78,7 @@ def _binned(bins: Mapping[str, Sequence[Any]], label: str, title: str, end: str)
         for low, mae, bias, count in zip(lower, bins["mae"], bins["bias"], bins["count"], strict=True)
     )
     caption = f"{title}, means over the structures that have points in the bin. Bias is prediction - reference.{end}"
-    return Figure(svg, caption, (f"{label}, from", "mean |error|", "bias", "points"), rows)
+    return Figure(name, svg, caption, (f"{label}, from", "mean |error|", "bias", "points"), rows)
 
 
 def _spectrum(spectrum: Mapping[str, Sequence[float]]) -> Figure:
@@ -102,7 +96,7 @@ def _spectrum(spectrum: Mapping[str, Sequence[float]]) -> Figure:
         "is not drawn."
     )
     rows = tuple((f"{x:g}", f"{a:.3g}", f"{b:.3g}") for x, a, b in zip(k, residual, reference, strict=True))
-    return Figure(svg, caption, ("|G|, rad/Å", "residual", "reference"), rows)
+    return Figure("spectrum", svg, caption, ("|G|, rad/Å", "residual", "reference"), rows)
 
 
 def _bands(metrics: Mapping[str, float]) -> Figure:
@@ -110,7 +104,8 @@ def _bands(metrics: Mapping[str, float]) -> Figure:
     written = [(label, share, f"{100 * share:.1f} %") for label, share in shares]
     svg = bars("Power of the residual by wavelength", ", ".join(f"{a} {c}" for a, _, c in written), written)
     rows = tuple((label, text) for label, _, text in written)
-    return Figure(svg, "Share of the residual's power by wavelength.", ("wavelength", "share of the power"), rows)
+    caption = "Share of the residual's power by wavelength."
+    return Figure("bands", svg, caption, ("wavelength", "share of the power"), rows)
 
 
 def _visible(power: Sequence[float]) -> list[float | None]:

@@ -11,8 +11,9 @@ from elfzoo.site.card_text import card_html
 from elfzoo.site.chosen import RULE, Chosen
 from elfzoo.site.facts import Facts, entrant_facts, measurement_facts, structure_facts
 from elfzoo.site.figures import figures, speed_figure
+from elfzoo.site.learning import training_figures
 from elfzoo.site.rendering import render
-from elfzoo.site.tables import BOARD, Head, Table, is_floor, make_table, metric_columns
+from elfzoo.site.tables import BOARD, Head, Table, is_floor, make_table, metric_columns, without
 from elfzoo.site.text import slug
 from elfzoo.site.topology import networking_lines, point_lines
 
@@ -37,12 +38,13 @@ def index_page(boards: Sequence[Board]) -> str:
     )
 
 
-def model_page(boards: Sequence[Board], model: str) -> str:
-    """Everything that is known of one entrant."""
+def model_page(boards: Sequence[Board], model: str, studies: Sequence[Record] = ()) -> str:
+    """Everything that is known of one entrant; ``studies`` are learning curves, of which its own are shown."""
     own = [(board, record) for board in boards for record in board.records if record["model"] == model]
     records = [record for _, record in own]
     heads = [Head(board.task.title, f"#{board.name}", competes=False) for board, _ in own]
-    speed = [column for column in BOARD if column.better]
+    metrics = metric_columns(records)
+    speed = [column for column in without(BOARD, metrics) if column.better]
     return render(
         "model.html",
         root="../",
@@ -50,7 +52,8 @@ def model_page(boards: Sequence[Board], model: str) -> str:
         model=model,
         floor=is_floor(records[0]),
         facts=entrant_facts(records[0]),
-        table=make_table("task", [*metric_columns(records), *speed], heads, records),
+        table=make_table("task", [*metrics, *speed], heads, records),
+        training=training_figures(model, studies),
         parts=[_part(board, record) for board, record in own],
         card=card_html(model),
     )

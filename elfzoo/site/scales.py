@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 __all__ = ["Scale", "scale_of"]
 
 STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 FEW, MANY = 5, 9  # ticks, about
+FINE, FINER = (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)  # in each power of ten
 SAME = 1e-9  # relative; what differs by less is one value
 SMALLEST, LARGEST = 1e-3, 1e4  # between these, ticks are plain numbers
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -42,8 +43,8 @@ class Scale:
     def label(self, tick: float) -> str:
         """A tick in words."""
         if self.log and not SMALLEST <= tick < LARGEST:
-            digit, power = f"{tick:.0e}".split("e")
-            return f"{digit}·10".removeprefix("1·") + str(int(power)).translate(RAISED)
+            power = math.floor(math.log10(tick) + SAME)
+            return f"{tick / 10.0**power:g}·10".removeprefix("1·") + str(power).translate(RAISED)
         return f"{tick:g}".replace("-", "−")
 
 
@@ -68,12 +69,20 @@ def _ticks(low: float, high: float) -> tuple[float, ...]:
 
 
 def _log_ticks(low: float, high: float) -> tuple[float, ...]:
-    """1, 2 and 5 in each power of ten; where these are many, powers alone, and of many powers every second or third."""
-    first, last = math.floor(math.log10(low) + 1e-9), math.ceil(math.log10(high) - 1e-9)
-    fine = [float(f"{m}e{p}") for p in range(first - 1, last + 2) for m in (1, 2, 5)]
-    start = max(i for i, tick in enumerate(fine) if tick <= low * (1 + SAME))
-    end = min(i for i, tick in enumerate(fine) if tick >= high * (1 - SAME))
-    if end - start < MANY:
-        return tuple(fine[start : max(end, start + 1) + 1])
+    """Some numbers in each power of ten; where these are many, powers alone, every second or third of many."""
+    for digits, most in ((FINER, FEW), (FINE, MANY)):
+        ticks = _among(digits, low, high)
+        if len(ticks) <= most:
+            return ticks
+    first, last = math.floor(math.log10(low) + SAME), math.ceil(math.log10(high) - SAME)
     every = math.ceil((last - first) / FEW)
     return tuple(10.0**p for p in range(first, first + every * math.ceil((last - first) / every) + 1, every))
+
+
+def _among(digits: Sequence[float], low: float, high: float) -> tuple[float, ...]:
+    """The digits times powers of ten between which the values lie, at least two."""
+    powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 2)
+    ticks = [float(f"{digit}e{power}") for power in powers for digit in digits]
+    start = max(i for i, tick in enumerate(ticks) if tick <= low * (1 + SAME))
+    end = min(i for i, tick in enumerate(ticks) if tick >= high * (1 - SAME))
+    return tuple(ticks[start : max(end, start + 1) + 1])

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from elfzoo.benchmark.board import HEADLINES
+from elfzoo.benchmark.board import COUNTS, HEADLINES
 from elfzoo.site.text import DASH, number, whole
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "learned_from",
     "make_table",
     "metric_columns",
+    "without",
 ]
 
 Item = Mapping[str, Any]
@@ -41,9 +42,31 @@ NOTES = {
     "cp_recall": "share of the reference's critical points that the prediction has within 0.2 Å",
     "cp_precision": "share of the prediction's critical points that the reference has within 0.2 Å",
     "network_jaccard": "shared links over all links (Jaccard) of the hydrogen networks at φ",
+    "spearman": "rank correlation of predicted template strengths with those of DFT: the highest ELF at an "
+    "interstitial attractor of a metal sublattice",
+    "kendall": "rank correlation by pairs (τ_b) of the same strengths",
+    "top_5": "share of the five strongest templates of DFT that are among the five strongest predicted",
+    "top_10": "share of the ten strongest templates of DFT that are among the ten strongest predicted",
+    "strength_mae": "mean absolute error of the strength of a template",
+    "strength_spread": "standard deviation of the reference's strengths: the error of always saying the mean",
+    "site_recall": "share of the reference's interstitial sites that the prediction has within 0.5 Å",
+    "site_precision": "share of the prediction's interstitial sites that the reference has within 0.5 Å",
+    "voxels_per_second": "grid points predicted per second",
+    "seconds_500h_192": "from a structure of 500 hydrogen atoms to its field on 192³ points, wall time",
+    "ratio_to_dense_baseline": "speed over that of a plain dense PyTorch implementation, timed in the same run",
+    "peak_rss_gib": "memory that a prediction adds to a fresh process at its peak, the field itself not counted",
+    "doubled_cell_ratio": "time for twice the cell over that for one, at the same density of points",
+    "share_timed": "share of the grid that was timed; the rest is extrapolated",
 }
-LOWER = ("mae", "rmse", "mae_outside_cores", "phi_mae")
-HIGHER = ("r2", "phi_r2", "cp_recall", "cp_precision", "network_jaccard")
+LOWER = (
+    *("mae", "rmse", "mae_outside_cores", "phi_mae"),
+    *("strength_mae", "seconds_500h_192", "peak_rss_gib"),
+)
+HIGHER = (
+    *("r2", "phi_r2", "cp_recall", "cp_precision", "network_jaccard"),
+    *("spearman", "kendall", "top_5", "top_10", "site_recall", "site_precision"),
+    *("voxels_per_second", "ratio_to_dense_baseline"),
+)
 
 
 @dataclass(frozen=True)
@@ -107,6 +130,11 @@ class Table:
     rows: tuple[Row, ...]
 
 
+def without(columns: Sequence[Column], others: Sequence[Column]) -> list[Column]:
+    """The columns whose titles the others do not have."""
+    return [column for column in columns if column.title not in {other.title for other in others}]
+
+
 def metric_columns(records: Sequence[Item]) -> list[Column]:
     """The headlines that any of the records has; all metrics of records that have none of them."""
     known = {name for record in records for name in record["metrics"]}
@@ -147,7 +175,8 @@ def _metric(name: str) -> Column:
 
     better: Better = "low" if name in LOWER else "high" if name in HIGHER else ""
     title, about = HEADLINES.get(name, name), NOTES.get(name, "")
-    return Column(title, lambda record: record["metrics"].get(name), number, about, better, interval)
+    show = whole if name in COUNTS else number
+    return Column(title, lambda record: record["metrics"].get(name), show, about, better, interval)
 
 
 def _cell(column: Column, value: Any, item: Item) -> Cell:

@@ -55,14 +55,9 @@ NUMBER = 3
 
 
 def task_file(path: Path, **values: Any) -> Path:
-    """A task on hydrogen crystals, pinned to what is there."""
-    values |= {
-        "title": path.stem,
-        "train": ["crystal-h"],
-        "dataset": "crystal-h",
-        "protocol": "none",
-        "data_sha256": {},
-    }
+    """A task, on hydrogen crystals where nothing else is said, pinned to what is there."""
+    common = {"title": path.stem, "train": ["crystal-h"], "dataset": "crystal-h", "protocol": "none"}
+    values = {**common, **values, "data_sha256": {}}
     path.write_text(yaml.safe_dump(values))
     data = select(find_task(str(path)), pinned=False)
     path.write_text(yaml.safe_dump(values | {"data_sha256": {"test": data.data_hash}}))

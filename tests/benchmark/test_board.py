@@ -47,6 +47,41 @@ def test_a_comparison_is_paired() -> None:
     assert "ratio 0.500 (0.500 to 0.500), 3 structures" in line  # what is hard for both cancels
 
 
+def template_record(model: str, strengths: list[float], **metrics: float) -> dict:
+    rows = [
+        {"file": f"{i}.npz", "templates": {"reference": {"strength": 0.5}, "prediction": {"strength": strength}}}
+        for i, strength in enumerate(strengths)
+    ]
+    return record(model, [0.0], "template-ranking") | {"metrics": metrics, "structures": rows}
+
+
+def speed_record(model: str, rate: float) -> dict:
+    metrics = {"voxels_per_second": rate, "seconds_500h_192": 192**3 / rate, "share_timed": 1.0}
+    return record(model, [0.0], "speed") | {"metrics": metrics, "structures": [{"file": "job", "speed": {}}]}
+
+
+def test_every_kind_of_task_is_sorted_by_what_it_asks() -> None:
+    ranked = [template_record(name, [0.5], spearman=rho) for name, rho in (("a", 0.1), ("b", 0.9), ("c", -0.5))]
+    blind = template_record("blind", [0.0], strength_mae=0.5)  # a constant has no rank
+    fast = [speed_record("a", 1e4), speed_record("b", 1e6)]
+    found = board([*ranked, blind, *fast])
+    assert [r["model"] for r in found] == ["b", "a", "c", "blind", "b", "a"]
+    assert [r["task"] for r in found] == 4 * ["template-ranking"] + 2 * ["speed"]
+    assert found[-2]["metrics"]["voxels_per_second"] == 1e6
+    lines = tables([*ranked, blind, *fast])
+    assert "Spearman ρ" in lines[1] and "MAE of strength" in lines[1] and "voxels/s" not in lines[1]
+    assert lines[5].split() == ["blind", "-", "0.5000"]
+    assert lines[-1].split() == ["a", "10,000", "707.7888", "1.0000"]
+
+
+def test_strengths_of_templates_are_compared_in_pairs_and_speeds_are_not() -> None:
+    a, b = template_record("a", [0.5, 0.6, 0.3]), template_record("b", [0.7, 0.5, 0.1])
+    (line,) = comparison([a, b, speed_record("a", 1.0), speed_record("b", 2.0)], "a", "b")
+    assert line.startswith("template-ranking: MAE of strength 0.1000 against 0.2000, ratio 0.500")
+    with pytest.raises(ElfzooError, match="with the errors of each structure"):
+        comparison([speed_record("a", 1.0), speed_record("b", 2.0)], "a", "b")
+
+
 def test_what_cannot_be_compared_is_said() -> None:
     a, b = record("alpha", [0.1]), record("beta", [0.1], "metals")
     with pytest.raises(UnknownNameError, match="did you mean alpha"):

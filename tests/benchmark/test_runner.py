@@ -9,8 +9,11 @@ import pytest
 
 from elfzoo import list_pretrained, read_field
 from elfzoo.benchmark import Benchmark, find_task, read_record, run, select
-from elfzoo.benchmark.runner import measure_structure
+from elfzoo.benchmark.fields import measure_structure
+from elfzoo.benchmark.record import prediction_path, run_folder
+from elfzoo.benchmark.task import Task
 from elfzoo.errors import ElfzooError
+from elfzoo.models.grid_mlp import GridMLP
 
 
 def record(benchmark: Benchmark, out: Path, workers: int = 1) -> dict:
@@ -47,14 +50,14 @@ def test_prediction_files_alone_give_the_same_metrics(entrants: Path, single: Pa
 def test_a_stopped_run_goes_on(waves: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     measured: list[int] = []
 
-    def once(benchmark: Benchmark, index: int) -> None:
+    def once(benchmark: Benchmark, task: Task, index: int) -> None:
         if len(measured) == 2 and not (tmp_path / "stopped").exists():
             (tmp_path / "stopped").touch()
             raise KeyboardInterrupt
         measured.append(index)
-        measure_structure(benchmark, index)
+        measure_structure(benchmark, task, index)
 
-    monkeypatch.setattr("elfzoo.benchmark.runner.measure_structure", once)
+    monkeypatch.setattr("elfzoo.benchmark.fields.measure_structure", once)
     with pytest.raises(KeyboardInterrupt):
         run(waves, tmp_path / "results", progress=False)
     assert not (tmp_path / "results").exists()
@@ -73,6 +76,37 @@ def test_two_processes_find_the_same(waves: Benchmark, tmp_path: Path) -> None:
     alone = record(waves, tmp_path / "one")
     together = record(Benchmark(waves.spec, waves.task, tmp_path / "other"), tmp_path / "two", workers=2)
     assert together["metrics"] == alone["metrics"] and together["cost"]["workers"] == 2
+
+
+def test_two_runs_write_the_same_metrics(waves: Benchmark, tmp_path: Path) -> None:
+    first = record(waves, tmp_path / "one")
+    second = record(Benchmark(waves.spec, waves.task, tmp_path / "again"), tmp_path / "two")
+    for key in ("metrics", "groups", "curves", "data_sha256", "entrant"):
+        assert first[key] == second[key]
+    hashes = [[row["prediction_sha256"] for row in found["structures"]] for found in (first, second)]
+    assert hashes[0] == hashes[1]
+
+
+def test_files_in_the_runs_own_folder_are_refused_and_stay(waves: Benchmark, tmp_path: Path) -> None:
+    record(waves, tmp_path / "results")
+    files = prediction_path(run_folder(tmp_path / "work", "tiny", "waves"), "any").parent
+    before = {path: path.read_bytes() for path in files.iterdir()}
+    linked = tmp_path / "linked"
+    linked.symlink_to(files)
+    assert len(before) == len(waves.names)
+    for given in (files, linked, files.parent):
+        own = Benchmark("waves", waves.task, tmp_path / "work", predictions=given)
+        with pytest.raises(ElfzooError, match="lie in the folder of this very run"):
+            run(own, tmp_path / "results", progress=False)
+    assert {path: path.read_bytes() for path in files.iterdir()} == before
+    other = record(Benchmark("again", waves.task, tmp_path / "work", predictions=files), tmp_path / "results")
+    assert len(other["structures"]) == len(before)  # under another name they are measured
+
+
+def test_a_run_of_the_val_split_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    assert run_folder(tmp_path, "metals", "a") == tmp_path / "a" / "metals"
+    assert run_folder(tmp_path, "metals", "a", "val") == tmp_path / "a" / "metals-val"
+    assert prediction_path(tmp_path, "Al_fcc_V0.8") == tmp_path / "predictions" / "Al_fcc_V0.8.npz"
 
 
 def test_predictions_can_be_discarded(entrants: Path, tiny: Path, tmp_path: Path) -> None:
@@ -105,3 +139,16 @@ def test_every_structure_has_a_row_of_its_own() -> None:
 
 def test_a_task_file_gives_its_name(tiny: Path) -> None:
     assert Benchmark("x", str(tiny), Path("w")).name == "tiny" and find_task(str(tiny)).title == "tiny"
+
+
+def test_costly_models_are_asked_for_the_grid_of_the_reference(
+    single: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    benchmark = Benchmark("grid_mlp.wang2026-h-v2", str(single), tmp_path / "work")
+    reference = benchmark.data[0].field
+    assert benchmark.grid(reference).shape == tuple(2 * n for n in reference.grid.shape)
+    monkeypatch.setattr(GridMLP, "costly", True)
+    assert benchmark.grid(reference).shape == reference.grid.shape
+    found = record(benchmark, tmp_path / "results")
+    assert found["structures"][0]["predicted_grid"] == list(reference.grid.shape)
+    assert found["structures"][0]["topology"]["delta"]["phi_3d"] is not None

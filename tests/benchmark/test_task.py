@@ -9,11 +9,12 @@ import pytest
 import yaml
 from pymatgen.core import Lattice, Structure
 
+from elfzoo.benchmark.speed_task import SpeedTask
 from elfzoo.benchmark.task import Task, crystal_system, find_task, list_tasks, select
 from elfzoo.errors import ConfigError, ElfzooError, UnknownNameError
 
 
-@pytest.mark.parametrize("name", list_tasks())
+@pytest.mark.parametrize("name", [name for name in list_tasks() if isinstance(find_task(name), Task)])
 def test_every_task_is_of_the_data_that_are_there(name: str) -> None:
     task = find_task(name)
     test, val = select(task, "test"), select(task, "val")  # the hashes are checked here
@@ -40,6 +41,23 @@ def test_other_data_are_refused(tiny_task: Task) -> None:
         select(dataclasses.replace(tiny_task, data_sha256={"test": "0" * 64}))
     with pytest.raises(ElfzooError, match="has no val data; it has test"):
         select(tiny_task, "val")
+
+
+def test_a_file_says_which_kind_of_task_it_is(tmp_path: Path) -> None:
+    assert isinstance(find_task("speed"), SpeedTask) and isinstance(find_task("metals"), Task)
+    job = {"title": "small", "protocol": "none", "atoms": 8, "edge": 3.0, "points": 12}
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(job | {"kind": "speed"}))
+    task = find_task(str(path))
+    assert isinstance(task, SpeedTask) and task.grid(task.structure()).shape == (12, 12, 12)
+    with pytest.raises(ElfzooError, match="'small' has no structures of a dataset"):
+        select(task)
+    path.write_text(yaml.safe_dump(job | {"kind": "sped"}))
+    with pytest.raises(UnknownNameError, match="no kind of task is called 'sped'; did you mean speed"):
+        find_task(str(path))
+    path.write_text(yaml.safe_dump(job | {"kind": "speed", "atom": 8}))
+    with pytest.raises(ConfigError, match="did you mean 'atoms'"):
+        find_task(str(path))
 
 
 def test_wrong_names_and_files_are_said(tmp_path: Path) -> None:

@@ -56,8 +56,8 @@ def test_a_release_reproduces_a_figure_of_its_record():
     """One snapshot, computed anew."""
     from elfzoo.analysis import field_metrics
 
-    record = json.loads((ROOT / "benchmarks/results/fluid-h/grid_mlp.smooth-h-v2.json").read_text())
+    record = json.loads((ROOT / "benchmarks/results/fluid-h/grid_mlp.smooth-h-v3.json").read_text())
     _, field = FluidHydrogen(split="test")[0]
-    predicted = elfzoo.load_pretrained("grid_mlp.smooth-h-v2").predict(field.structure, grid=field.grid)
+    predicted = elfzoo.load_pretrained("grid_mlp.smooth-h-v3").predict(field.structure, grid=field.grid)
     row = next(r for r in record["structures"] if r["file"] == field.meta["file"])
     assert field_metrics(field.values, predicted.values).mae == pytest.approx(row["voxels"]["mae"], rel=1e-3)

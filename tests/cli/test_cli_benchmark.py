@@ -9,10 +9,22 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
+from elfzoo import list_pretrained
+from elfzoo.benchmark import list_tasks
+from elfzoo.cli.benchmark import _named
 from tests.benchmark.conftest import ENTRANTS, task_file
 from tests.cli.conftest import error_line
 
 Run = Callable[..., Result]
+VOIDS = '''
+
+def voids():
+    """Highest in the middle of the cell, and the higher the smaller the cell is, as in copper."""
+    def predict(structure, grid):
+        x, y, z = (2 * np.pi * np.arange(n) / n for n in grid.shape)
+        return 0.4 - 0.5 / structure.volume * (np.cos(x)[:, None, None] + np.cos(y)[:, None] + np.cos(z))
+    return predict
+'''
 
 
 @pytest.fixture
@@ -24,7 +36,7 @@ def task(tmp_path: Path) -> str:
 def test_tasks_are_listed(elfzoo: Run) -> None:
     result = elfzoo("benchmark", "--list")
     assert result.exit_code == 0
-    for name in ("fluid-h", "crystal-h-cubic", "hydrides-zero-shot", "metals"):
+    for name in ("fluid-h", "crystal-h-cubic", "hydrides-zero-shot", "metals", "template-ranking", "speed"):
         assert name in result.stdout
 
 
@@ -68,13 +80,38 @@ def test_prediction_files_enter(elfzoo: Run, task: str) -> None:
     assert first["metrics"] == again["metrics"]
 
 
+def test_speed_is_measured_by_name_alone() -> None:
+    models, tasks = _named(["all", "mine.py:half"], ["all"])
+    assert models == [*list_pretrained(), "mine.py:half"]
+    assert set(list_tasks()) - set(tasks) == {"speed"} and "template-ranking" in tasks
+    assert _named(["all", list_pretrained()[0]], ["speed", "all", "metals"]) == (list_pretrained(), ["speed", *tasks])
+
+
+def test_templates_are_ranked_and_rendered(elfzoo: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(ENTRANTS + VOIDS)
+    task = task_file(tmp_path / "tiny.yaml", dataset="metals", starts_with="Cu_fcc", parts=["templates"])
+    for name in ("half", "voids"):
+        result = elfzoo("benchmark", "-m", f"mine.py:{name}", "-t", task, "--out", "results")
+        assert result.exit_code == 0 and "MAE of strength 0." in result.stdout, result.output
+    found = json.loads(elfzoo("leaderboard", "--results", "results", "-t", task, "--format", "json").stdout)
+    metrics = {row["model"]: row["metrics"] for row in found}
+    assert metrics["mine.half"]["templates_lost"] == metrics["mine.half"]["templates"] == 3
+    assert metrics["mine.half"]["strength_mae"] == pytest.approx(0.318, abs=0.01)  # of copper in DFT
+    assert metrics["mine.voids"]["spearman"] == 1 and found[0]["model"] == "mine.voids"
+    assert metrics["mine.voids"]["site_recall"] == 0  # in the octahedral voids; copper has them in the tetrahedral ones
+    assert "Spearman ρ" in elfzoo("leaderboard", "--results", "results", "-t", task).stdout
+    page = elfzoo("leaderboard", "--results", "results", "-t", task, "--format", "html", "-o", "site")
+    assert page.exit_code == 0 and "Spearman ρ" in Path("site/index.html").read_text(), page.output
+
+
 @pytest.mark.parametrize(
     ("call", "part"),
     [
-        (("-m", "grid_mlp.smooth-h-v2", "-t", "fluid"), "did you mean fluid-h"),
-        (("-m", "grid_mlp.smoth-h-v2", "-t", "fluid-h"), "did you mean grid_mlp.smooth-h-v2"),
+        (("-m", "grid_mlp.smooth-h-v3", "-t", "fluid"), "did you mean fluid-h"),
+        (("-m", "grid_mlp.smoth-h-v2", "-t", "fluid-h"), "did you mean grid_mlp.smooth-h-v3"),
         (("-m", "no.py:make", "-t", "fluid-h"), "no such file: no.py"),
         (("-m", "mine", "--predictions", "nowhere", "-t", "fluid-h"), "no folder of predictions nowhere"),
+        (("-m", "mine", "--predictions", ".", "-t", "speed"), "known by its prediction files alone"),
     ],
 )
 def test_wrong_names_are_one_line(elfzoo: Run, call: tuple[str, ...], part: str) -> None:

@@ -27,7 +27,7 @@ FLAGS = (
     "--disable-background-networking",
     "--remote-debugging-pipe",
 )
-PATIENCE = 60.0  # s, on a busy machine
+PATIENCE = 180.0  # s, on a busy machine
 
 
 def find_chromium() -> str | None:

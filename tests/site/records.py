@@ -75,6 +75,7 @@ def record(model: str, maes: list[float], task: str = "crystals", speed: float =
         "curves": {
             "by_elf": {"lower": [0.0, 0.05, 0.1], **bins},
             "by_distance": {"lower": [0.0, 0.1, 0.2], **bins},
+            "joint": [[30, 2], [0, 8]],
             "spectrum": {"k": [0.25, 0.75, 1.25], "density": [1e-4, 1e-3, 1e-5], "reference_density": [0.1, 1.0, 0.01]},
         },
         "protocol": "none",

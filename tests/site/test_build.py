@@ -22,6 +22,12 @@ def page(site: Path, name: str) -> Page:
     return Page((site / name).read_text())
 
 
+def phi_texts(row: dict) -> list[str]:
+    """Networking value of the reference, of the prediction, and their difference."""
+    reference, delta = (row["topology"][side]["phi_3d"] for side in ("reference", "delta"))
+    return [f"{value:.4f}".replace("-", "−") for value in (reference, reference + delta, delta)]
+
+
 def test_every_number_of_the_board_is_the_records(site: Path, made_up: list[dict]) -> None:
     index = page(site, "index.html")
     for found in made_up:
@@ -73,11 +79,46 @@ def test_the_page_of_a_model_has_all_that_is_recorded(site: Path, made_up: list[
     assert [float(cell["data-value"]) for cell in structures.values()] == [
         row["voxels"]["rmse"] for row in found["structures"]
     ]
-    shares = {line[0]["text"]: line[1]["text"] for line in model.tables["figure-crystals-4"][1:]}
+    shares = {line[0]["text"]: line[1]["text"] for line in model.tables["bands-crystals"][1:]}
     assert shares == {"above 6 Å": "12.5 %", "3 to 6 Å": "25.0 %", "1.5 to 3 Å": "50.0 %", "below 1.5 Å": "12.5 %"}
-    assert [line[2]["text"] for line in model.tables["figure-crystals-3"][1:]] == ["0.1", "1", "0.01"]
+    assert [line[2]["text"] for line in model.tables["spectrum-crystals"][1:]] == ["0.1", "1", "0.01"]
     assert "By target pressure GPa" in model.text
+    phis = {line[0]["text"]: [cell["text"] for cell in line[1:]] for line in model.tables["networking-crystals"][1:]}
+    assert phis == {row["file"]: phi_texts(row) for row in found["structures"]}
+    assert "have the variance 0.00391, the standard deviation 0.0625" in model.text
+    joint = [[cell["text"] for cell in line] for line in model.tables["joint-crystals"]]
+    assert joint == [["reference from, prediction from", "0", "0.5"], ["0", "30", "2"], ["0.5", "0", "8"]]
+    assert "all 40 voxels of the task" in model.text and "95.0 % are in the bins on the line" in model.text
     assert json.loads((site / "records/crystals/good.json").read_text()) == found
+
+
+def test_the_parity_of_templates_is_that_of_the_record(tmp_path: Path) -> None:
+    found = record("good", [0.1, 0.2])
+    for row, strength in zip(found["structures"], (0.25, 0.75), strict=True):
+        row["templates"] = {"reference": {"strength": strength}, "prediction": {"strength": 0.5}}
+        del row["topology"]
+    found["metrics"] |= {"strength_mae": 0.25, "strength_spread": 0.25, "spearman": -0.5}
+    build_site([found], tmp_path / "site", TASKS, tmp_path)
+    model = page(tmp_path / "site", "models/good.html")
+    told = [[cell["text"] for cell in line[1:]] for line in model.tables["templates-crystals"][1:]]
+    assert told == [["0.2500", "0.5000", "0.2500"], ["0.7500", "0.5000", "−0.2500"]]
+    assert "MAE 0.2500, rank correlation −0.5000; the references have the variance 0.06250" in model.text
+    assert "networking-crystals" not in model.tables
+
+
+def test_floors_do_not_press_the_models_together(tmp_path: Path) -> None:
+    records = [record("good", [0.01]), record("fair", [0.02]), record("floor.near", [0.03]), record("floor.far", [0.2])]
+    build_site(records, tmp_path / "site", TASKS, tmp_path)
+    index = page(tmp_path / "site", "index.html")
+    drawn = re.findall(r'class="dot (\w+)"><title>(\S+):', (tmp_path / "site/index.html").read_text())
+    assert drawn == [("main", "good"), ("main", "fair"), ("floor", "floor.near")]
+    assert "Above the chart: floor.far (0.2)." in index.text
+    assert [line[0]["text"] for line in index.tables["speed-crystals"][1:]] == [
+        "good",
+        "fair",
+        "floor.near",
+        "floor.far",
+    ]
 
 
 def test_the_card_of_a_release_is_shown(tmp_path: Path) -> None:
@@ -178,8 +219,8 @@ def test_records_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
 
 def test_records_with_a_few_metrics_have_a_page_too(tmp_path: Path) -> None:
     bare = {name: record("bare", [0.1])[name] for name in ("model", "task", "split", "data_sha256")}
-    build_site([bare | {"metrics": {"spearman": 0.5, "top_3": 0.25}}], tmp_path / "site", TASKS, tmp_path)
-    assert page(tmp_path / "site", "index.html").column("board-crystals", "spearman")["bare"]["text"] == "0.5000"
+    build_site([bare | {"metrics": {"novel": 0.5, "newer": 0.25}}], tmp_path / "site", TASKS, tmp_path)
+    assert page(tmp_path / "site", "index.html").column("board-crystals", "novel")["bare"]["text"] == "0.5000"
     assert "say nothing of its training" in page(tmp_path / "site", "models/bare.html").text
 
 

@@ -72,7 +72,8 @@
     // of the style sheet
     colour(name) {
       const { r, g, b } = $3Dmol.CC.color(getComputedStyle(this.figure).getPropertyValue(`--${name}`).trim());
-      return new $3Dmol.Color(GLOW * r, GLOW * g, GLOW * b);
+      const glow = Math.min(GLOW, 1 / Math.max(r, g, b)); // beyond 1 a colour becomes another one
+      return new $3Dmol.Color(glow * r, glow * g, glow * b);
     }
 
     // surfaces: [[field, isovalue, name of a colour], ...]

@@ -1,18 +1,14 @@
 """The peer that speed is measured against computes the same thing, where one image is enough."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
+import pytest
 import torch
 from pymatgen.core import Lattice, Structure
 
 import elfzoo
+from elfzoo.benchmark.dense_baseline import dense_elf
+from elfzoo.errors import ElfzooError
 from elfzoo.testing import enliven
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-
-from dense_baseline import dense_elf
 
 
 def test_equals_the_model_in_a_cell_twice_the_cutoff(rng):
@@ -30,3 +26,9 @@ def test_differs_in_a_small_cell(rng):
     structure = Structure(Lattice.hexagonal(2.2, 3.0), ["H"], [[0.1, 0.2, 0.3]])
     points = rng.random((200, 3))
     assert np.abs(dense_elf(model, structure, points) - model.predict(structure, points=points)).max() > 0.05
+
+
+def test_another_descriptor_is_refused():
+    model = elfzoo.create_model("grid_mlp", {"descriptor": {"smooth": True}})
+    with pytest.raises(ElfzooError, match="the paper's descriptor only"):
+        dense_elf(model, Structure(Lattice.cubic(3.0), ["H"], [[0, 0, 0]]), np.zeros((1, 3)))

@@ -11,10 +11,14 @@ import math
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from pymatgen.core import Structure
 from torch import Tensor
 
+from elfzoo.errors import ElfzooError
 from elfzoo.models import GridMLP
+
+__all__ = ["BATCH", "dense_elf"]
 
 BATCH = 1024
 
@@ -29,7 +33,7 @@ def dense_features(vectors: Tensor, model: GridMLP) -> Tensor:
     """(points, features) of the paper's power spectrum (l ≤ 2, one channel) from dense vectors."""
     config = model.config.descriptor
     if config.smooth or config.l_max != 2 or config.channels != 1:
-        raise ValueError(f"the dense baseline has the paper's descriptor only; got {config}")
+        raise ElfzooError(f"the dense baseline has the paper's descriptor only; got {config}")
     r = vectors.norm(dim=-1)
     cutoff = torch.where(r < config.r_cut, 0.5 * (torch.cos(math.pi / config.r_cut * r) + 1), torch.zeros_like(r))
     centres = torch.linspace(0, config.r_cut, config.n_radial)
@@ -48,8 +52,14 @@ def spherical_harmonics(unit: Tensor) -> Tensor:
     return torch.stack([torch.full_like(x, math.sqrt(1 / (4 * math.pi))), a * y, a * z, a * x, *l2], dim=-1)
 
 
-def dense_elf(model: GridMLP, structure: Structure, frac_points: np.ndarray) -> np.ndarray:
-    """ELF at fractional points by the dense implementation with the model's own weights."""
+def dense_elf(
+    model: GridMLP, structure: Structure, frac_points: Float[np.ndarray, "points 3"]
+) -> Float[np.ndarray, " points"]:
+    """ELF at fractional points by the dense implementation with the model's own weights.
+
+    Raises:
+        ElfzooError: a model with another descriptor than the paper's.
+    """
     atoms = torch.tensor(structure.frac_coords, dtype=torch.float32)
     lattice = torch.tensor(structure.lattice.matrix.copy(), dtype=torch.float32)
     points = torch.tensor(frac_points, dtype=torch.float32)

@@ -1,0 +1,164 @@
+"""The rows of a task on fields: predict every structure, measure it. Resumable by structure.
+
+A run works in a folder of its own: ``rows/NAME.json`` as soon as a structure is measured, ``predictions/NAME.npz`` what
+was measured, to the bit. Interrupted, the same call goes on where it stopped; rows of other weights, data or versions
+are never mixed in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from elfzoo._version import __version__
+from elfzoo.benchmark.measure import json_values, measure, pair
+from elfzoo.benchmark.memory import peak_rss_gib
+from elfzoo.benchmark.plan import Benchmark
+from elfzoo.benchmark.record import prediction_path, write_json
+from elfzoo.benchmark.task import Task
+from elfzoo.config import to_dict
+from elfzoo.errors import ElfzooError
+from elfzoo.field import Field, read_field
+from elfzoo.io.symmetric import write_reference
+from elfzoo.progress import progress_bar
+
+__all__ = ["field_rows", "measure_structure"]
+
+
+def field_rows(benchmark: Benchmark, task: Task, workers: int, progress: bool | None) -> list[dict[str, Any]]:
+    """Measure what is not measured yet, and return the rows of all structures.
+
+    Raises:
+        ElfzooError: data, entrant or a prediction that cannot be had (what was measured before stays), or prediction
+            files that lie in the run's own folder.
+    """
+    names = benchmark.names
+    _prepare(benchmark, task)
+    left = [i for i, name in enumerate(names) if not benchmark.row_path(name).is_file()]
+    with progress_bar(f"{benchmark.entrant.name} on {benchmark.name}", len(names), progress) as advance:
+        advance(len(names) - len(left))
+        for _ in _rows(benchmark, task, left, workers):
+            advance(1)
+    return [json.loads(benchmark.row_path(name).read_text()) for name in names]
+
+
+def measure_structure(benchmark: Benchmark, task: Task, index: int) -> None:
+    """Predict one structure, keep the prediction, and write its row."""
+    structure, reference = benchmark.data[index]
+    name = benchmark.names[index]
+    began, cpu = time.perf_counter(), time.process_time()
+    try:
+        guess = benchmark.entrant.predict(name, structure, benchmark.grid(reference))
+        predicted = time.perf_counter()
+        stored, digest = _stored(guess.replace(structure=structure), benchmark, name)
+        measured = measure(pair(reference, stored, task), task)
+    except ElfzooError as error:
+        raise ElfzooError(f"{benchmark.entrant.name} on {name}: {error}") from error
+    row = {
+        "file": reference.meta["file"],
+        "formula": structure.composition.formula,
+        "atoms": len(structure),
+        "group": reference.meta.get(task.group_by) if task.group_by else None,
+        "grid": list(reference.grid.shape),
+        "predicted_grid": list(guess.grid.shape),
+        "prediction_sha256": digest,
+        **measured,
+        "seconds": predicted - began,
+        "measuring_seconds": time.perf_counter() - predicted,
+        "cpu_seconds": time.process_time() - cpu,
+        "peak_rss_gib": peak_rss_gib(),
+    }
+    write_json(benchmark.row_path(name), json_values(row))
+
+
+def _stored(guess: Field, benchmark: Benchmark, name: str) -> tuple[Field, str]:
+    """The prediction as its file holds it (16 bits), and the file's SHA-256: what is measured is what can be shown."""
+    path = prediction_path(benchmark.place, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    plain = Field(np.clip(guess.values, 0, 1), guess.structure, guess.quantity, guess.recipe)
+    write_reference(plain, path, symmetric=False)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    stored = read_field(path)
+    if not benchmark.keep_predictions:
+        path.unlink()
+    return stored, digest
+
+
+def _rows(benchmark: Benchmark, task: Task, left: list[int], workers: int) -> Iterator[None]:
+    """Measure structures in this process, or in several that share the cores; the largest first."""
+    sizes = {i: -(benchmark.data.raw_dir / benchmark.data.raw_file_names[i]).stat().st_size for i in left}
+    order = sorted(left, key=sizes.__getitem__)
+    if workers == 1 or len(order) < 2:
+        for index in order:
+            measure_structure(benchmark, task, index)
+            yield
+        return
+    context = multiprocessing.get_context("spawn")  # forked threads of torch hang
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    with ProcessPoolExecutor(workers, context, _start_worker, (replace(benchmark), task, threads)) as pool:
+        futures = [pool.submit(_work, index) for index in order]
+        try:
+            for future in futures:
+                future.result()
+                yield
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+_OF_WORKER: list[tuple[Benchmark, Task]] = []
+
+
+def _start_worker(benchmark: Benchmark, task: Task, threads: int) -> None:
+    torch.set_num_threads(threads)
+    _OF_WORKER[:] = [(benchmark, task)]
+
+
+def _work(index: int) -> None:
+    measure_structure(*_OF_WORKER[0], index)
+
+
+def _prepare(benchmark: Benchmark, task: Task) -> None:
+    """Forget the rows of other weights, data, tasks or versions."""
+    place = benchmark.place
+    _spare_given_files(benchmark.predictions, place)
+    identity = {
+        "entrant": dict(benchmark.entrant.facts),
+        "data_sha256": benchmark.data.data_hash,
+        "task": to_dict(task),
+        "predictions": None if benchmark.predictions is None else _fingerprint(benchmark.predictions),
+        "elfzoo": __version__,
+    }
+    path, identity = place / "run.json", json_values(identity)
+    if path.is_file() and json.loads(path.read_text()) == identity:
+        return
+    shutil.rmtree(place / "rows", ignore_errors=True)
+    shutil.rmtree(place / "predictions", ignore_errors=True)
+    write_json(path, identity)
+
+
+def _spare_given_files(predictions: Path | None, place: Path) -> None:
+    """Refuse prediction files from the folder that the run would clear and write to."""
+    if predictions is not None and predictions.resolve().is_relative_to(place.resolve()):
+        raise ElfzooError(
+            f"the predictions {predictions} lie in the folder of this very run, {place}, which it would overwrite: "
+            "give the entrant another name, or the files another place"
+        )
+
+
+def _fingerprint(folder: Path) -> str:
+    """Of a folder of prediction files: changed files are measured again."""
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    return hashlib.sha256(repr([(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files]).encode()).hexdigest()

@@ -1,0 +1,107 @@
+"""What is to be measured on what, and where a run keeps its files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+
+from elfzoo.benchmark.entrant import Entrant, load_entrant, prediction_files
+from elfzoo.benchmark.measure import fine_shape
+from elfzoo.benchmark.record import run_folder
+from elfzoo.benchmark.task import AnyTask, Task, find_task, select, task_name
+from elfzoo.datasets import FieldDataset, Sample, dataset_class
+from elfzoo.errors import ElfzooError
+from elfzoo.field import Field
+from elfzoo.grid import Grid
+
+__all__ = ["Benchmark"]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The training data of several datasets, opened when they are first asked for: few entrants ask."""
+
+    names: tuple[str, ...]
+    root: str | None
+
+    @cached_property
+    def parts(self) -> list[FieldDataset]:
+        return [dataset_class(name)(root=self.root, split="train") for name in self.names]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    def __iter__(self) -> Iterator[Sample]:
+        return chain.from_iterable(self.parts)
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What is to be measured on what.
+
+    Args:
+        spec: of the entrant, see :func:`~elfzoo.benchmark.entrant.load_entrant`; with ``predictions`` its name alone.
+        task: name of the task, or a YAML file.
+        folder: where the run works; entrants and tasks have folders in it.
+        split: ``"test"``, or ``"val"`` to choose by.
+        root: folder of the datasets.
+        predictions: folder of prediction files to measure instead of a model.
+        keep_predictions: leave the predictions in the run's folder.
+    """
+
+    spec: str
+    task: str
+    folder: Path
+    split: str = "test"
+    root: str | None = None
+    predictions: Path | None = None
+    keep_predictions: bool = True
+
+    @property
+    def name(self) -> str:
+        """Of the task, in records and folders."""
+        return task_name(self.task)
+
+    @cached_property
+    def definition(self) -> AnyTask:
+        return find_task(self.task)
+
+    @cached_property
+    def data(self) -> FieldDataset:
+        """The structures of the task, where it is of a dataset."""
+        return select(self.definition, self.split, self.root)
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Of the structures: their files' names without the suffix (there are other dots in them)."""
+        return [file.removesuffix(".npz") for file in self.data.raw_file_names]
+
+    @cached_property
+    def entrant(self) -> Entrant:
+        if self.predictions is not None:
+            return prediction_files(self.predictions, self.spec)
+        return load_entrant(self.spec, Samples(self.definition.train, self.root))
+
+    def grid(self, reference: Field) -> Grid:
+        """What the entrant is asked to predict on: the task's fine grid, or the reference's where points are costly.
+
+        Raises:
+            ElfzooError: a task that is not of fields.
+        """
+        if not isinstance(self.definition, Task):
+            raise ElfzooError(f"the task {self.definition.title!r} has no fields")
+        model = self.entrant.model
+        coarse = model is not None and model.costly
+        return reference.grid if coarse else Grid(fine_shape(reference, self.definition), reference.grid.lattice)
+
+    @property
+    def place(self) -> Path:
+        """Folder of this run."""
+        return run_folder(self.folder, self.name, self.entrant.name, self.split)
+
+    def row_path(self, name: str) -> Path:
+        """Where the measurements of a structure go; ``name`` as in :attr:`names`."""
+        return self.place / "rows" / f"{name}.json"
