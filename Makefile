@@ -1,7 +1,7 @@
 # make demo   predict the ELF of a real structure, compare it with DFT, draw a picture
 # make test   run the tests
 # make lint   style and types
-# make leaderboard   measure every release and floor on every task, render the tables, build the page (an hour)
+# make leaderboard   measure every release and floor on every task, render the tables, build the page (hours)
 # make wheel  build the wheel and run it alone in a clean environment
 
 PYTHON ?= python3
@@ -29,6 +29,7 @@ FLOORS := $(foreach floor,mean radial_mean promolecular,-m benchmarks/floors.py:
 
 leaderboard: .venv/installed
 	$(BIN)/elfzoo benchmark -m all $(FLOORS) -t all --workers 2
+	$(BIN)/elfzoo benchmark -m all -t speed
 	$(BIN)/python benchmarks/render.py
 	$(BIN)/elfzoo leaderboard --format html -o site
 
