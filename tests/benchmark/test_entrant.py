@@ -21,7 +21,7 @@ def test_a_release_enters_by_name_and_says_what_it_is() -> None:
     name = list_pretrained()[0]
     entrant, model = load_entrant(name), load_pretrained(name)
     assert entrant.name == name and entrant.facts["weights_sha256"] == model.card.weights_sha256
-    assert entrant.facts["trained_on"] == ["fluid-h/train"] and entrant.facts["elements"] == ["H"]
+    assert entrant.facts["trained_on"] == ["cavity-h/train", "fluid-h/train"] and entrant.facts["elements"] == ["H"]
     expected = model.predict(CELL, grid=GRID, progress=False).values
     np.testing.assert_array_equal(entrant.predict("any", CELL, GRID).values, expected)
 
