@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +20,7 @@ from paper_studies import patch, scans, seeds
 from paper_waves import waves
 
 from elfzoo.benchmark import read_record, record_path
-from elfzoo.card import HISTORY, shipped_releases
+from elfzoo.card import HISTORY, read_history, shipped_releases
 
 __all__ = ["TASKS", "Sources", "entrant_sources", "missing", "page", "study_sources"]
 
@@ -105,12 +104,6 @@ def entrant_sources(name: str, results: Path) -> Sources:
     if folder is not None and (folder / HISTORY).is_file():
         found[TRAINING] = read_history(folder / HISTORY)
     return Sources(name, found)
-
-
-def read_history(path: Path) -> dict[str, list[float]]:
-    """The columns of a training's log."""
-    rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
-    return {key: [float(row[key]) for row in rows] for key in rows[0]}
 
 
 def study_sources(results: Path) -> Sources:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import field
 from importlib import resources
@@ -13,7 +14,7 @@ from elfzoo.errors import WeightsError
 from elfzoo.field import Recipe
 from elfzoo.target import Target
 
-__all__ = ["CONFIG", "HISTORY", "Card", "read_card", "shipped_releases"]
+__all__ = ["CONFIG", "HISTORY", "Card", "read_card", "read_history", "shipped_releases"]
 
 CONFIG = "config.json"
 HISTORY = "log.csv"  # of the training: a line for each epoch; a release may come without it
@@ -77,3 +78,9 @@ def read_card(folder: str | Path) -> Card:
         raise WeightsError(f"{folder} is no release: it has no {CONFIG}") from None
     except json.JSONDecodeError as error:
         raise WeightsError(f"{path} is damaged: {error}") from None
+
+
+def read_history(path: Path) -> dict[str, list[float]]:
+    """The columns of a training's :data:`HISTORY`, a value for each epoch."""
+    rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+    return {key: [float(row[key]) for row in rows] for key in rows[0]}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from itertools import cycle
@@ -10,7 +9,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from elfzoo.card import HISTORY, Card, read_card, shipped_releases
+from elfzoo.card import HISTORY, Card, read_card, read_history, shipped_releases
 from elfzoo.config import to_dict
 from elfzoo.errors import ElfzooError
 from elfzoo.site.charts import Line, lines
@@ -58,11 +57,10 @@ def _history(folder: Path, card: Card) -> list[Figure]:
     path = folder / HISTORY
     if not path.is_file():
         return []
-    rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
-    names = [name for name in rows[0] if name.startswith("mae ")]
-    epochs = [float(row["epoch"]) for row in rows]
+    history = read_history(path)
+    names = [name for name in history if name.startswith("mae ")]
     curves = [
-        Line(name.removeprefix("mae "), epochs, [float(row[name]) for row in rows], kind)
+        Line(name.removeprefix("mae "), history["epoch"], history[name], kind)
         for name, kind in zip(names, cycle(KINDS), strict=False)
     ]
     summary = "Errors on the validation sets; the table below has the numbers."
@@ -73,7 +71,7 @@ def _history(folder: Path, card: Card) -> list[Figure]:
         f"{'the epoch with the smallest mean of these errors' if best else 'the last epoch'}."
     )
     columns = ("epoch", "loss", *names, "seconds")
-    told = tuple(tuple(f"{float(row[column]):.4g}" for column in columns) for row in rows)
+    told = tuple(tuple(f"{value:.4g}" for value in row) for row in zip(*(history[c] for c in columns), strict=True))
     return [Figure("history", svg, caption, columns, told)]
 
 

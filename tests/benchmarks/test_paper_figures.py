@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from pymatgen.core import Lattice, Structure
 
 from elfzoo.benchmark import Benchmark
+from elfzoo.card import read_history
 from elfzoo.errors import ElfzooError, UnknownNameError
 from elfzoo.field import Field
 from elfzoo.io.symmetric import write_reference
@@ -24,7 +25,6 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import paper_figure_1
 import paper_figure_3
 import paper_figures
-import paper_report
 from paper_crystals import CUBIC, HEXAGONAL
 from paper_predictions import Predicted, Predictor
 from paper_report import TRAINING, Sources
@@ -209,4 +209,4 @@ def test_history_is_read_from_the_log_of_a_training(tmp_path: Path) -> None:
         writer = csv.writer(file)
         writer.writerow(HISTORY)
         writer.writerows(zip(*HISTORY.values(), strict=True))
-    assert paper_report.read_history(tmp_path / "log.csv") == HISTORY
+    assert read_history(tmp_path / "log.csv") == HISTORY
