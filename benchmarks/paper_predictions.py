@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-import elfzoo
 from elfzoo.benchmark import Benchmark
-from elfzoo.benchmark.record import prediction_path, run_folder
+from elfzoo.benchmark.measure import subsampled
+from elfzoo.benchmark.record import kept_prediction, prediction_path, run_folder
 from elfzoo.errors import ElfzooError
 from elfzoo.field import Field
 
@@ -68,10 +67,11 @@ class Predictor:
             raise ElfzooError(f"the task {benchmark.name} has no structure {name}; the record is of other data")
         structure, reference = benchmark.data[benchmark.names.index(name)]
         kept = prediction_path(run_folder(self.work, benchmark.name, record["model"]), name)
-        guess = _kept(kept, row["prediction_sha256"], reference)
-        if guess is None:
+        try:
+            guess = kept_prediction(kept, row["prediction_sha256"])
+        except ElfzooError:  # not kept, or of another run
             guess = benchmark.entrant.predict(name, structure, reference.grid)
-        values = np.clip(guess.values.astype(np.float64), 0, 1)
+        values = np.clip(subsampled(guess, reference.grid.shape).values.astype(np.float64), 0, 1)
         found, recorded = float(np.abs(values - reference.values).mean()), row["voxels"]["mae"]
         if abs(found - recorded) > SAME:
             told = f"{record['model']} has an MAE of {found:.4f} on {name}, its record {recorded:.4f}"
@@ -83,12 +83,3 @@ class Predictor:
 def _benchmark(spec: str, task: str, work: Path, root: str | None) -> Benchmark:
     """Made once: it holds the loaded entrant."""
     return Benchmark(spec, task, work, root=root)
-
-
-def _kept(path: Path, sha256: str, reference: Field) -> Field | None:
-    """The prediction that was measured, where it was kept; it may be on a grid that is finer by a whole number."""
-    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
-        return None
-    found = elfzoo.read_field(path)
-    nx, ny, nz = (m // n for m, n in zip(found.grid.shape, reference.grid.shape, strict=True))
-    return found.replace(values=found.values[::nx, ::ny, ::nz])

@@ -31,7 +31,7 @@ from elfzoo.field import Field
 from elfzoo.interpolate import resample
 from elfzoo.io.json_values import json_values as plain_values
 
-__all__ = ["PHIS", "Pair", "fine_shape", "json_values", "measure", "pair"]
+__all__ = ["PHIS", "Pair", "fine_shape", "json_values", "measure", "pair", "subsampled"]
 
 DIGITS = 6
 SEARCHED = {"topology", "templates"}
@@ -74,7 +74,7 @@ def pair(reference: Field, prediction: Field, task: Task) -> Pair:
     """
     prediction.require_quantity(reference.quantity, "the prediction")
     reference.require_same_recipe(prediction)
-    coarse = _subsampled(prediction, reference.grid.shape)
+    coarse = subsampled(prediction, reference.grid.shape)
     shape = fine_shape(reference, task)
     if shape == reference.grid.shape:
         return Pair(reference, coarse, (reference, coarse))
@@ -149,8 +149,12 @@ def json_values(value: Any) -> Any:
     return plain_values(value, DIGITS)
 
 
-def _subsampled(prediction: Field, shape: Shape) -> Field:
-    """The points of a prediction that are those of the reference's grid."""
+def subsampled(prediction: Field, shape: Shape) -> Field:
+    """The points of a prediction that are those of the reference's grid.
+
+    Raises:
+        ElfzooError: its grid is not that one, nor finer by one whole number along every axis.
+    """
     factors = {m / n for m, n in zip(prediction.grid.shape, shape, strict=True)}
     if len(factors) > 1 or not min(factors).is_integer() or min(factors) < 1:
         raise ElfzooError(

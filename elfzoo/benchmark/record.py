@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import os
 import platform
@@ -16,12 +17,14 @@ import torch
 
 from elfzoo._version import __version__
 from elfzoo.errors import ElfzooError
+from elfzoo.field import Field, read_field
 from elfzoo.io.files import write_bytes
 from elfzoo.transforms import fused
 
 __all__ = [
     "CHECKOUT_RESULTS",
     "environment",
+    "kept_prediction",
     "prediction_path",
     "read_record",
     "read_records",
@@ -60,6 +63,23 @@ def run_folder(work: Path, task: str, model: str, split: str = "test") -> Path:
 def prediction_path(run: Path, structure: str) -> Path:
     """Where a run keeps its prediction of a structure, named as its reference without the suffix."""
     return run / "predictions" / f"{structure}.npz"
+
+
+def kept_prediction(path: Path, sha256: str | None) -> Field:
+    """The prediction that was measured, as a run left it.
+
+    Args:
+        path: of :func:`prediction_path`.
+        sha256: ``prediction_sha256`` of the structure's row.
+
+    Raises:
+        ElfzooError: it was not kept, or what is there is of another run.
+    """
+    if not path.is_file():
+        raise ElfzooError("its prediction was not kept")
+    if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+        raise ElfzooError("the prediction that was kept is of another run than the record")
+    return read_field(path)
 
 
 def write_json(path: Path, row: Mapping[str, Any]) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from elfzoo.benchmark.record import prediction_path, run_folder
+from elfzoo.benchmark.record import kept_prediction, prediction_path, run_folder
 from elfzoo.benchmark.task import AnyTask, select
 from elfzoo.errors import ElfzooError
-from elfzoo.field import Field, read_field
+from elfzoo.field import Field
 from elfzoo.site.tables import is_floor
 
 __all__ = ["RULE", "Chosen", "Source", "choose", "mae_of"]
@@ -78,12 +77,8 @@ class Source:
         """
         run = run_folder(self.work, record["task"], record["model"], self.split)
         path = prediction_path(run, Path(file).stem)
-        if not path.is_file():
-            raise ElfzooError("its prediction was not kept")
         measured = {row["file"]: row["prediction_sha256"] for row in record.get("structures", ())}
-        if hashlib.sha256(path.read_bytes()).hexdigest() != measured.get(file):
-            raise ElfzooError("the prediction that was kept is of another run than the record")
-        return read_field(path)
+        return kept_prediction(path, measured.get(file))
 
 
 def choose(records: Sequence[Record]) -> list[Chosen]:
