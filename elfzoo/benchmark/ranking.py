@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from elfzoo.benchmark.matching import matching_metrics
+
 __all__ = ["kendall", "resamples", "spearman", "template_metrics", "top_overlap"]
 
 DRAWS = 10_000
@@ -91,12 +93,8 @@ def _with_interval(name: str, statistic: Statistic, counts: Counts) -> dict[str,
 def _sites(parts: Sequence[Part]) -> dict[str, float]:
     """Sites pooled over structures, and templates of which the prediction has none."""
     ours, theirs = ([len(p[side]["sites"]) for p in parts] for side in ("reference", "prediction"))
-    matched = [p["matched"] for p in parts]
-    moved = sum(p["mean_displacement"] * p["matched"] for p in parts if p["matched"])
     return {
-        "site_recall": sum(matched) / sum(ours) if any(ours) else np.nan,
-        "site_precision": sum(matched) / sum(theirs) if any(theirs) else np.nan,
-        "site_displacement": moved / sum(matched) if any(matched) else np.nan,
+        **matching_metrics("site", parts, sum(ours), sum(theirs)),
         "templates": len(parts),
         "templates_lost": sum(1 for a, b in zip(ours, theirs, strict=True) if a and not b),
     }

@@ -13,6 +13,7 @@ import numpy as np
 
 from elfzoo.analysis import bootstrap_interval
 from elfzoo.analysis.profiles import ErrorProfile, pooled
+from elfzoo.benchmark.matching import matching_metrics
 from elfzoo.benchmark.measure import PHIS, json_values
 from elfzoo.benchmark.ranking import template_metrics
 
@@ -129,7 +130,9 @@ def topology(parts: Sequence[Row]) -> dict[str, float]:
     for phi in PHIS:
         found |= _networking(NAMES.get(phi, phi), parts, phi)
     for kind, name in KINDS.items():
-        found |= _critical_points(name, [p["points"][kind] for p in parts])
+        points = [p["points"][kind] for p in parts]
+        reference, predicted = (sum(p[side] for p in points) for side in ("reference", "prediction"))
+        found |= matching_metrics(name, points, reference, predicted)
     found["network_jaccard"] = _mean(parts, "jaccard_at_phi")
     found["network_jaccard_mean"] = _mean(parts, "jaccard_mean")
     return found
@@ -148,17 +151,6 @@ def _networking(name: str, parts: Sequence[Row], phi: str) -> dict[str, float]:
         f"{name}_spread": spread,
         f"{name}_r2": 1 - (error**2).mean() / spread**2 if spread > 0 else np.nan,
         **_interval(f"{name}_mae", np.abs(error)),
-    }
-
-
-def _critical_points(name: str, parts: Sequence[Row]) -> dict[str, float]:
-    """Recall, precision and mean displacement (Å) of matched points."""
-    reference, predicted, matched = (sum(p[key] for p in parts) for key in ("reference", "prediction", "matched"))
-    moved = sum(p["mean_displacement"] * p["matched"] for p in parts if p["matched"])
-    return {
-        f"{name}_recall": matched / reference if reference else np.nan,
-        f"{name}_precision": matched / predicted if predicted else np.nan,
-        f"{name}_displacement": moved / matched if matched else np.nan,
     }
 
 
