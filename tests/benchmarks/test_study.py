@@ -27,16 +27,8 @@ import study_runs
 from study_config import StudyConfig, expand, read_study, reference_of, require_sound
 
 data = training_data.data  # a fixture: small analytic fields
+BASE = training_data.TOY
 SHIPPED = sorted(path.stem for path in study_config.STUDIES.glob("*.yaml"))
-BASE = {
-    "architecture": "grid_mlp",
-    "model": {"hidden": [6], "descriptor": {"n_radial": 4}},
-    "train": [{"dataset": "fluid-h", "split": "train", "points": 100}],
-    "validate": [{"dataset": "fluid-h", "split": "val", "points": 50, "sampling": "uniform"}],
-    "epochs": 2,
-    "batch_size": 50,
-    "learning_rate": 1e-2,
-}
 FAMILIES = {
     "grid_mlp": {"hidden": [6], "descriptor": {"n_radial": 4}},
     "patch_cnn": {"patch": {"n_voxels": 4}, "widths": [4, 6], "hidden": [4]},

@@ -17,7 +17,10 @@ from elfzoo.site.boards import boards_of
 from elfzoo.site.learning import read_studies, training_figures
 from elfzoo.site.pages import model_page
 from tests.site.records import TASKS, Page, record
-from tests.training.conftest import data  # noqa: F401  (a fixture: small analytic fields)
+from tests.training.conftest import (
+    TOY,
+    data,  # noqa: F401  (a fixture: small analytic fields)
+)
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import study as program
@@ -28,15 +31,7 @@ STUDY = {
     "title": "toy",
     "shows": "nothing",
     "minutes": 0.1,
-    "base": {
-        "architecture": "grid_mlp",
-        "model": {"hidden": [6], "descriptor": {"n_radial": 4}},
-        "train": [{"dataset": "fluid-h", "split": "train", "points": 100}],
-        "validate": [{"dataset": "fluid-h", "split": "val", "points": 50, "sampling": "uniform"}],
-        "epochs": 2,
-        "batch_size": 50,
-        "learning_rate": 1e-2,
-    },
+    "base": TOY,
     "axes": {"total_points": {"title": "points", "key": "total_points", "values": [100, 200], "log": True}},
     "seeds": 2,
     "tasks": ["fluid-h"],

@@ -7,6 +7,15 @@ from pymatgen.core import Lattice, Structure
 from elfzoo import Field
 
 FILES = {"fluid-h": ("H", "fluid_{}GPa_{}_f0001.npz"), "hydrides": ("Ca", "{}{}_x.npz")}
+TOY = {  # a configuration that trains on them in a moment
+    "architecture": "grid_mlp",
+    "model": {"hidden": [6], "descriptor": {"n_radial": 4}},
+    "train": [{"dataset": "fluid-h", "split": "train", "points": 100}],
+    "validate": [{"dataset": "fluid-h", "split": "val", "points": 50, "sampling": "uniform"}],
+    "epochs": 2,
+    "batch_size": 50,
+    "learning_rate": 1e-2,
+}
 
 
 @pytest.fixture
