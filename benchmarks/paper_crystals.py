@@ -124,7 +124,7 @@ def chosen(records: Mapping[str, Row]) -> list[Chosen]:
 def statistics(system: str, record: Row) -> list[Finding]:
     """Table S1: means over crystals, with standard deviations over crystals."""
     metrics, found = record["metrics"], []
-    for key, compared, symbol in (("mae", error, "MAE"), ("rmse", error, "RMSE"), ("r2", r2, "R²")):
+    for key, compared, symbol in paper.SYMBOLS:
         values = [v for row in record["structures"] if (v := row["voxels"][key]) is not None]
         theirs, spread = paper.CRYSTAL_ELF[system][key], paper.CRYSTAL_SPREADS[system][key]
         said = f"{theirs:.4f} ± {spread:.4f}"

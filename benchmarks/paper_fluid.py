@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import paper_numbers as paper
-from paper_numbers import Finding, error, r2, statement
+from paper_numbers import Finding, error, statement
 
 __all__ = ["FLUID", "MIDDLE", "NEAR", "distribution", "fluid", "peer_of", "snapshots", "training"]
 
@@ -60,7 +60,7 @@ def fluid(record: Row) -> list[Finding]:
     """Figs. 1C and D."""
     peer, found = peer_of(record), by_elf(record["curves"]["by_elf"])
     for words, suffix in (("all voxels", "_pooled"), ("even in ELF", "_stratified")):
-        for key, compared, symbol in (("mae", error, "MAE"), ("rmse", error, "RMSE"), ("r2", r2, "R²")):
+        for key, compared, symbol in paper.SYMBOLS:
             if key in peer:
                 found.append(compared(f"D: {symbol}, {words}", peer[key], record["metrics"].get(key + suffix)))
     return found
@@ -115,7 +115,7 @@ def snapshots(record: Row) -> list[Finding]:
     found = []
     for pressure, peers in paper.SNAPSHOTS.items():
         rows = [row["voxels"] for row in record["structures"] if str(row["group"]) == pressure]
-        for key, compared, symbol in (("mae", error, "MAE"), ("rmse", error, "RMSE"), ("r2", r2, "R²")):
+        for key, compared, symbol in paper.SYMBOLS:
             theirs, ours = [peer[key] for peer in peers], [row[key] for row in rows if row[key] is not None]
             said = ", ".join(f"{value:.3f}" if key == "r2" else f"{value:.4f}" for value in theirs)
             detail = f" ({min(ours):.4f} to {max(ours):.4f}, {len(ours)} snapshots)" if ours else ""

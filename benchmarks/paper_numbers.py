@@ -54,10 +54,13 @@ CRYSTAL_PHI: Mapping[str, Errors] = {
     "hexagonal": {"phi_mae": 0.0459, "phi_r2": 0.866},
 }
 CRYSTAL_PHI_SPREADS: Errors = {"cubic": 0.0243, "hexagonal": 0.0305}  # Table S1, of |Δφ|
-# Text to Figs. 2E and F, by pressure: MAE of the plane before and after the fit, size of the correction relative to ELF
+# Text to Figs. 2E and F, by pressure: the k_max (periods along the cell's edge) from which on errors stay, MAE of the
+# plane before and after the fit, size of the correction relative to ELF and to its logit, in a norm that is not stated
+PLANE_K: Mapping[str, int] = {"76.0": 20, "115.1": 24, "138.5": 27}
 PLANE_MAE: Errors = {"76.0": 0.0184, "115.1": 0.0192, "138.5": 0.0197}
 PLANE_MAE_AFTER: Errors = {"76.0": 0.0047}
 PLANE_SIZE: Errors = {"76.0": 0.081, "115.1": 0.091, "138.5": 0.094}
+PLANE_LOGIT_SIZE: Errors = {"76.0": 0.076}
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,9 @@ def statement(what: str, paper: str, measured: str, holds: bool | None) -> Findi
     if holds is None:
         return Finding(what, paper, measured, UNKNOWN)
     return Finding(what, paper, measured, AGREES if holds else DIFFERS)
+
+
+SYMBOLS = (("mae", error, "MAE"), ("rmse", error, "RMSE"), ("r2", r2, "R²"))  # key, comparison and symbol of errors
 
 
 def _verdict(paper: float, ours: float) -> str:

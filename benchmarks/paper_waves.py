@@ -67,7 +67,8 @@ def planes(groups: Mapping[str, Mapping[str, Row]], place: int) -> list[Finding]
     found = [error(f"E: MAE of planes, {p} GPa", theirs, before.get(p)) for p, theirs in paper.PLANE_MAE.items()]
     found.append(rising("E: it rises with pressure (at each step)", list(paper.PLANE_MAE.values()), before))
     for pressure, theirs in paper.PLANE_MAE_AFTER.items():
-        found.append(error(f"E: and after the fit with k_max = 20, {pressure} GPa", theirs, after.get(pressure)))
+        what = f"E: and after the fit with k_max = {paper.PLANE_K[pressure]}, {pressure} GPa"
+        found.append(error(what, theirs, after.get(pressure)))
     found.append(fitted(after, none))
     found += [
         alike(f"F: size of the correction, {p} GPa", theirs, size.get(p)) for p, theirs in paper.PLANE_SIZE.items()

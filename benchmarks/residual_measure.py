@@ -12,6 +12,7 @@ from itertools import product, zip_longest
 from typing import Any
 
 import numpy as np
+from paper_numbers import PLANE_K
 from scipy import fft, special
 
 from elfzoo import analysis
@@ -24,7 +25,8 @@ from elfzoo.interpolate import CLIP
 EDGE = 11.0  # Å, of the cell whose edge the paper counts periods along (Fig. 2A)
 LIMITS = {f"{length:g}": length for length in WAVELENGTHS.values() if length}  # Å: all waves longer than each
 PAPER = "paper"  # the k_max at which its errors at 76 GPa fall no more
-NAMED = {limit: 2 * math.pi / length for limit, length in LIMITS.items()} | {PAPER: 2 * math.pi * 20 / EDGE}  # rad/Å
+NAMED = {limit: 2 * math.pi / length for limit, length in LIMITS.items()}  # rad/Å
+NAMED |= {PAPER: 2 * math.pi * PLANE_K["76.0"] / EDGE}
 CLIPS = {f"{clip:g}": clip for clip in (1e-2, CLIP, 1e-4)}
 USUAL = f"{CLIP:g}"
 PLANES: tuple[Any, ...] = ("x", "y", "z")  # across each lattice vector, through the origin

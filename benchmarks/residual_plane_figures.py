@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import paper_numbers as paper
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import LogNorm, Normalize
@@ -35,11 +36,6 @@ from elfzoo.analysis.metrics import ELF_BINS
 from elfzoo.benchmark import Benchmark
 from elfzoo.plot import ELF_MAP, RESIDUAL_MAP
 
-# Wang et al. (2026), text to Figs. 2E and F, by pressure: the k_max from which on errors stay, MAE of the plane before
-# and after, size of the correction relative to ELF and to its logit, in a norm that is not stated
-PAPER_K = {"76.0": 20, "115.1": 24, "138.5": 27}
-PAPER_MAE, PAPER_MAE_AFTER = {"76.0": 0.0184, "115.1": 0.0192, "138.5": 0.0197}, {"76.0": 0.0047}
-PAPER_ELF_SIZE, PAPER_LOGIT_SIZE = {"76.0": 0.081, "115.1": 0.091, "138.5": 0.094}, {"76.0": 0.076}
 RESIDUAL, DECADES, RATIO = 0.2, 3, (0.1, 25)  # colours of Fig. 2B, C (ours), H and I
 MAPS = (5, 10, 15, 20)  # periods per 11 Å
 
@@ -111,8 +107,8 @@ def ring_panel(axes: Axes, groups: Mapping[str, Row], names: Sequence[str], answ
 def paper_errors(axes: Axes, groups: Mapping[str, Row]) -> None:
     """The paper's MAE before a fit, and where it states it, after."""
     for number, group in enumerate(groups):
-        star(axes, group, PAPER_MAE, number, place=0.0)
-        star(axes, group, PAPER_MAE_AFTER, number)
+        star(axes, group, paper.PLANE_MAE, number, place=0.0)
+        star(axes, group, paper.PLANE_MAE_AFTER, number)
 
 
 def size_panel(axes: Axes, groups: Mapping[str, Row], k: Sequence[float]) -> None:
@@ -121,8 +117,8 @@ def size_panel(axes: Axes, groups: Mapping[str, Row], k: Sequence[float]) -> Non
     lines(axes, [(k, row["elf_size_l2"]) for row in found])
     lines(axes, [(k, row["logit_size_l2"]) for row in found[:1]], linestyle=":")
     for number, group in enumerate(groups):
-        star(axes, group, PAPER_ELF_SIZE, number)
-        star(axes, group, PAPER_LOGIT_SIZE, number, "s")
+        star(axes, group, paper.PLANE_SIZE, number)
+        star(axes, group, paper.PLANE_LOGIT_SIZE, number, "s")
     axes.set(title="F  size of the correction (★ ■ paper)", xlabel=K_MAX, xlim=(0, k[-1]), ylim=(0, None))
     axes.text(0.97, 0.25, "— ★ in ELF\n··· ■ in logit\nL2 norms", transform=axes.transAxes, ha="right", **TEXT)
     periods_above(axes)
@@ -133,7 +129,7 @@ def star(
 ) -> None:
     """A number of the paper where it has one for this group, at the paper's k_max or another place."""
     if group in values:
-        x = 2 * math.pi * PAPER_K[group] / EDGE if place is None else place
+        x = 2 * math.pi * paper.PLANE_K[group] / EDGE if place is None else place
         style = {"markersize": 8, "markeredgecolor": "black", "markeredgewidth": 0.5, "zorder": 3, "clip_on": False}
         axes.plot(x, values[group], marker, color=colour(number), **style)
 
