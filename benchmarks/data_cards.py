@@ -63,6 +63,10 @@ LIMITS = {
         "Not a state of matter: molecules are taken out and nothing moves into the hole. For training alone, to show a "
         "model points far from every atom; there is no test split. Ions are at rest."
     ),
+    "packing-h": (
+        "Not a state of matter: atoms at random places, under forces that would move them at once. For training alone, "
+        "to show a model distances and numbers of neighbours that no dense fluid has; there is no test split."
+    ),
     "crystal-h": (
         "Random crystals, not phases of hydrogen: most are unstable. Relaxations that ended early leave forces, which "
         "are stated. Electrons have the smearing stated, ions are at rest."

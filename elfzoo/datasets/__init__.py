@@ -2,7 +2,7 @@
 
 from elfzoo.datasets.base import FieldDataset, Sample
 from elfzoo.datasets.density import HydrogenDensity
-from elfzoo.datasets.hydrogen import CavityHydrogen, CrystalHydrogen, FluidHydrogen
+from elfzoo.datasets.hydrogen import CavityHydrogen, CrystalHydrogen, FluidHydrogen, PackingHydrogen
 from elfzoo.datasets.registry import DATASETS, dataset_class
 from elfzoo.datasets.sampling import stratified_indices, uniform_indices
 from elfzoo.datasets.solids import Hydrides, Metals
@@ -16,6 +16,7 @@ __all__ = [
     "Hydrides",
     "HydrogenDensity",
     "Metals",
+    "PackingHydrogen",
     "Sample",
     "dataset_class",
     "stratified_indices",

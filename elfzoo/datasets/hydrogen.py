@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from elfzoo.datasets.base import FieldDataset, name_part
 
-__all__ = ["CavityHydrogen", "CrystalHydrogen", "FluidHydrogen"]
+__all__ = ["CavityHydrogen", "CrystalHydrogen", "FluidHydrogen", "PackingHydrogen"]
 
 _TRAJECTORY_SPLITS = {"A": "train", "B": "train", "C": "val", "D": "test", "N": "test"}
+_PACKINGS_TRAINED_ON = 30  # each kind of packing three times; the fourth validates
 _CRYSTAL_SPLITS = ("train", "test", "test", "test", "val")  # by the number modulo 5: every archetype is tested
 
 
@@ -40,6 +41,22 @@ class CavityHydrogen(FieldDataset):
         """That of the snapshot, in ``cavity_{pressure}GPa_{trajectory}_f{frame}.npz``; no test trajectory has holes."""
         pattern, expected = r"cavity_[\d.]+GPa_([A-C])_f\d+\.npz", "cavity_<pressure>GPa_<A|B|C>_f<frame>.npz"
         return _TRAJECTORY_SPLITS[name_part(file, pattern, "cavity", expected)]
+
+
+class PackingHydrogen(FieldDataset):
+    """Random packings of 32 H at 1.9 to 3.2 Å³ per atom: neighbours at distances that the dense fluid does not have.
+
+    To train and choose on, beside :class:`FluidHydrogen`; none is relaxed or symmetric.
+    """
+
+    name = "packing-h"
+    optional = True
+
+    @staticmethod
+    def split_of(file: str) -> str:
+        """By the number in ``packing_{number}.npz``: below 30 trains, from 30 on validates."""
+        number = int(name_part(file, r"packing_(\d{3})\.npz", "packing", "packing_<number of three digits>.npz"))
+        return "train" if number < _PACKINGS_TRAINED_ON else "val"
 
 
 class CrystalHydrogen(FieldDataset):

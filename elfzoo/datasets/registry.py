@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from elfzoo.datasets.base import FieldDataset
 from elfzoo.datasets.density import HydrogenDensity
-from elfzoo.datasets.hydrogen import CavityHydrogen, CrystalHydrogen, FluidHydrogen
+from elfzoo.datasets.hydrogen import CavityHydrogen, CrystalHydrogen, FluidHydrogen, PackingHydrogen
 from elfzoo.datasets.solids import Hydrides, Metals
 from elfzoo.errors import UnknownNameError
 
@@ -13,6 +13,7 @@ __all__ = ["DATASETS", "dataset_class"]
 DATASETS: tuple[type[FieldDataset], ...] = (
     FluidHydrogen,
     CavityHydrogen,
+    PackingHydrogen,
     CrystalHydrogen,
     HydrogenDensity,
     Hydrides,

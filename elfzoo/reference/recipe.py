@@ -20,12 +20,13 @@ from elfzoo.reference.engines.espresso import EspressoEngine
 from elfzoo.reference.engines.gpaw import GpawEngine
 from elfzoo.reference.existing import DatasetSource
 from elfzoo.reference.fluid import FluidSource
+from elfzoo.reference.packings import PackingSource
 from elfzoo.reference.solids import HydrideSource, MetalSource
 
 __all__ = ["ReferenceRecipe", "Residuals", "find_recipe", "make_engine", "recipe_names"]
 
 Source = Annotated[
-    CavitySource | CrystalSource | DatasetSource | FluidSource | HydrideSource | MetalSource,
+    CavitySource | CrystalSource | DatasetSource | FluidSource | HydrideSource | MetalSource | PackingSource,
     PydanticField(discriminator="kind"),
 ]
 

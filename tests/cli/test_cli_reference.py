@@ -46,6 +46,7 @@ def test_list(elfzoo):
         ["fluid-h", "espresso"],
         ["hydrides", "gpaw"],
         ["metals", "gpaw"],
+        ["packing-h", "espresso"],
     ]
     assert "random cubic and hexagonal crystals" in lines[1]
 

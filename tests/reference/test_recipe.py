@@ -16,6 +16,7 @@ from elfzoo.reference.engines.espresso import EspressoEngine
 from elfzoo.reference.engines.gpaw import GpawEngine
 from elfzoo.reference.existing import DatasetSource
 from elfzoo.reference.fluid import FluidSource
+from elfzoo.reference.packings import PackingSource
 from elfzoo.reference.recipe import find_recipe, make_engine, recipe_names
 from elfzoo.reference.solids import HydrideSource, MetalSource
 from elfzoo.transforms.sad import WINDOW
@@ -57,7 +58,7 @@ RELAX_CHANGES = {
 
 
 def test_the_shipped_recipes():
-    assert recipe_names() == ["cavity-h", "crystal-h", "density-h", "fluid-h", "hydrides", "metals"]
+    assert recipe_names() == ["cavity-h", "crystal-h", "density-h", "fluid-h", "hydrides", "metals", "packing-h"]
     sources = {name: type(find_recipe(name).source) for name in recipe_names()}
     assert list(sources.values()) == [
         CavitySource,
@@ -66,6 +67,7 @@ def test_the_shipped_recipes():
         FluidSource,
         HydrideSource,
         MetalSource,
+        PackingSource,
     ]
     for name in recipe_names():
         assert find_recipe(name).dataset == name and find_recipe(name).label.grid_spacing <= 0.10
