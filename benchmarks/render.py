@@ -25,7 +25,7 @@ from elfzoo.benchmark.board import HEADLINES
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 FIGURES = ROOT / "benchmarks" / "figures"
-NAMES = "board|results|topology-speed|topology|critical-points|speed|studies|study"
+NAMES = "board|results|topology-speed|topology|critical-points|speed|studies|study|invariances"
 MARKER = re.compile(rf"(<!-- ({NAMES})(?: (\w[\w. -]*?))? -->\n).*?(<!-- end -->)", re.S)
 TITLES = {name: find_task(name).title for name in ("fluid-h", "crystal-h-cubic", "crystal-h-hexagonal")}
 
@@ -143,6 +143,20 @@ def speed(_: str | None) -> str:
     return "\n".join(lines) + "\n"
 
 
+def invariances(_: str | None) -> str:
+    """What changes under what should change nothing, by release."""
+    names = ("origin", "rotation", "reflection", "basis", "supercell")
+    lines = [f"| release | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    for model, found in json.loads((RESULTS / "invariances.json").read_text())["models"].items():
+        rows = {row["invariance"]: row for row in found["crystals"]}
+        cells = [
+            "exact" if rows[name]["declared"] == "exact" else f"{rows[name]['mean']:.4f} ({rows[name]['largest']:.3f})"
+            for name in names
+        ]
+        lines.append(f"| `{model}` | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def study(names: str | None) -> str:
     """What studies found; several, side by side, where they have the same rows."""
     paths = [RESULTS / "studies" / f"{name}.json" for name in (names or "").split()]
@@ -190,6 +204,7 @@ TABLES = {
     "topology-speed": topology_speed,
     "critical-points": searches,
     "speed": speed,
+    "invariances": invariances,
     "studies": study_list,
     "study": study,
 }

@@ -7,7 +7,7 @@ architecture declares exact must hold to rounding; those declared approximate ar
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,15 @@ from elfzoo.models.base import Model, PointModel
 from elfzoo.probe import probe_data
 from elfzoo.quantity import quantity_of
 
-__all__ = ["ContractError", "Deviation", "check_model", "check_registry", "enliven", "example_structures"]
+__all__ = [
+    "ContractError",
+    "Deviation",
+    "check_model",
+    "check_registry",
+    "enliven",
+    "example_structures",
+    "measure_invariances",
+]
 
 EXACT = 2e-5  # of ELF; single precision through a few hundred features and a network leaves about 1e-6
 ROTATION = np.linalg.qr(np.random.default_rng(7).normal(size=(3, 3)))[0]
@@ -34,14 +42,21 @@ class ContractError(AssertionError):
 
 @dataclass(frozen=True)
 class Deviation:
-    """Largest change under something that should not change anything, over all example structures.
+    """Change under something that should not change anything, at points of some structures.
 
     Of ELF; of densities relative to the sum of the density there and the target's scale.
+
+    Args:
+        invariance: what was done.
+        declared: ``exact`` or ``approximate``, by the architecture.
+        largest: over all points and structures.
+        mean: likewise.
     """
 
     invariance: str
     declared: str
     largest: float
+    mean: float
 
 
 def check_model(model: Model, elements: tuple[str, ...] = ("H", "Ca"), exact: float = EXACT) -> list[Deviation]:
@@ -65,7 +80,7 @@ def check_model(model: Model, elements: tuple[str, ...] = ("H", "Ca"), exact: fl
     for name, structure in structures.items():
         _check_range_and_shape(model, name, structure)
     _check_variation(model, structures)
-    deviations = [_measure(model, invariance, structures) for invariance in TRANSFORMATIONS]
+    deviations = measure_invariances(model, structures.values())
     what = quantity_of(model.quantity).title
     for found in deviations:
         limit = exact if found.declared == "exact" else np.inf
@@ -116,7 +131,11 @@ def _range(model: Model) -> tuple[float, float]:
 
 def _difference(model: Model, expected: np.ndarray, found: np.ndarray) -> float:
     """The largest one, in the measure of :class:`Deviation`."""
-    return float((np.abs(found - expected) / model.target.rounding(expected)).max())
+    return float(_differences(model, expected, found).max())
+
+
+def _differences(model: Model, expected: np.ndarray, found: np.ndarray) -> np.ndarray:
+    return np.abs(found - expected) / model.target.rounding(expected)
 
 
 def _check_variation(model: Model, structures: dict[str, Structure]) -> None:
@@ -192,17 +211,26 @@ TRANSFORMATIONS: dict[str, Callable[[Structure, np.ndarray], tuple[Structure, np
 }
 
 
-def _measure(model: Model, invariance: str, structures: dict[str, Structure]) -> Deviation:
-    """Largest change at random points away from nuclei (a descriptor may jump there) and at them."""
-    largest = 0.0
-    for structure in structures.values():
-        points = np.random.default_rng(0).random((60, 3))
-        before = model.predict(structure, points=points, progress=False)
+def measure_invariances(model: Model, structures: Iterable[Structure]) -> list[Deviation]:
+    """How far a model is from each invariance, at 60 random points of every structure.
+
+    Args:
+        model: on any device.
+        structures: that it can predict.
+    """
+    points = np.random.default_rng(0).random((60, 3))
+    known = [(structure, model.predict(structure, points=points, progress=False)) for structure in structures]
+    return [_measure(model, invariance, points, known) for invariance in TRANSFORMATIONS]
+
+
+def _measure(model: Model, invariance: str, points: np.ndarray, known: list[tuple[Structure, np.ndarray]]) -> Deviation:
+    changes = []
+    for structure, before in known:
         other, moved, chosen = TRANSFORMATIONS[invariance](structure, points)
         after = model.predict(other, points=moved, progress=False)
-        expected = before if chosen is None else before[chosen]
-        largest = max(largest, _difference(model, expected, after))
-    return Deviation(invariance, model.invariances[invariance], largest)
+        changes.append(_differences(model, before if chosen is None else before[chosen], after))
+    found = np.concatenate(changes)
+    return Deviation(invariance, model.invariances[invariance], float(found.max()), float(found.mean()))
 
 
 def _check_save_and_load(model: Model, structure: Structure) -> None:

@@ -18,7 +18,7 @@ from functools import partial
 import numpy as np
 import torch
 from e3nn import o3
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from pymatgen.core import Structure
 from torch import Tensor, nn
 
@@ -48,6 +48,9 @@ class ProbeGraphConfig:
         fields: what a probe point receives (e3nn irreps).
         r_cut: reach of messages between atoms, Å.
         probe_r_cut: reach of an atom's fields, Å.
+        growth: Å by which both grow for every Å that an atom's tabulated radius exceeds hydrogen's; the functions of
+            an edge are stretched with it. Between two atoms it is the mean of theirs. With 0, all have hydrogen's: in
+            caesium (nearest neighbours at 5 Å) no atom would hear another.
         n_radial: number of radial functions on [0, cutoff], both kinds of edges.
         l_max: highest degree of the harmonics of an edge, 0 to 4.
         softening: Å, how far from a nucleus the harmonics reach their full size.
@@ -61,6 +64,7 @@ class ProbeGraphConfig:
     fields: str = "24x0e + 12x1o + 6x2e"
     r_cut: float = 3.0
     probe_r_cut: float = 3.0
+    growth: float = 0.0
     n_radial: int = 10
     l_max: int = 2
     softening: float = 0.3
@@ -72,6 +76,8 @@ class ProbeGraphConfig:
         counts = (self.radial_hidden, self.channels, *self.hidden)
         if self.layers < 0 or min(counts) < 1:
             raise ConfigError(f"layers cannot be negative and widths must be positive; got {self}")
+        if self.growth < 0:
+            raise ConfigError(f"growth of the reach cannot be negative; got {self.growth}")
         _ = _irreps(self.states), _irreps(self.fields), self.between_atoms, self.at_probes  # each refuses nonsense
 
     @property
@@ -117,7 +123,7 @@ class ProbeGraph(PointModel):
     def transform(self, data: ProbeData) -> ProbeData:
         """Add the edges between atoms and those to the probe points, all periodic images counted."""
         positions, lattice = data.pos.double().numpy(), data.cell[0].double().numpy()
-        index, shift = atom_edges(positions, lattice, self.config.r_cut)
+        index, shift = atom_edges(positions, lattice, self._reach(data.z, self.config.r_cut))
         data.edge_index = torch.from_numpy(index)
         data.edge_shift = torch.as_tensor(shift, dtype=data.pos.dtype)
         return self._add_probe_edges(data)
@@ -164,11 +170,22 @@ class ProbeGraph(PointModel):
         return read
 
     def _add_probe_edges(self, data: ProbeData) -> ProbeData:
-        return add_probe_edges(data, partial(atom_probe_edges, r_cut=self.config.probe_r_cut))
+        return add_probe_edges(data, partial(atom_probe_edges, r_cut=self._reach(data.z, self.config.probe_r_cut)))
+
+    def _reach(self, z: Int[Tensor, " atoms"], r_cut: float) -> float | Float[np.ndarray, " atoms"]:
+        """Cutoff of each atom, Å; one number where all have the same."""
+        return r_cut if self.config.growth == 0 else r_cut * self._stretch(z.cpu(), r_cut).double().numpy()
+
+    def _stretch(self, z: Int[Tensor, " atoms"], r_cut: float) -> Float[Tensor, " atoms"]:
+        """Cutoff of each atom over hydrogen's."""
+        radii = self.embedding.radii.to(z.device)
+        return 1 + self.config.growth / r_cut * (radii[z - 1] - radii[0]).clamp(min=0)
 
     def _atoms(self, batch: ProbeData) -> Float[Tensor, "atoms functions field"]:
         """The fields of each atom: one matrix D per atom."""
         vectors, expansion = batch.atom_edge_vectors(), self.config.between_atoms
+        if self.config.growth:
+            vectors = vectors / self._stretch(batch.z, expansion.r_cut)[batch.edge_index].mean(dim=0)[:, None]
         functions = radial_functions(vectors, expansion), angular_functions(vectors, expansion)
         elements = self.embedding(batch.z)
         states = normalise(self.lift(elements))
@@ -181,6 +198,8 @@ class ProbeGraph(PointModel):
     ) -> Float[Tensor, "points features"]:
         """Invariants of the sum of all atoms' fields at the probe points."""
         vectors, expansion = batch.edge_vectors(), self.config.at_probes
+        if self.config.growth:
+            vectors = vectors / self._stretch(batch.z, expansion.r_cut)[batch.probe_edge_index[0]][:, None]
         basis = edge_basis(radial_functions(vectors, expansion), angular_functions(vectors, expansion))
         fields = collect(matrices, basis, batch.probe_edge_index, len(batch.probe_pos))
         return invariants(fields, self.fields)

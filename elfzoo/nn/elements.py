@@ -13,6 +13,7 @@ __all__ = ["N_ELEMENTS", "ElementEmbedding", "element_properties"]
 
 N_ELEMENTS = 118
 BLOCKS = "spdf"
+RADIUS, RADIUS_SCALE = 4, 3.0  # where radii stand in the table of properties, and what they are divided by there, Å
 
 
 class ElementEmbedding(nn.Module):
@@ -38,6 +39,11 @@ class ElementEmbedding(nn.Module):
         self.residual = nn.Parameter(torch.zeros(N_ELEMENTS, channels))
         self.channels = channels
 
+    @property
+    def radii(self) -> Float[Tensor, " elements"]:
+        """Radii of free atoms as tabulated, Å; 0 where the table has none."""
+        return self.properties[:, RADIUS] * RADIUS_SCALE
+
     def forward(self, z: Int[Tensor, " atoms"]) -> Float[Tensor, "atoms channels"]:
         """Vectors of atoms with atomic numbers ``z`` (1 to 118)."""
         table = self.network(self.properties) + self.residual
@@ -60,7 +66,13 @@ def element_properties() -> Float[Tensor, "118 properties"]:
 def _properties(element: Element) -> list[float]:
     radius = element.atomic_radius_calculated or element.atomic_radius
     energies = element.ionization_energies
-    scaled = [element.Z / 118, element.row / 7, element.group / 18, _finite(element.X) / 4, _finite(radius) / 3]
+    scaled = [
+        element.Z / 118,
+        element.row / 7,
+        element.group / 18,
+        _finite(element.X) / 4,
+        _finite(radius) / RADIUS_SCALE,
+    ]
     return [*scaled, _finite(energies[0] if energies else None) / 25, *(float(element.block == b) for b in BLOCKS)]
 
 

@@ -20,6 +20,7 @@ VARIANTS = {
     "no rounds": {"layers": 0},
     "odd features": {"states": "6x0e + 2x0o + 3x1o + 2x1e + 1x2e", "fields": "4x0e + 2x0o + 2x1o + 1x1e"},
     "l 3, two cutoffs": {"layers": 1, "l_max": 3, "fields": "6x0e + 2x1o + 1x3o", "r_cut": 2.5, "probe_r_cut": 3.5},
+    "reach that grows with the atom": {"growth": 1.5},
 }
 
 
@@ -179,3 +180,28 @@ def test_atoms_that_have_drifted_far_out_keep_their_precision(skewed_hydride, rn
     points = rng.random((50, 3))
     here, there = (model.predict(s, points=points) for s in (skewed_hydride, away))
     np.testing.assert_allclose(there, here, atol=2e-6)
+
+
+def test_reach_grows_with_the_atom_and_is_hydrogens_where_there_is_nothing_else(rng):
+    """Two caesium atoms 5 Å apart, 20 Å from any image: the fields of one know of the other only if it reaches far."""
+    grown, fixed = make(growth=1.5), make()
+    hydrogen = Structure(Lattice.cubic(2.6), ["H"] * 3, [[0.1, 0.2, 0.3], [0.4, 0.3, 0.2], [0.6, 0.7, 0.9]])
+    same = [model.predict(hydrogen, grid=(5, 4, 6)).values for model in (grown, fixed)]
+    np.testing.assert_array_equal(*same)
+    near, far = (Structure(Lattice.cubic(25), ["Cs", "Cs"], [[0, 0, 0], [x, 0, 0]]) for x in (0.2, 0.5))
+    points = rng.normal(size=(6, 3))
+    for model, hears in ((grown, True), (fixed, False)):
+        model.double()
+        seen = [logits(model, structure, points) for structure in (near, far)]
+        assert (np.abs(seen[0] - seen[1]) > 1e-6).all() == hears
+
+
+def test_the_field_is_smooth_where_an_atom_comes_into_reach():
+    """Lithium: 3 Å and 1.5 times what its radius exceeds hydrogen's; values and slopes vanish there."""
+    model = make(growth=1.5).double()
+    reach = float(model._reach(torch.tensor([3]), 3.0)[0])
+    assert 4 < reach < 5.5
+    lithium = Structure(Lattice.cubic(30), ["Li"], [[0, 0, 0]])
+    steps = np.array([-1e-3, -5e-4, 5e-4, 1e-3])
+    values = logits(model, lithium, np.c_[reach + steps, 0 * steps, 0 * steps])
+    assert np.abs(values - values[-1]).max() < 1e-6 and values[2] == pytest.approx(values[3], abs=1e-14)

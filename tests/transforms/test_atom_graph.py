@@ -56,3 +56,26 @@ def test_probe_edges_ordered_by_atom(rng):
     atom, probe, shift = atom_probe_edges(points, positions, SKEWED, 2.5)
     assert _rows(atom, probe, shift) == _rows(*probe_edges(points, positions, SKEWED, 2.5))
     assert (np.diff(atom) >= 0).all()
+
+
+def test_each_atom_may_have_a_cutoff_of_its_own(rng):
+    """A pair of atoms has the mean of theirs; a probe point sees an atom within the atom's."""
+    positions, points = (rng.random((4, 3)) * 3 - 1) @ SKEWED, rng.random((6, 3)) @ SKEWED
+    reach = np.array([1.1, 4.0, 2.3, 0.5])
+    (sender, receiver), shift = atom_edges(positions, SKEWED, reach)
+    vectors = positions[sender] + shift - positions[receiver]
+    pairs = (reach[:, None, None] + reach[None, :, None]) / 2
+    assert _rows(sender, receiver, vectors) == _brute_force(positions, SKEWED, pairs)
+    atom, probe, shift = atom_probe_edges(points, positions, SKEWED, reach)
+    every = [part for i, r in enumerate(reach) for part in _rows_of_one(points, positions, i, r)]
+    assert _rows(atom, probe, shift) == sorted(every)
+    assert (np.diff(atom) >= 0).all()
+
+
+def _rows_of_one(points, positions, number, r_cut):
+    _, probe, shift = probe_edges(points, positions[number : number + 1], SKEWED, r_cut)
+    return _rows(np.full(len(probe), number), probe, shift)
+
+
+def test_no_atoms():
+    assert atom_edges(np.zeros((0, 3)), SKEWED, np.zeros(0))[0].shape == (2, 0)
