@@ -46,6 +46,9 @@ class FieldTraining:
         shift: move the origin by a random number of grid points, anew in every epoch.
         turn: turn and mirror the cell in space at random; only kernels in Å notice.
         crop: null for whole cells; else edge of random cubes, in grid points. An epoch has as many as fill the cell.
+        grids: on how many grids each cell is prepared, of which every epoch draws one: the model's own, and others of
+            sheared lattice vectors and up to a fifth finer. Cells of a fluid are cubic, primitive cells of crystals are
+            not; only kernels in Å can be the same on both, and only what they were trained on is.
     """
 
     terms: tuple[LossTerm, ...] = ("voxel", "gradient", "histogram")
@@ -53,8 +56,11 @@ class FieldTraining:
     shift: bool = True
     turn: bool = True
     crop: int | None = None
+    grids: int = 1
 
     def __post_init__(self) -> None:
+        if self.grids < 1:
+            raise ConfigError(f"a cell is prepared on one grid or more; got {self.grids}")
         if not self.terms or len(set(self.terms)) < len(self.terms):
             raise ConfigError(f"a loss needs at least one term, each once; got {list(self.terms)}")
         if self.bins < 2 or (self.crop is not None and self.crop < 1):

@@ -23,7 +23,9 @@ from elfzoo.training.points import VALIDATION_SEED, PointSet, choose, draw_point
 from elfzoo.training.task import Part, Task
 from elfzoo.transforms.patches import cut, patch_starts, stitch
 
-__all__ = ["FieldSet", "FieldTask", "augment", "field_errors", "seam_error"]
+__all__ = ["FieldSet", "FieldTask", "augment", "field_errors", "seam_error", "sheared"]
+
+GRIDS_SEED, FINEST = 0, 0.8  # of the drawn grids; the finest one's spacing over the model's
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,21 +37,39 @@ class FieldSet:
         grid: the model's own.
         target: (nx, ny, nz) reference values there, of the quantity that is learned.
         recipe: of the reference.
+        others: the same on other grids.
     """
 
     structure: Structure
     grid: Grid
     target: Float[Tensor, "nx ny nz"]
     recipe: Recipe | None
+    others: tuple[FieldSet, ...] = ()
 
     @classmethod
-    def of(cls, model: FieldModel, field: Field) -> FieldSet:
+    def of(cls, model: FieldModel, field: Field, grids: int = 1, rng: np.random.Generator | None = None) -> FieldSet:
         """Bring a field to the model's grid: the spline through its logits, clipped to [0.001, 0.999], point by point.
 
         Nothing is filtered away, so what the grid cannot hold is aliased, as it is in the logits that the model
         predicts there. For densities, the logits are what the target's link makes of them.
+
+        Args:
+            model: that has the grid.
+            field: the reference.
+            grids: number of grids, see :class:`~elfzoo.training.FieldTraining`.
+            rng: draws all but the first of them.
         """
         cell, grid = model.working_cell(field.structure)
+        rng = rng or np.random.default_rng(GRIDS_SEED)
+        others = [cls._on(model, field, *sheared(cell, grid, model.stride, rng)) for _ in range(grids - 1)]
+        return replace(cls._on(model, field, cell, grid), others=tuple(others))
+
+    def drawn(self, rng: np.random.Generator) -> FieldSet:
+        """This, or the same on another of its grids."""
+        return self if not self.others else (self, *self.others)[rng.integers(1 + len(self.others))]
+
+    @classmethod
+    def _on(cls, model: FieldModel, field: Field, cell: Structure, grid: Grid) -> FieldSet:
         frac_coords = grid.positions() @ np.linalg.inv(field.grid.lattice)
         learned = model.target.learned_from(field).values
         values = model.target.values(spline_interpolate(model.target.outputs(learned), frac_coords))
@@ -84,7 +104,7 @@ class FieldTask(Task):
 
     def __init__(self, model: FieldModel, config: TrainConfig, root: str | None, progress: bool | None):
         self.criterion = FieldLoss(config.fields.terms, config.huber_beta, config.fields.bins, model.target)
-        train = [_load(model, d, root) for d in config.train]
+        train = [_load(model, d, root, config.fields.grids) for d in config.train]
         validate = [Part(*draw_points(d, VALIDATION_SEED, root, model.target)) for d in config.validate]
         super().__init__(model, config, train, validate)
         self.samples = [s for part in train for s in part.sets]
@@ -99,7 +119,8 @@ class FieldTask(Task):
         rng, size = np.random.default_rng([self.config.seed, epoch]), self.config.batch_size
         order = rng.permutation(np.repeat(np.arange(len(self.samples)), [self._copies(s) for s in self.samples]))
         for start in range(0, len(order), size):
-            chosen = [augment(self.samples[i], self.config.fields, rng) for i in order[start : start + size]]
+            cells = (self.samples[i].drawn(rng) for i in order[start : start + size])
+            chosen = [augment(cell, self.config.fields, rng) for cell in cells]
             yield [self._crop(sample, rng) for sample in chosen]
 
     def losses(self, batch: list[FieldSet | _Crop]) -> Iterator[Tensor]:
@@ -149,6 +170,23 @@ def augment(sample: FieldSet, config: FieldTraining, rng: np.random.Generator) -
     return replace(sample, structure=structure, grid=grid, target=target)
 
 
+def sheared(cell: Structure, grid: Grid, stride: int, rng: np.random.Generator) -> tuple[Structure, Grid]:
+    """The same crystal on other lattice vectors, two of them plus or minus another one, and a grid that is finer.
+
+    Args:
+        cell, grid: of a model.
+        stride: the new grid's axes are multiples of it.
+        rng: draws the vectors, and a spacing of 0.8 to 1 times the grid's.
+    """
+    change = np.eye(3)
+    for _ in range(2):
+        which, added = rng.choice(3, 2, replace=False)
+        change[which] += rng.choice((-1, 1)) * change[added]
+    lattice, spacing = change @ cell.lattice.matrix, max(grid.spacing) * rng.uniform(FINEST, 1)
+    other = Structure(lattice, cell.species, cell.cart_coords, coords_are_cartesian=True)
+    return other, Grid.from_spacing(lattice, spacing, np.full((1, 3), 1 / stride))
+
+
 def field_errors(model: FieldModel, sets: Sequence[PointSet]) -> Float[np.ndarray, " structures"]:
     """MAE of a field model over the points of each set."""
     errors = []
@@ -177,6 +215,7 @@ def seam_error(model: FieldModel, structure: Structure, grid: Grid, size: int, h
     return float(difference.abs().max())
 
 
-def _load(model: FieldModel, config: DataConfig, root: str | None) -> Part[FieldSet]:
+def _load(model: FieldModel, config: DataConfig, root: str | None, grids: int) -> Part[FieldSet]:
     _, data = choose(config, root)
-    return Part([FieldSet.of(model, sample.field) for sample in data], data.data_hash)
+    rng = np.random.default_rng(GRIDS_SEED)
+    return Part([FieldSet.of(model, sample.field, grids, rng) for sample in data], data.data_hash)

@@ -74,6 +74,16 @@ def test_the_reference_is_brought_to_the_models_grid(model, sample):
     assert found.structure.volume == pytest.approx(structure.volume / 2)
     np.testing.assert_allclose(found.target.ravel(), known(found.grid.positions()), atol=2e-4)
 
+    several = FieldSet.of(model, field, grids=4)
+    assert len(several.others) == 3 and torch.equal(several.target, found.target)
+    for other in several.others:  # the same crystal, on other vectors and finer
+        assert other.structure.volume == pytest.approx(found.structure.volume)
+        assert not np.allclose(other.grid.lattice, found.grid.lattice, atol=0.1)
+        assert max(other.grid.spacing) <= max(found.grid.spacing) and not any(
+            n % model.stride for n in other.grid.shape
+        )
+        np.testing.assert_allclose(other.target.ravel(), known(other.grid.positions()), atol=2e-4)
+
 
 def test_augmentation_moves_structure_and_target_alike_and_exactly(model, sample):
     """A target that is a function of the free atoms' density stays that function of it."""
@@ -86,6 +96,16 @@ def test_augmentation_moves_structure_and_target_alike_and_exactly(model, sample
     assert not np.allclose(after.grid.lattice, before.grid.lattice, atol=0.1)
     np.testing.assert_allclose(*(s.grid.lattice @ s.grid.lattice.T for s in (after, before)), atol=1e-12)
     assert augment(before, FieldTraining(shift=False, turn=False), np.random.default_rng(0)).target is before.target
+
+
+def test_every_epoch_draws_one_of_the_grids(data):
+    values = config(fields={"bins": 8, "grids": 3})
+    task = FieldTask(elfzoo.create_model("symmetry_unet", MODEL), values, data, None)
+    once = FieldTask(elfzoo.create_model("symmetry_unet", MODEL), config(), data, None)
+    assert task.steps_per_epoch == once.steps_per_epoch and task.size() == once.size()
+    shapes = {item.grid.shape for epoch in range(12) for batch in task.batches(epoch) for item in batch}
+    known = {s.grid.shape for sample in task.samples for s in (sample, *sample.others)}
+    assert shapes == known and len(known) > len({s.grid.shape for s in once.samples})
 
 
 def test_errors_are_those_of_predict(model, data):
