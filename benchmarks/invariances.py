@@ -5,7 +5,12 @@
 
 Exact invariances hold to rounding, or the check raises; those that an architecture declares approximate are what the
 table is for. They are measured at 60 random points of the first crystals of either system, which have up to twelve
-atoms: a rotation by random angles, a reflection, an origin elsewhere, other lattice vectors, a supercell. Results go
+atoms: a rotation by random angles, a reflection, an origin elsewhere, other lattice vectors, a supercell.
+
+A field model works on a grid of its own. How far its answer depends on that is the MAE on one fluid snapshot of each
+pressure (val) when the same cell is given on its own grid, on a finer one, and on one of sheared lattice vectors.
+
+Results go
 to ``benchmarks/results/invariances.json``, releases that are not measured keep theirs; ``benchmarks/render.py`` puts
 them into the README.
 """
@@ -16,21 +21,29 @@ import argparse
 import json
 import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from pymatgen.core import Structure
 
 import elfzoo
 from elfzoo.benchmark.record import environment, write_json
-from elfzoo.datasets import CrystalHydrogen
+from elfzoo.datasets import CrystalHydrogen, FluidHydrogen
+from elfzoo.field import Field
+from elfzoo.grid import Grid
 from elfzoo.io.json_values import json_values
+from elfzoo.models.base import FieldModel
 from elfzoo.testing import check_model, measure_invariances
+from elfzoo.training.fields import FieldSet
 
 RESULTS = Path(__file__).parent / "results" / "invariances.json"
 LARGEST, OF_EACH = 12, 3  # atoms, and crystals of either system
+FINER = 0.8  # spacing of the finer grid over that of the model's own
 DIGITS = 3
 
 
@@ -41,9 +54,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=RESULTS, help="where the results go")
     args = parser.parse_args(arguments)
     found = json.loads(args.out.read_text())["models"] if args.out.is_file() else {}
-    crystals = chosen(args.data)
+    crystals, fluids = chosen(args.data), snapshots(args.data)
     for name in args.models or elfzoo.list_pretrained():
-        found[name] = measured(name, crystals)
+        found[name] = measured(name, crystals, fluids)
         write_json(args.out, {"crystals": sorted(crystals), "models": dict(sorted(found.items()))})
         told = {row["invariance"]: f"{row['largest']:.1e}" for row in found[name]["crystals"]}
         print(f"{name}: largest change of ELF {told}")
@@ -61,7 +74,28 @@ def chosen(root: str | None) -> dict[str, Structure]:
     return picked
 
 
-def measured(name: str, crystals: dict[str, Structure]) -> dict[str, Any]:
+def snapshots(root: str | None) -> list[Field]:
+    """One of each pressure."""
+    data = FluidHydrogen(root, split="val")
+    first = {file.split("_")[1]: place for place, file in reversed(list(enumerate(data.raw_file_names)))}
+    return [data[place].field for place in sorted(first.values())]
+
+
+def error_by_grid(model: FieldModel, fluids: Sequence[Field]) -> dict[str, float]:
+    """MAE on the model's own grid, on one of at most 0.8 times its spacing, and on sheared lattice vectors."""
+    errors: dict[str, list[float]] = {"own": [], "finer": [], "sheared": []}
+    for field in fluids:
+        own = FieldSet.of(model, field, grids=2)
+        finer = Grid.from_spacing(own.grid.lattice, FINER * max(own.grid.spacing), np.full((1, 3), 1 / model.stride))
+        parts = {"own": own, "finer": FieldSet.on(model, field, own.structure, finer), "sheared": own.others[0]}
+        for name, part in parts.items():
+            with torch.no_grad():
+                logits = model([part.structure], [part.grid])[0]
+            errors[name].append(float((model.target.tensor(logits) - part.target).abs().mean()))
+    return {name: float(np.mean(found)) for name, found in errors.items()}
+
+
+def measured(name: str, crystals: dict[str, Structure], fluids: Sequence[Field]) -> dict[str, Any]:
     """Both measurements of one release; the contract has structures of its own, of hydrogen and calcium."""
     model, began = elfzoo.load_pretrained(name), time.perf_counter()
     with warnings.catch_warnings():
@@ -74,6 +108,7 @@ def measured(name: str, crystals: dict[str, Structure]) -> dict[str, Any]:
         "environment": environment(),
         "contract": contract,
         "crystals": real,
+        "grids": error_by_grid(model, fluids) if isinstance(model, FieldModel) else None,
         "seconds": time.perf_counter() - began,
     }
     rounded: dict[str, Any] = json_values(found, DIGITS)

@@ -27,6 +27,11 @@ RESULTS = ROOT / "benchmarks" / "results"
 FIGURES = ROOT / "benchmarks" / "figures"
 NAMES = "board|results|topology-speed|topology|critical-points|speed|studies|study|invariances"
 MARKER = re.compile(rf"(<!-- ({NAMES})(?: (\w[\w. -]*?))? -->\n).*?(<!-- end -->)", re.S)
+GRIDS = {
+    "own": "{:.4f} on fluid snapshots on its own grid,",
+    "finer": "{:.4f} where its points are at most 0.8 times as far apart,",
+    "sheared": "{:.4f} on sheared lattice vectors",
+}
 TITLES = {name: find_task(name).title for name in ("fluid-h", "crystal-h-cubic", "crystal-h-hexagonal")}
 
 
@@ -145,7 +150,7 @@ def speed(_: str | None) -> str:
 
 def invariances(_: str | None) -> str:
     """What changes under what should change nothing, by release."""
-    names = ("origin", "rotation", "reflection", "basis", "supercell")
+    names, told = ("origin", "rotation", "reflection", "basis", "supercell"), []
     lines = [f"| release | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
     for model, found in json.loads((RESULTS / "invariances.json").read_text())["models"].items():
         rows = {row["invariance"]: row for row in found["crystals"]}
@@ -154,7 +159,9 @@ def invariances(_: str | None) -> str:
             for name in names
         ]
         lines.append(f"| `{model}` | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        if found.get("grids"):
+            told.append(f"`{model}` has an MAE of {' '.join(GRIDS[k].format(v) for k, v in found['grids'].items())}.")
+    return "\n".join([*lines, *(line for text in told for line in ("", text))]) + "\n"
 
 
 def study(names: str | None) -> str:

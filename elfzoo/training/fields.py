@@ -61,15 +61,16 @@ class FieldSet:
         """
         cell, grid = model.working_cell(field.structure)
         rng = rng or np.random.default_rng(GRIDS_SEED)
-        others = [cls._on(model, field, *sheared(cell, grid, model.stride, rng)) for _ in range(grids - 1)]
-        return replace(cls._on(model, field, cell, grid), others=tuple(others))
+        others = [cls.on(model, field, *sheared(cell, grid, model.stride, rng)) for _ in range(grids - 1)]
+        return replace(cls.on(model, field, cell, grid), others=tuple(others))
 
     def drawn(self, rng: np.random.Generator) -> FieldSet:
         """This, or the same on another of its grids."""
         return self if not self.others else (self, *self.others)[rng.integers(1 + len(self.others))]
 
     @classmethod
-    def _on(cls, model: FieldModel, field: Field, cell: Structure, grid: Grid) -> FieldSet:
+    def on(cls, model: FieldModel, field: Field, cell: Structure, grid: Grid) -> FieldSet:
+        """On any grid of any cell of the same crystal, in the same place in space."""
         frac_coords = grid.positions() @ np.linalg.inv(field.grid.lattice)
         learned = model.target.learned_from(field).values
         values = model.target.values(spline_interpolate(model.target.outputs(learned), frac_coords))

@@ -6,10 +6,13 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from scipy.special import expit, logit
 
 import elfzoo
+from elfzoo.interpolate import spline_interpolate
 from elfzoo.testing import enliven, measure_invariances
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
@@ -38,12 +41,27 @@ def test_what_is_measured_is_the_change_and_an_exact_invariance_has_none():
     assert all(row.largest < 1e-4 for row in measure_invariances(points, crystals) if row.declared == "exact")
 
 
+def test_the_error_on_other_grids_is_measured_on_the_same_snapshots():
+    fluids = invariances.snapshots(None)
+    assert len(fluids) == 3 and len({field.structure.volume for field in fluids}) == 3
+    torch.manual_seed(0)
+    values = {"spacing": 0.5, "network": {"widths": [3, 4]}}
+    model = enliven(elfzoo.create_model("symmetry_unet", values), ("H",))
+    found = invariances.error_by_grid(model, fluids[:1])
+    assert set(found) == {"own", "finer", "sheared"} and all(0 < error < 1 for error in found.values())
+    cell, grid = model.working_cell(fluids[0].structure)
+    logits = model([cell], [grid])[0].detach().numpy()
+    points = grid.positions() @ np.linalg.inv(fluids[0].grid.lattice)
+    expected = expit(spline_interpolate(logit(np.clip(fluids[0].values, 1e-3, 1 - 1e-3)), points))
+    assert found["own"] == pytest.approx(np.abs(expit(logits).ravel() - expected).mean(), abs=1e-4)
+
+
 def test_the_record_keeps_what_is_not_measured_again_and_is_rendered(tmp_path, monkeypatch, capsys):
     row = {"invariance": "rotation", "declared": "approximate", "largest": 0.25, "mean": 0.0125}
     others = [
         row | {"invariance": name, "declared": "exact"} for name in ("origin", "reflection", "basis", "supercell")
     ]
-    monkeypatch.setattr(invariances, "measured", lambda name, crystals: {"crystals": [row, *others]})
+    monkeypatch.setattr(invariances, "measured", lambda *_: {"crystals": [row, *others], "grids": None})
     out = tmp_path / "invariances.json"
     for name in ("b.one-v1", "a.two-v1"):
         invariances.main([name, "--out", str(out)])
