@@ -43,8 +43,9 @@ class SymmetryUNetConfig:
         spacing: Å, largest distance between points of the model's own grid.
         sad: channels of the superposed densities.
         network: the U-Net.
-        kernel: ``cartesian`` kernels are functions of the offset in Å, whatever the cell's axes; ``voxel`` ones have
-            one weight per neighbour, as in the paper.
+        kernel: ``cartesian`` kernels are functions of the offset in Å, whatever the cell's axes; those of kind
+            ``moments`` besides keep their sum, slopes and curvatures on every grid; ``voxel`` ones have one weight per
+            neighbour, as in the paper.
         metric: give the grid's spacings and cosines as six constant channels.
         averaging: over the space group, of the ``input``, of the features after all ``stages``, or of the ``output``.
         patch: null for whole cells; else edge in voxels of the paper's patches, on which convolutions wrap around.
@@ -54,7 +55,7 @@ class SymmetryUNetConfig:
     spacing: float = 0.17
     sad: SadConfig = field(default_factory=SadConfig)
     network: UNetConfig = field(default_factory=UNetConfig)
-    kernel: Literal["cartesian", "voxel"] = "cartesian"
+    kernel: Literal["cartesian", "moments", "voxel"] = "cartesian"
     metric: bool = False
     averaging: Literal["none", "input", "stages", "output"] = "output"
     patch: int | None = None
@@ -181,7 +182,7 @@ class SymmetryUNet(FieldModel):
         if self.config.kernel == "voxel":
             return None
         steps = torch.from_numpy(grid.lattice / np.array(grid.shape)[:, None])
-        return kernel_mix(steps, self.config.spacing).to(self.network.project.weight)
+        return kernel_mix(steps, self.config.spacing, self.config.kernel == "moments").to(self.network.project.weight)
 
     def _require_local(self) -> None:
         if self.config.network.norm != "channel" or self.config.averaging != "none" or self.config.patch is not None:

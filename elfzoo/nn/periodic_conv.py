@@ -38,7 +38,7 @@ class PeriodicConv3d(nn.Conv3d):
         return F.conv3d(padded.to_mkldnn(), weight, self.bias, self.stride).to_dense()
 
 
-def kernel_mix(steps: Float[Tensor, "3 3"], spacing: float) -> Float[Tensor, "27 27"]:
+def kernel_mix(steps: Float[Tensor, "3 3"], spacing: float, moments: bool = False) -> Float[Tensor, "27 27"]:
     """Kernels on any grid from kernels on a cubic one: row p gives the weights of the 27 stored values at neighbour p.
 
     A kernel is a function of the Cartesian offset, known at the 27 points of a cubic stencil of ``spacing`` and
@@ -46,14 +46,24 @@ def kernel_mix(steps: Float[Tensor, "3 3"], spacing: float) -> Float[Tensor, "27
     spacing or in another orientation the same function is read off where the neighbours really are. Each coarser
     level doubles steps and spacing, so one matrix serves all of them.
 
+    The same function summed over closer neighbours is another operator: its sum, slopes and curvatures change with the
+    grid. With ``moments`` the weights read off are changed as little as possible (least squares) so that the moments of
+    the 27 weights up to second order stay those on the cubic grid. On features that vary slowly the kernel then does
+    the same on every grid: it agrees up to second order in their wave number.
+
     Args:
         steps: (3, 3) rows, Å: vectors between neighbouring grid points along the axes.
         spacing: Å.
+        moments: keep the kernel's moments.
     """
     stored = torch.tensor(STENCIL, dtype=torch.float64)
     offsets = stored @ steps.double().cpu() / spacing
     overlap, reach = (_gaussian(points, stored) for points in (stored, offsets))
-    return torch.linalg.solve(overlap, reach, left=False).to(steps)
+    mix = torch.linalg.solve(overlap, reach, left=False)
+    if moments:
+        here = _monomials(offsets)
+        mix = mix + torch.linalg.pinv(here) @ (_monomials(stored) - here @ mix)
+    return mix.to(steps)
 
 
 def periodic_upsample(x: Float[Tensor, "batch channels nx ny nz"]) -> Float[Tensor, "batch channels mx my mz"]:
@@ -82,6 +92,13 @@ def _takes_slow_path(x: Tensor) -> bool:
     """
     small = len(x) == 1 and x[..., 0].numel() <= SLOW_BELOW
     return small and x.device.type == "cpu" and x.dtype == torch.float32 and torch.backends.mkldnn.is_available()
+
+
+def _monomials(points: Tensor) -> Tensor:
+    """1, x, y, z, x², xy, … of each point, a row each."""
+    products = points[:, :, None] * points[:, None]
+    first, second = torch.triu_indices(3, 3)
+    return torch.cat([torch.ones_like(points[:, :1]), points, products[:, first, second]], dim=1).T
 
 
 def _gaussian(a: Tensor, b: Tensor) -> Tensor:

@@ -66,6 +66,29 @@ def test_kernels_in_angstrom_are_functions_of_the_cartesian_offset(turn):
     np.testing.assert_allclose(mix @ kernel(0.17 * STENCIL), kernel(STENCIL @ steps), atol=1e-10)
 
 
+@pytest.mark.parametrize(
+    "steps", [0.8 * torch.eye(3), HEXAGONAL / 0.17, torch.tensor([[1.0, 0, 0], [1, 1, 0], [0, -1, 1]])]
+)
+def test_kernels_that_keep_their_moments_do_the_same_to_slow_waves_on_every_grid(steps):
+    """The response to exp(ik·x): equal up to second order in k, where functions of the offset alone differ at k = 0."""
+    steps = steps.double()
+    weights = np.random.default_rng(0).normal(size=len(STENCIL))
+    direction = np.array([0.48, -0.6, 0.64])
+    errors = {}
+    for moments in (True, False):
+        mixed = kernel_mix(0.17 * steps, 0.17, moments).numpy() @ weights
+        for k in (0.0, 0.1, 0.2):
+            here, there = (np.exp(1j * k * points @ direction) for points in (STENCIL @ steps.numpy(), STENCIL))
+            errors[moments, k] = abs(here @ mixed - there @ weights)
+    assert errors[True, 0.0] < 1e-10 and errors[True, 0.1] < 0.02
+    assert errors[True, 0.2] / errors[True, 0.1] == pytest.approx(
+        8, rel=0.1
+    )  # the third order is the first that differs
+    assert errors[False, 0.0] > 0.2
+    cubic = kernel_mix(0.17 * torch.eye(3, dtype=torch.float64), 0.17, moments=True)
+    torch.testing.assert_close(cubic, torch.eye(27, dtype=torch.float64))
+
+
 def test_upsampling_is_trilinear_and_periodic():
     x = features(2, 3, 1, 4)
     places = np.stack(np.unravel_index(np.arange(6 * 2 * 8), (6, 2, 8))) / 2
