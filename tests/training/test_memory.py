@@ -19,6 +19,6 @@ def test_a_large_tensor_takes_the_pages_of_the_one_before():
 
     fresh = faults()
     keep_freed_memory()
-    kept = min(faults() for _ in range(6))  # the system may take pages back at any moment; without the setting all fault
+    kept = min(faults() for _ in range(6))  # pages may be taken back; without the setting all fault
     ctypes.CDLL(None).mallopt(-4, 65536)  # the default number of mappings, for the tests that follow
     assert kept < 0.1 * max(fresh, 10_000)
