@@ -10,9 +10,8 @@ atoms: a rotation by random angles, a reflection, an origin elsewhere, other lat
 A field model works on a grid of its own. How far its answer depends on that is the MAE on one fluid snapshot of each
 pressure (val) when the same cell is given on its own grid, on a finer one, and on one of sheared lattice vectors.
 
-Results go
-to ``benchmarks/results/invariances.json``, releases that are not measured keep theirs; ``benchmarks/render.py`` puts
-them into the README.
+Results go to ``benchmarks/results/invariances.json``, releases that are not measured keep theirs; the README's table is
+made of them by ``benchmarks/render.py``.
 """
 
 from __future__ import annotations
@@ -33,6 +32,7 @@ from pymatgen.core import Structure
 
 import elfzoo
 from elfzoo.benchmark.record import environment, write_json
+from elfzoo.card import read_card, shipped_releases
 from elfzoo.datasets import CrystalHydrogen, FluidHydrogen
 from elfzoo.field import Field
 from elfzoo.grid import Grid
@@ -65,11 +65,11 @@ def main(arguments: list[str] | None = None) -> None:
 def chosen(root: str | None) -> dict[str, Structure]:
     """Small crystals of both systems, by name."""
     data = CrystalHydrogen(root, split="val")
-    names = [Path(file).stem for file in data.raw_file_names]
+    files = [(i, Path(file).stem) for i, file in enumerate(data.raw_file_names)]
     picked: dict[str, Structure] = {}
     for system in ("cubic", "hexagonal"):
-        places = (i for i, name in enumerate(names) if name.startswith(system))
-        small = ((names[i], data[i].structure) for i in places if len(data[i].structure) <= LARGEST)
+        crystals = ((name, data[i].structure) for i, name in files if name.startswith(system))
+        small = (item for item in crystals if len(item[1]) <= LARGEST)
         picked |= dict(islice(small, OF_EACH))
     return picked
 
@@ -97,14 +97,14 @@ def error_by_grid(model: FieldModel, fluids: Sequence[Field]) -> dict[str, float
 
 def measured(name: str, crystals: dict[str, Structure], fluids: Sequence[Field]) -> dict[str, Any]:
     """Both measurements of one release; the contract has structures of its own, of hydrogen and calcium."""
-    model, began = elfzoo.load_pretrained(name), time.perf_counter()
+    model, card, began = elfzoo.load_pretrained(name), read_card(shipped_releases()[name]), time.perf_counter()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*is an extrapolation")
         contract = [asdict(row) for row in check_model(model)]
     real = [asdict(row) for row in measure_invariances(model, crystals.values())]
     found = {
-        "architecture": model.card.architecture if model.card is not None else "",
-        "weights_sha256": model.card.weights_sha256 if model.card is not None else "",
+        "architecture": card.architecture,
+        "weights_sha256": card.weights_sha256,
         "environment": environment(),
         "contract": contract,
         "crystals": real,

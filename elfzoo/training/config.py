@@ -47,8 +47,8 @@ class FieldTraining:
         turn: turn and mirror the cell in space at random; only kernels in Å notice.
         crop: null for whole cells; else edge of random cubes, in grid points. An epoch has as many as fill the cell.
         grids: on how many grids each cell is prepared, of which every epoch draws one: the model's own, and others of
-            sheared lattice vectors and up to a fifth finer. Cells of a fluid are cubic, primitive cells of crystals are
-            not; only kernels in Å can be the same on both, and only what they were trained on is.
+            sheared lattice vectors and 0.8 to 1 times its spacing, or the next finer that FFTs like. Cells of a fluid
+            are cubic, primitive cells of crystals are not; a network does the same on both only if it was taught to.
     """
 
     terms: tuple[LossTerm, ...] = ("voxel", "gradient", "histogram")
