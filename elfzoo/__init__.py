@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from elfzoo.field import Field, Recipe, read_field
     from elfzoo.grid import Grid
     from elfzoo.hub import list_pretrained, load_pretrained
+    from elfzoo.hub.push import push_to_hub
     from elfzoo.registry import create_model, list_models, register
     from elfzoo.structure import as_structure, read_structures
 
@@ -25,6 +26,7 @@ _WHERE = {
     "list_models": "registry",
     "list_pretrained": "hub",
     "load_pretrained": "hub",
+    "push_to_hub": "hub.push",
     "read_field": "field",
     "read_structures": "structure",
     "register": "registry",
@@ -53,6 +55,7 @@ __all__ = [
     "list_models",
     "list_pretrained",
     "load_pretrained",
+    "push_to_hub",
     "read_field",
     "read_structures",
     "register",

@@ -4,20 +4,73 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from dataclasses import field
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from elfzoo.config import config_class, parse
-from elfzoo.errors import WeightsError
+from elfzoo.errors import ConfigError, WeightsError
 from elfzoo.field import Recipe
 from elfzoo.target import Target
 
-__all__ = ["CONFIG", "HISTORY", "Card", "read_card", "read_history", "shipped_releases"]
+__all__ = [
+    "CONFIG",
+    "HISTORY",
+    "README",
+    "WEIGHTS",
+    "Card",
+    "Domain",
+    "HubSource",
+    "read_card",
+    "read_history",
+    "read_text",
+    "shipped_releases",
+]
 
-CONFIG = "config.json"
+CONFIG, WEIGHTS, README = "config.json", "model.safetensors", "README.md"
+FRONT_MATTER, COMMENT = re.compile(r"\A---\n.*?\n---\n", re.S), re.compile(r"<!--.*?-->\n?", re.S)
 HISTORY = "log.csv"  # of the training: a line for each epoch; a release may come without it
+
+
+@config_class
+class HubSource:
+    """Where the weights of a release lie that ships its card alone.
+
+    Args:
+        repo: ``organisation/repository``.
+        revision: commit, 40 hexadecimal digits: a branch could move.
+    """
+
+    repo: str
+    revision: str
+
+    def __post_init__(self) -> None:
+        if re.fullmatch(r"[0-9a-f]{40}", self.revision) is None:
+            raise ConfigError(f"a release is pinned by its commit, 40 hexadecimal digits; got {self.revision!r}")
+
+
+@config_class
+class Domain:
+    """What the training structures are like: outside of it a model extrapolates.
+
+    Args:
+        structures: how many there are.
+        volume_per_atom: smallest and largest, Å³.
+        nearest_distance: smallest and largest distance of an atom from its nearest neighbour, Å.
+        pressure: lowest and highest that the labels state, GPa; null where they state none.
+    """
+
+    structures: int
+    volume_per_atom: tuple[float, float]
+    nearest_distance: tuple[float, float]
+    pressure: tuple[float, float] | None = None
+
+    def __str__(self) -> str:
+        volume, distance = ("{:.2f} to {:.2f}".format(*pair) for pair in (self.volume_per_atom, self.nearest_distance))
+        pressure = "" if self.pressure is None else ", {:.0f} to {:.0f} GPa".format(*self.pressure)
+        return f"{self.structures} structures, {volume} Å³ per atom, nearest neighbours at {distance} Å{pressure}"
 
 
 @config_class
@@ -30,10 +83,12 @@ class Card:
         config: configuration of the architecture.
         weights_sha256: of ``model.safetensors``.
         elements: symbols that the training data contain.
+        domain: what the training structures are like.
         target: what it predicts; ELF where nothing is said.
         engine, functional, pseudopotential: recipe of the training labels.
         training: configuration of the training run, data hashes, hardware and run time.
         license: of the weights.
+        hub: where the weights are fetched from, for a release whose folder does not hold them.
         elfzoo: version that wrote the release.
     """
 
@@ -42,12 +97,14 @@ class Card:
     config: dict[str, Any]
     weights_sha256: str
     elements: tuple[str, ...] = ()
+    domain: Domain | None = None
     target: Target = field(default_factory=Target)
     engine: str | None = None
     functional: str | None = None
     pseudopotential: str | None = None
     training: dict[str, Any] = field(default_factory=dict)
     license: str = "MIT"
+    hub: HubSource | None = None
     elfzoo: str = ""
 
     @property
@@ -78,6 +135,14 @@ def read_card(folder: str | Path) -> Card:
         raise WeightsError(f"{folder} is no release: it has no {CONFIG}") from None
     except json.JSONDecodeError as error:
         raise WeightsError(f"{path} is damaged: {error}") from None
+
+
+def read_text(folder: str | Path) -> str | None:
+    """What a release's README says, without front matter and comments; None where there is none."""
+    path = Path(folder) / README
+    if not path.is_file():
+        return None
+    return COMMENT.sub("", FRONT_MATTER.sub("", path.read_text(encoding="utf-8")))
 
 
 def read_history(path: Path) -> dict[str, list[float]]:

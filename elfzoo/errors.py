@@ -38,6 +38,10 @@ class WeightsError(ElfzooError):
     """Weights that are missing, truncated, changed, or do not fit their model."""
 
 
+class HubError(ElfzooError):
+    """The Hub was not reached, refused, or has not what was asked for."""
+
+
 class UnknownNameError(ElfzooError, KeyError):
     """A name that no registry knows; the message gives the nearest valid ones."""
 

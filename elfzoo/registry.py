@@ -12,7 +12,7 @@ from elfzoo.target import Target
 if TYPE_CHECKING:
     from elfzoo.models.base import Model
 
-__all__ = ["architecture_of", "create_model", "list_models", "register"]
+__all__ = ["architecture_of", "create_model", "find_architecture", "list_models", "register"]
 
 M = TypeVar("M", bound="type[Model]")
 _ARCHITECTURES: dict[str, type[Model]] = {}
@@ -36,6 +36,18 @@ def list_models() -> list[str]:
     return sorted(_ARCHITECTURES)
 
 
+def find_architecture(name: str) -> type[Model]:
+    """The class that is registered under a name.
+
+    Raises:
+        UnknownNameError: with the nearest names.
+    """
+    _import_models()
+    if name not in _ARCHITECTURES:
+        raise UnknownNameError("architecture", name, _ARCHITECTURES)
+    return _ARCHITECTURES[name]
+
+
 def architecture_of(model: Model) -> str:
     """The name under which a model's class is registered."""
     _import_models()
@@ -56,10 +68,7 @@ def create_model(
         UnknownNameError: with the nearest names.
         ConfigError: for an unknown key or a value of the wrong type.
     """
-    _import_models()
-    if name not in _ARCHITECTURES:
-        raise UnknownNameError("architecture", name, _ARCHITECTURES)
-    cls = _ARCHITECTURES[name]
+    cls = find_architecture(name)
     model = cls(parse(cls.config_class, config or {}, where=name))
     model.target = parse(Target, target or {}, where="target")
     return model

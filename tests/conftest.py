@@ -4,9 +4,17 @@
 
 import os
 import signal
+import socket
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell started this in the background
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+# huggingface_hub reads its endpoint when it is imported: no test can reach the real Hub; see tests/hub
+with socket.socket() as _free:
+    _free.bind(("127.0.0.1", 0))
+    HUB_PORT = _free.getsockname()[1]
+os.environ |= {"HF_ENDPOINT": f"http://127.0.0.1:{HUB_PORT}", "HF_HUB_DISABLE_XET": "1"}
+os.environ |= {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
 
 from jaxtyping import install_import_hook
 

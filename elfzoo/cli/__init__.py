@@ -15,8 +15,9 @@ from elfzoo._version import __version__
 from elfzoo.cli.benchmark import benchmark
 from elfzoo.cli.demo import demo
 from elfzoo.cli.fields import check, compare, plot
+from elfzoo.cli.hub import app as hub
 from elfzoo.cli.leaderboard import leaderboard
-from elfzoo.cli.models import models
+from elfzoo.cli.models import card, models
 from elfzoo.cli.predict import predict
 from elfzoo.cli.reference import app as reference
 from elfzoo.cli.shell import command
@@ -58,9 +59,10 @@ def _root(
 
 
 FIELDS = (predict, networking, critical_points, compare, plot, view, check)
-MODELS = (models, train, benchmark, leaderboard, demo)
+MODELS = (models, card, train, benchmark, leaderboard, demo)
 for _function in (*FIELDS, *MODELS):
     app.command()(command(_function))
+app.add_typer(hub, name="hub")
 app.add_typer(reference, name="reference")
 
 

@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from elfzoo.card import Card
 
-__all__ = ["models", "print_table"]
+__all__ = ["card", "models", "print_table"]
 
 
 def models(
@@ -39,6 +39,29 @@ def models(
     else:
         rows = [(card.name, ", ".join(card.elements), _recipe(card)) for card in cards]
         print_table("Trained models", ("name", "elements", "recipe of the training labels"), rows)
+
+
+def card(
+    name: Annotated[str, typer.Argument(metavar="NAME|FOLDER|ORG/NAME", help="A trained model.")],
+    revision: Annotated[str | None, typer.Option(metavar="REV", help="Commit, tag or branch on the Hub.")] = None,
+) -> None:
+    """Show the card of a trained model: what it is for, what it was trained on, its results and limits.
+
+    \b
+    Examples:
+      elfzoo card grid_mlp.smooth-h-v3
+      elfzoo card my-lab/probe_graph.mine-v1
+    """
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    from elfzoo.card import read_card, read_text
+    from elfzoo.hub.load import locate
+
+    folder = locate(name, revision, whole=True)[0]
+    print_table((found := read_card(folder)).name, ("", ""), _facts(found).items())
+    if text := read_text(folder):
+        Console(width=None if sys.stdout.isatty() else 160).print(Markdown(text))
 
 
 def print_table(title: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
@@ -72,6 +95,7 @@ def _facts(card: Card) -> dict[str, str]:
     return {
         "architecture": f"{card.architecture}, {size:,} parameters",
         "elements": ", ".join(card.elements) or "not stated",
+        "domain": str(card.domain or "not stated"),
         "predicts": QUANTITIES[card.target.given].label,
         "recipe of the labels": _recipe(card),
         "trained on": "; ".join(map(_data, _config(card).get("train", []))) or "not stated",

@@ -7,7 +7,7 @@ from elfzoo.datasets.base import FieldDataset, name_part
 __all__ = ["CavityHydrogen", "CrystalHydrogen", "FluidHydrogen", "PackingHydrogen"]
 
 _TRAJECTORY_SPLITS = {"A": "train", "B": "train", "C": "val", "D": "test", "N": "test"}
-_PACKINGS_TRAINED_ON = 30  # each kind of packing three times; the fourth validates
+_PACKINGS_TRAINED_ON = 20  # each kind of packing twice; the third validates
 _CRYSTAL_SPLITS = ("train", "test", "test", "test", "val")  # by the number modulo 5: every archetype is tested
 
 
@@ -54,7 +54,7 @@ class PackingHydrogen(FieldDataset):
 
     @staticmethod
     def split_of(file: str) -> str:
-        """By the number in ``packing_{number}.npz``: below 30 trains, from 30 on validates."""
+        """By the number in ``packing_{number}.npz``: below 20 trains, from 20 on validates."""
         number = int(name_part(file, r"packing_(\d{3})\.npz", "packing", "packing_<number of three digits>.npz"))
         return "train" if number < _PACKINGS_TRAINED_ON else "val"
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from elfzoo.card import shipped_releases
+from elfzoo.card import read_text, shipped_releases
 
 __all__ = ["card_html"]
 
-FRONT_MATTER, COMMENT = re.compile(r"\A---\n.*?\n---\n", re.S), re.compile(r"<!--.*?-->\n?", re.S)
 DEEPER = 2  # levels that a card's headings go down, so that they lie below those of the page
 
 
@@ -21,15 +18,13 @@ def card_html(model: str) -> Markup | None:
     HTML in a card is shown as text, and links to files beside it, which are not on the page, are left as text.
     """
     folder = shipped_releases().get(model)
-    path = None if folder is None else folder / "README.md"
-    if path is None or not path.is_file():
-        return None
-    return _html(path.read_text(encoding="utf-8"))
+    text = None if folder is None else read_text(folder)
+    return None if text is None else _html(text)
 
 
 def _html(text: str) -> Markup:
     reader = MarkdownIt("commonmark", {"html": False}).enable("table")
-    tokens = reader.parse(COMMENT.sub("", FRONT_MATTER.sub("", text)))
+    tokens = reader.parse(text)
     for token in tokens:
         if token.type.startswith("heading"):
             token.tag = f"h{min(6, int(token.tag[1]) + DEEPER)}"

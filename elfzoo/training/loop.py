@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from elfzoo.card import HISTORY
+from elfzoo.card import HISTORY, Domain
 from elfzoo.config import parse, to_dict
 from elfzoo.errors import ElfzooError
 from elfzoo.hub import save_release
@@ -25,6 +25,7 @@ from elfzoo.progress import progress_bar
 from elfzoo.registry import create_model
 from elfzoo.training.checkpoint import clone_weights, load_checkpoint, save_checkpoint
 from elfzoo.training.config import TrainConfig
+from elfzoo.training.domain import training_domain
 from elfzoo.training.fields import FieldTask
 from elfzoo.training.memory import keep_freed_memory
 from elfzoo.training.points import PointTask
@@ -65,7 +66,7 @@ def train(
             run.one_epoch()
             run.save()
             advance(1)
-    return run.release()
+    return run.release(training_domain(config.train, root))
 
 
 @dataclass
@@ -134,7 +135,7 @@ class _Run:
         self.best = weights["best"]
         self.epoch, self.log = state["epoch"], state["log"]
 
-    def release(self) -> Path:
+    def release(self, domain: Domain) -> Path:
         """Write the release with the last or best weights."""
         task = self.task
         if self.config.select_best:
@@ -148,7 +149,8 @@ class _Run:
         folder = self.folder / "release"
         folder.mkdir(exist_ok=True)
         write_bytes(folder / HISTORY, [self.history()])
-        save_release(task.model, folder, self.config.name, elements=task.elements, training=facts, **recipe)
+        told: dict[str, Any] = {"elements": task.elements, "domain": domain, "training": facts}
+        save_release(task.model, folder, self.config.name, **told, **recipe)
         return folder
 
     def _step(self, batch: Any) -> float:

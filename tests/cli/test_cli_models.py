@@ -62,7 +62,7 @@ def test_models_lists_releases(elfzoo: Run, trained: Path, release: Path, monkey
     assert "fluid-h/train, 1 structures, 64 stratified points of each" in long
     error = read_card(trained).training["validation_mae"]["fluid-h/val"]
     assert f"{error:.4f} fluid-h/val (all voxels, sampled)" in long
-    assert long.count("not stated") == 2  # what the untrained one was trained on, and its error
+    assert long.count("not stated") == 3  # what the untrained one was trained on, its domain and its error
 
 
 def test_a_trained_release_predicts(elfzoo: Run, trained: Path) -> None:
@@ -139,7 +139,7 @@ def test_demo(elfzoo: Run, release: Path) -> None:
 
 
 def test_demo_without_its_model_or_its_folder(elfzoo: Run, release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("elfzoo.hub.shipped_releases", dict)
+    monkeypatch.setattr("elfzoo.hub.load.shipped_releases", dict)
     assert "grid_mlp.smooth-h-v3" in error_line(elfzoo("demo"))
     Path("file").write_text("")
     assert "file" in error_line(elfzoo("demo", "--out", "file", "-m", release))

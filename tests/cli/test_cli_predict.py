@@ -225,7 +225,7 @@ def test_contradictions_are_wrong_calls(elfzoo: Run, poscar: Path) -> None:
 
 
 def test_models_that_are_not_there(elfzoo: Run, release: Path, poscar: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("elfzoo.hub.shipped_releases", lambda: {"grid_mlp.test-v0": release})
+    monkeypatch.setattr("elfzoo.hub.load.shipped_releases", lambda: {"grid_mlp.test-v0": release})
     assert elfzoo("predict", poscar, "-m", "grid_mlp.test-v0", "-o", "elf.npz", "--spacing", 1).exit_code == 0
     line = error_line(elfzoo("predict", poscar, "-m", "grid_mlp.tset-v0", "-o", "elf.npz"))
     assert "did you mean grid_mlp.test-v0?" in line

@@ -11,20 +11,12 @@ from elfzoo.hub import save_release
 from elfzoo.models import GridMLP
 
 
-@pytest.fixture
-def release(tmp_path):
-    torch.manual_seed(3)
-    model = elfzoo.create_model("grid_mlp", {"hidden": [4], "descriptor": {"n_radial": 3}})
-    save_release(model, tmp_path / "release", "grid_mlp.tiny-v0", "# Tiny", elements=("H",))
-    return tmp_path / "release"
-
-
 def test_names():
     assert "grid_mlp" in elfzoo.list_models()
     assert isinstance(elfzoo.create_model("grid_mlp"), GridMLP)
     with pytest.raises(UnknownNameError, match="did you mean grid_mlp"):
         elfzoo.create_model("gridmlp")
-    with pytest.raises(KeyError, match="shipped release or folder"):
+    with pytest.raises(KeyError, match="shipped release, folder or repository"):
         elfzoo.load_pretrained("grid_mlp.nothing-v9")
     with pytest.raises(ConfigError, match="did you mean 'hidden'"):
         elfzoo.create_model("grid_mlp", {"hiddn": [3]})

@@ -1,73 +1,49 @@
-"""Trained models by name or folder. A release is one folder: config.json, model.safetensors and README.md (the card),
-alike on disk and in the wheel."""
+"""A release is one folder: config.json, model.safetensors and README.md (the card), alike on disk, in the wheel and on
+the Hub."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from elfzoo._version import __version__
-from elfzoo.card import CONFIG, Card, read_card, shipped_releases
+from elfzoo.card import CONFIG, README, WEIGHTS, Card, read_card
 from elfzoo.config import to_dict
-from elfzoo.errors import UnknownNameError, WeightsError
+from elfzoo.errors import WeightsError
 from elfzoo.io.files import write_bytes
 from elfzoo.models.base import Model
 from elfzoo.registry import architecture_of, create_model
 
-__all__ = ["list_pretrained", "load_pretrained", "load_release", "save_release"]
+__all__ = ["PICKLES", "load_release", "pickles_among", "read_weights", "save_release"]
 
-WEIGHTS, README = "model.safetensors", "README.md"
-
-
-def list_pretrained() -> list[str]:
-    """Names of the releases that ship with the package, sorted."""
-    return sorted(shipped_releases())
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
-def load_pretrained(name_or_folder: str | Path, device: str = "cpu", dtype: torch.dtype | None = None) -> Model:
-    """A trained model, ready to predict.
+def load_release(folder: str | Path, weights: Path | None = None) -> Model:
+    """The model of a release, its weights checked against the card and loaded strictly.
 
     Args:
-        name_or_folder: a release that ships with the package (:func:`list_pretrained`), or a folder that holds
-            ``config.json`` and ``model.safetensors``.
-        device: where to put it.
-        dtype: precision of the weights; single unless stated.
-
-    Raises:
-        UnknownNameError: no such release or folder, with the nearest names.
-        WeightsError: weights missing, truncated, changed or not fitting; pickles are never opened.
-    """
-    releases = shipped_releases()
-    if str(name_or_folder) in releases:
-        folder = releases[str(name_or_folder)]
-    elif Path(name_or_folder).is_dir():
-        folder = Path(name_or_folder)
-    else:
-        raise UnknownNameError("shipped release or folder", str(name_or_folder), releases)
-    return load_release(folder).to(device=device, dtype=dtype).eval()
-
-
-def load_release(folder: str | Path) -> Model:
-    """The model of a release, its weights checked against the card and loaded strictly.
+        folder: of the release.
+        weights: the file with its weights, where that is not in the folder.
 
     Raises:
         WeightsError: weights missing, truncated, changed or not fitting the configuration. Pickles are never opened.
     """
-    folder = Path(folder)
     card = read_card(folder)
-    data = _read_weights(folder, card)
+    path = weights or Path(folder) / WEIGHTS
+    data = read_weights(path, card)
     model = create_model(card.architecture, card.config, card.target)
     try:
         model.load_state_dict(load(data), strict=True)
     except (RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())
-        raise WeightsError(f"{folder / WEIGHTS} does not fit {card.architecture}: {reason}") from None
+        raise WeightsError(f"{path} does not fit {card.architecture}: {reason}") from None
     model.card = card
     return model
 
@@ -102,12 +78,14 @@ def save_release(model: Model, folder: str | Path, name: str, readme: str = "", 
     return card
 
 
-def _read_weights(folder: Path, card: Card) -> bytes:
-    path = folder / WEIGHTS
+def read_weights(path: Path, card: Card) -> bytes:
+    """The weights of a release as they are in its file.
+
+    Raises:
+        WeightsError: missing, truncated or changed. Pickles are never opened.
+    """
     if not path.is_file():
-        pickles = sorted(p.name for p in folder.glob("*") if p.suffix in (".bin", ".pt", ".pth", ".ckpt", ".pkl"))
-        reason = f"; it has {', '.join(pickles)}, which elfzoo never opens (pickles can run code)" if pickles else ""
-        raise WeightsError(f"{folder} has no {WEIGHTS}{reason}")
+        raise WeightsError(f"{path.parent} has no {path.name}{pickles_among(p.name for p in path.parent.glob('*'))}")
     data = path.read_bytes()
     found = hashlib.sha256(data).hexdigest()
     if found != card.weights_sha256:
@@ -116,3 +94,9 @@ def _read_weights(folder: Path, card: Card) -> bytes:
             f"the card says {card.weights_sha256[:12]}…; fetch the release again"
         )
     return data
+
+
+def pickles_among(names: Iterable[str]) -> str:
+    """The end of a sentence about missing weights: which pickles there are in their place, if any."""
+    pickles = sorted(name for name in names if name.endswith(PICKLES))
+    return f"; it has {', '.join(pickles)}, which elfzoo never opens (pickles can run code)" if pickles else ""

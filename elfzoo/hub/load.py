@@ -1,0 +1,90 @@
+"""A trained model by name: shipped with the package, a folder of one's own, or a repository on the Hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from elfzoo.card import WEIGHTS, read_card, shipped_releases
+from elfzoo.errors import HubError, UnknownNameError
+from elfzoo.hub.release import load_release
+from elfzoo.models.base import Model
+
+__all__ = ["list_pretrained", "load_pretrained", "locate"]
+
+
+def list_pretrained() -> list[str]:
+    """Names of the releases that come with the package, sorted."""
+    return sorted(shipped_releases())
+
+
+def load_pretrained(
+    name_or_folder: str | Path,
+    revision: str | None = None,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+) -> Model:
+    """A trained model, ready to predict.
+
+    What ships with the package is taken first, then folders, then the Hub with its local cache: a commit that was
+    fetched before needs no network. Endpoint, token, cache and offline mode are those of huggingface_hub:
+    ``HF_ENDPOINT``, ``HF_TOKEN``, ``HF_HUB_CACHE``, ``HF_HUB_OFFLINE``.
+
+    Args:
+        name_or_folder: a release of the package (:func:`list_pretrained`); a folder that holds ``config.json`` and
+            ``model.safetensors``; or ``organisation/repository`` on the Hub.
+        revision: commit, tag or branch of the repository; a commit gives the same weights for ever.
+        device: where to put it.
+        dtype: precision of the weights; single unless stated.
+
+    Raises:
+        UnknownNameError: no such release or folder, with the nearest names.
+        HubError: the Hub was not reached, refused, or has no such repository or revision.
+        WeightsError: weights missing, truncated, changed or not fitting; pickles are never opened.
+        ConfigError: a configuration that this version of elfzoo does not know.
+    """
+    folder, weights = locate(name_or_folder, revision)
+    return load_release(folder, weights).to(device=device, dtype=dtype).eval()
+
+
+def locate(name_or_folder: str | Path, revision: str | None = None, whole: bool = False) -> tuple[Path, Path]:
+    """The folder of a release and the file of its weights, fetched from the Hub where needed.
+
+    Args:
+        name_or_folder, revision: as in :func:`load_pretrained`.
+        whole: fetch also what predicting does not need, such as the text of the card.
+
+    Raises:
+        UnknownNameError, HubError, WeightsError, ConfigError: as :func:`load_pretrained`.
+    """
+    name, releases = str(name_or_folder), shipped_releases()
+    if name in releases:
+        return _shipped(name, releases[name], revision)
+    if Path(name_or_folder).is_dir():
+        _no_revision(f"the folder {name}", revision)
+        return Path(name_or_folder), Path(name_or_folder) / WEIGHTS
+
+    from elfzoo.hub import client  # huggingface_hub takes half a second, which shipped weights need not wait for
+
+    if not client.is_repo_id(name):
+        raise UnknownNameError("shipped release, folder or repository (organisation/name)", name, releases)
+    folder = client.fetch_release(name, revision)
+    return client.fetch_folder(name, folder.name) if whole else folder, folder / WEIGHTS
+
+
+def _shipped(name: str, folder: Path, revision: str | None) -> tuple[Path, Path]:
+    """Of a release of the package, whose weights may have been left on the Hub."""
+    _no_revision(f"{name}, which is immutable and comes with the package,", revision)
+    source = read_card(folder).hub
+    if source is None or (folder / WEIGHTS).is_file():
+        return folder, folder / WEIGHTS
+
+    from elfzoo.hub import client
+
+    return folder, client.fetch_weights(source.repo, source.revision, read_card(folder).weights_sha256)
+
+
+def _no_revision(what: str, revision: str | None) -> None:
+    if revision is not None:
+        raise HubError(f"{what} has no revisions; got revision={revision!r}, which is for repositories on the Hub")
