@@ -7,7 +7,6 @@ from elfzoo.datasets.base import FieldDataset, name_part
 __all__ = ["CavityHydrogen", "CrystalHydrogen", "FluidHydrogen", "PackingHydrogen"]
 
 _TRAJECTORY_SPLITS = {"A": "train", "B": "train", "C": "val", "D": "test", "N": "test"}
-_PACKINGS_TRAINED_ON = 20  # each kind of packing twice; the third validates
 _CRYSTAL_SPLITS = ("train", "test", "test", "test", "val")  # by the number modulo 5: every archetype is tested
 
 
@@ -30,7 +29,7 @@ class FluidHydrogen(FieldDataset):
 class CavityHydrogen(FieldDataset):
     """Snapshots of 128 H with the molecules around a random point taken out: holes of 1.6 to 2.8 Å in the dense fluid.
 
-    To train and choose on, beside :class:`FluidHydrogen`: holes in its trajectories A and B train, in C validate.
+    To train on, beside :class:`FluidHydrogen`: holes in its trajectories A and B train, in C validate.
     """
 
     name = "cavity-h"
@@ -46,7 +45,7 @@ class CavityHydrogen(FieldDataset):
 class PackingHydrogen(FieldDataset):
     """Random packings of 32 H at 1.9 to 3.2 Å³ per atom: neighbours at distances that the dense fluid does not have.
 
-    To train and choose on, beside :class:`FluidHydrogen`; none is relaxed or symmetric.
+    To train on, beside :class:`FluidHydrogen`; none is relaxed or symmetric.
     """
 
     name = "packing-h"
@@ -54,9 +53,9 @@ class PackingHydrogen(FieldDataset):
 
     @staticmethod
     def split_of(file: str) -> str:
-        """By the number in ``packing_{number}.npz``: below 20 trains, from 20 on validates."""
-        number = int(name_part(file, r"packing_(\d{3})\.npz", "packing", "packing_<number of three digits>.npz"))
-        return "train" if number < _PACKINGS_TRAINED_ON else "val"
+        """All train: what they are for are crystals, which validate and test; ``packing_{number}.npz``."""
+        name_part(file, r"packing_(\d{3})\.npz", "packing", "packing_<number of three digits>.npz")
+        return "train"
 
 
 class CrystalHydrogen(FieldDataset):

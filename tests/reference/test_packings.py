@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -61,13 +63,14 @@ def test_settings_that_make_no_packing_are_refused(settings, message):
         PackingSource("packing", *settings)
 
 
-def test_every_kind_is_in_both_splits_and_the_labels_are_those_of_the_crystals(tmp_path):
+def test_every_kind_is_there_twice_and_the_labels_are_those_of_the_crystals(tmp_path):
     recipe = find_recipe("packing-h")
     candidates = recipe.source.candidates(tmp_path)
-    kinds: dict[str, set[float]] = {"train": set(), "val": set()}
-    for candidate in candidates:
-        kinds[PackingHydrogen.split_of(f"{candidate.name}.npz")].add(candidate.facts["shortest_distance_A"])
-    assert kinds["train"] == kinds["val"] == {closest for _, closest, _ in recipe.source.packings}
+    kinds = Counter(candidate.facts["shortest_distance_A"] for candidate in candidates)
+    expected = Counter(closest for _, closest, _ in recipe.source.packings)
+    assert kinds == Counter({closest: 2 * count for closest, count in expected.items()})
     assert recipe.label == find_recipe("crystal-h").label
+    assert {PackingHydrogen.split_of(f"{candidate.name}.npz") for candidate in candidates} == {"train"}
     with pytest.raises(ElfzooError, match="is no packing"):
         PackingHydrogen.split_of("cubic_001.npz")
+    assert {f"{candidate.name}.npz" for candidate in candidates} == set(PackingHydrogen(split="train").raw_file_names)
