@@ -25,14 +25,15 @@ from elfzoo.benchmark.board import HEADLINES
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 FIGURES = ROOT / "benchmarks" / "figures"
-NAMES = "board|results|topology-speed|topology|critical-points|speed|studies|study|invariances"
+NAMES = "board|results|solids|topology-speed|topology|critical-points|speed|studies|study|invariances"
 MARKER = re.compile(rf"(<!-- ({NAMES})(?: (\w[\w. -]*?))? -->\n).*?(<!-- end -->)", re.S)
 GRIDS = {
     "own": "{:.4f} on fluid snapshots on its own grid,",
     "finer": "{:.4f} where its points are at most 0.8 times as far apart,",
     "sheared": "{:.4f} on sheared lattice vectors",
 }
-TITLES = {name: find_task(name).title for name in ("fluid-h", "crystal-h-cubic", "crystal-h-hexagonal")}
+HYDROGEN, SOLIDS = ("fluid-h", "crystal-h-cubic", "crystal-h-hexagonal"), ("hydrides-zero-shot", "metals")
+TITLES = {name: find_task(name).title for name in HYDROGEN}
 
 
 def load(task: str, model: str) -> dict:
@@ -76,6 +77,26 @@ def results(name: str | None) -> str:
             lines.append(accuracy_row(f"{label} ({len(found['structures'])})", found["metrics"]))
             lines += groups(found) if name else []
     return "\n".join(lines) + "\n"
+
+
+def solids(name: str | None) -> str:
+    """Errors of one release, or of all entrants that were measured, in hydrides and metals."""
+    lines = [
+        "| model and task | MAE outside cores | MAE | R² outside cores | MAE of φ | spread of φ |",
+        "|---|---|---|---|---|---|",
+    ]
+    found = [r for r in read_records(RESULTS, list(SOLIDS)) if name in (None, r["model"])]
+    for record in sorted(found, key=lambda r: (SOLIDS.index(r["task"]), r["metrics"]["mae_outside_cores"])):
+        title = f"{find_task(record['task']).title} ({len(record['structures'])})"
+        label = title if name else f"`{record['model']}`, {title}"
+        lines.append(f"| {label} | {solid_cells(record['metrics'])} |")
+    return "\n".join(lines) + "\n"
+
+
+def solid_cells(m: dict[str, float]) -> str:
+    outside = f"{m['mae_outside_cores']:.4f}"
+    phi = f"{m['phi_mae']:.3f} | {m['phi_spread']:.3f}" if "phi_mae" in m else " | "
+    return f"{outside} | {m['mae']:.4f} | {m['r2_outside_cores']:.3f} | {phi}"
 
 
 def groups(found: dict) -> list[str]:
@@ -207,6 +228,7 @@ def study_section(name: str, found: StudyConfig) -> list[str]:
 TABLES = {
     "board": leaderboard,
     "results": results,
+    "solids": solids,
     "topology": topology,
     "topology-speed": topology_speed,
     "critical-points": searches,

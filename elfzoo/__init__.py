@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from elfzoo.hub.push import push_to_hub
     from elfzoo.registry import create_model, list_models, register
     from elfzoo.structure import as_structure, read_structures
+    from elfzoo.training.finetune import finetune
 
 # loaded when first used: importing torch and pymatgen takes seconds, which `elfzoo --help` should not
 _WHERE = {
@@ -23,6 +24,7 @@ _WHERE = {
     "Recipe": "field",
     "as_structure": "structure",
     "create_model": "registry",
+    "finetune": "training.finetune",
     "list_models": "registry",
     "list_pretrained": "hub",
     "load_pretrained": "hub",
@@ -52,6 +54,7 @@ __all__ = [
     "__version__",
     "as_structure",
     "create_model",
+    "finetune",
     "list_models",
     "list_pretrained",
     "load_pretrained",

@@ -15,6 +15,7 @@ from elfzoo._version import __version__
 from elfzoo.cli.benchmark import benchmark
 from elfzoo.cli.demo import demo
 from elfzoo.cli.fields import check, compare, plot
+from elfzoo.cli.finetune import finetune
 from elfzoo.cli.hub import app as hub
 from elfzoo.cli.leaderboard import leaderboard
 from elfzoo.cli.models import card, models
@@ -59,7 +60,7 @@ def _root(
 
 
 FIELDS = (predict, networking, critical_points, compare, plot, view, check)
-MODELS = (models, card, train, benchmark, leaderboard, demo)
+MODELS = (models, card, train, finetune, benchmark, leaderboard, demo)
 for _function in (*FIELDS, *MODELS):
     app.command()(command(_function))
 app.add_typer(hub, name="hub")

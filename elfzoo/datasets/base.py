@@ -23,7 +23,7 @@ from torch.utils.data import Dataset
 from elfzoo.errors import ElfzooError, FieldFileError, UnknownNameError
 from elfzoo.field import Field, Recipe, read_field
 
-__all__ = ["SPLITS", "FieldDataset", "Sample", "find_raw_dir", "name_part", "read_manifest"]
+__all__ = ["SPLITS", "FieldDataset", "Sample", "find_raw_dir", "name_part", "read_manifest", "verify_file"]
 
 SPLITS = ("train", "val", "test")
 DATA_VARIABLE = "ELFZOO_DATA"
@@ -122,7 +122,7 @@ class FieldDataset(Dataset[Sample]):
             FieldFileError: a file is not the one that the split was made with.
         """
         for file, sha256 in self._sha256.items():
-            _verify(self.raw_dir / file, sha256)
+            verify_file(self.raw_dir / file, sha256)
 
     def len(self) -> int:
         """Number of fields."""
@@ -135,7 +135,7 @@ class FieldDataset(Dataset[Sample]):
             FieldFileError: the file is damaged, or not the one that the split was made with.
         """
         file = self.raw_file_names[idx]
-        _verify(self.raw_dir / file, self._sha256[file])
+        verify_file(self.raw_dir / file, self._sha256[file])
         field = read_field(self.raw_dir / file)
         field = field.replace(meta={**field.meta, "file": f"{self.name}/{file}"})
         return Sample(field.structure, field)
@@ -225,7 +225,12 @@ def name_part(file: str, pattern: str, kind: str, expected: str) -> str:
 
 
 @functools.cache  # once per process and file; a failure is not remembered
-def _verify(path: Path, sha256: str) -> None:
+def verify_file(path: Path, sha256: str) -> None:
+    """Compare a file with its SHA-256, once in a process.
+
+    Raises:
+        FieldFileError: it cannot be read, or it is another one.
+    """
     try:
         with open(path, "rb") as handle:
             found = hashlib.file_digest(handle, "sha256").hexdigest()

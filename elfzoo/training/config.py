@@ -9,8 +9,9 @@ from elfzoo.config import config_class
 from elfzoo.errors import ConfigError
 from elfzoo.target import Target
 
-__all__ = ["DataConfig", "FieldTraining", "TrainConfig"]
+__all__ = ["DataConfig", "FieldTraining", "Start", "TrainConfig", "TuneMethod"]
 
+TuneMethod = Literal["full", "low_rank", "head", "calibrate"]
 LossTerm = Literal["voxel", "gradient", "histogram"]
 
 
@@ -21,12 +22,14 @@ class DataConfig:
     A field model trains on the whole field of each structure: points and sampling then matter in validation alone.
 
     Args:
-        dataset: folder name of the dataset, such as ``fluid-h``.
+        dataset: folder name of the dataset, such as ``fluid-h``; for files of one's own what they are called.
         split: ``train`` or ``val``; ``test`` is refused.
         points: points drawn from each structure.
         sampling: ``stratified`` (uniform in ELF, as in the paper; for other targets uniform in the learned value, in
             equal bins from each field's smallest to its largest) or ``uniform`` (in space).
         structures: how many structures to use, evenly spread over the split; null for all.
+        files: field files of one's own in place of a dataset's: their paths.
+        spin: the channel of such files whose channels differ, ``up`` or ``down``.
     """
 
     dataset: str
@@ -34,6 +37,31 @@ class DataConfig:
     points: int = 50_000
     sampling: Literal["stratified", "uniform"] = "stratified"
     structures: int | None = None
+    files: tuple[str, ...] = ()
+    spin: Literal["up", "down"] | None = None
+
+
+@config_class
+class Start:
+    """Where a run starts that does not start from fresh weights, and what of them it changes.
+
+    Args:
+        release: name, folder or repository of the trained model.
+        method: ``full``: all weights. ``low_rank``: to every matrix of weights, and to every convolution as a matrix, a
+            product of two thin ones is added (Hu et al. 2021, arXiv:2106.09685), and the residuals of the element
+            embedding. ``head``: what comes after the features of a point; of field models the last layer.
+            ``calibrate``: slope and offset of the last layer, two numbers: what another engine or pseudopotential
+            shifts.
+        rank: of the thin matrices.
+    """
+
+    release: str
+    method: TuneMethod = "full"
+    rank: int = 4
+
+    def __post_init__(self) -> None:
+        if self.rank < 1:
+            raise ConfigError(f"the rank of a change is at least 1; got {self.rank}")
 
 
 @config_class
@@ -89,6 +117,7 @@ class TrainConfig:
         feature_precision: precision in which stored features are kept.
         fields: how field models are trained; point models take no notice.
         seed: of weights, sampled points and their order.
+        start: a trained model to go on from, whose architecture, configuration and target then hold.
     """
 
     name: str
@@ -109,6 +138,7 @@ class TrainConfig:
     feature_precision: Literal["float16", "float32"] = "float32"
     fields: FieldTraining = field(default_factory=FieldTraining)
     seed: int = 0
+    start: Start | None = None
 
     def __post_init__(self) -> None:
         if not self.train or not self.validate:

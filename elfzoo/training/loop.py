@@ -15,14 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from elfzoo.card import HISTORY, Domain
+from elfzoo.card import HISTORY, Card, Domain
 from elfzoo.config import parse, to_dict
-from elfzoo.errors import ElfzooError
-from elfzoo.hub import save_release
+from elfzoo.errors import ConfigError, ElfzooError
+from elfzoo.hub import load_pretrained, save_release
 from elfzoo.io.files import write_bytes
 from elfzoo.models.base import FieldModel, Model, PointModel
 from elfzoo.progress import progress_bar
-from elfzoo.registry import create_model
+from elfzoo.registry import architecture_of, create_model
 from elfzoo.training.checkpoint import clone_weights, load_checkpoint, save_checkpoint
 from elfzoo.training.config import TrainConfig
 from elfzoo.training.domain import training_domain
@@ -30,6 +30,7 @@ from elfzoo.training.fields import FieldTask
 from elfzoo.training.memory import keep_freed_memory
 from elfzoo.training.points import PointTask
 from elfzoo.training.task import Task
+from elfzoo.training.tune import merge, prepare
 
 __all__ = ["train"]
 
@@ -140,6 +141,7 @@ class _Run:
         task = self.task
         if self.config.select_best:
             task.model.load_state_dict(self.best)
+        merge(task.model)
         chosen = min(self.log, key=lambda r: r["score"]) if self.config.select_best else self.log[-1]
         facts = {"config": to_dict(self.config), "data_sha256": task.data_sha256, task.unit: task.size()}
         facts |= _environment() | task.closing_facts()
@@ -150,6 +152,8 @@ class _Run:
         folder.mkdir(exist_ok=True)
         write_bytes(folder / HISTORY, [self.history()])
         told: dict[str, Any] = {"elements": task.elements, "domain": domain, "training": facts}
+        if task.model.card is not None:
+            told |= _together(task.model.card, told)
         save_release(task.model, folder, self.config.name, **told, **recipe)
         return folder
 
@@ -182,15 +186,33 @@ class _Run:
 
 def _start(config: TrainConfig, folder: Path, root: str | None, resume: bool, progress: bool | None) -> _Run:
     torch.manual_seed(config.seed)
-    task = _task(create_model(config.architecture, config.model, config.target), config, root, progress)
-    groups: list[dict[str, Any]] = [{"params": list(task.model.parameters()), "speed": 1.0}]
-    if learned := list(task.criterion.parameters()):
-        groups.append({"params": learned, "speed": CRITERION_SPEED, "weight_decay": 0.0})
+    task = _task(_model(config), config, root, progress)
+    learned = [p for p in task.model.parameters() if p.requires_grad]
+    groups: list[dict[str, Any]] = [{"params": learned, "speed": 1.0}]
+    if own := list(task.criterion.parameters()):
+        groups.append({"params": own, "speed": CRITERION_SPEED, "weight_decay": 0.0})
     optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
     run = _Run(config, folder, task, optimizer)
     if resume and (folder / "checkpoint.safetensors").exists():
         run.restore()
     return run
+
+
+def _model(config: TrainConfig) -> Model:
+    """Fresh weights, or those of a trained model, ready for what the run may change of them.
+
+    Raises:
+        ConfigError: the configuration names another architecture than the trained model's.
+    """
+    if config.start is None:
+        return create_model(config.architecture, config.model, config.target)
+    model = load_pretrained(config.start.release)
+    if architecture_of(model) != config.architecture:
+        raise ConfigError(
+            f"{config.start.release} is a {architecture_of(model)}; got architecture: {config.architecture}"
+        )
+    prepare(model, config.start)
+    return model
 
 
 def _task(model: Model, config: TrainConfig, root: str | None, progress: bool | None) -> Task:
@@ -199,6 +221,17 @@ def _task(model: Model, config: TrainConfig, root: str | None, progress: bool | 
     if isinstance(model, FieldModel):
         return FieldTask(model, config, root, progress)
     raise ElfzooError(f"{config.architecture} learns neither from points nor from fields")
+
+
+def _together(before: Card, told: dict[str, Any]) -> dict[str, Any]:
+    """What a model knows that went on from a trained one: elements of both, and where it comes from."""
+    start = {
+        "release": before.name,
+        "weights_sha256": before.weights_sha256,
+        "domain": before.domain and to_dict(before.domain),
+    }
+    elements = tuple(sorted({*before.elements, *told["elements"]}))
+    return {"elements": elements, "training": {**told["training"], "start": start}, "license": before.license}
 
 
 def _environment() -> dict[str, Any]:

@@ -16,6 +16,7 @@ from torch_geometric.data import Batch
 
 from elfzoo.datasets import FieldDataset, dataset_class, stratified_indices
 from elfzoo.datasets import uniform_indices as uniform
+from elfzoo.datasets.files import FieldFiles
 from elfzoo.errors import ElfzooError
 from elfzoo.field import Field, Recipe
 from elfzoo.models.base import PointModel
@@ -63,12 +64,16 @@ def choose(config: DataConfig, root: str | None = None) -> tuple[list[int], Fiel
     Raises:
         ElfzooError: an empty split.
     """
-    data = dataset_class(config.dataset)(root=root, split=config.split)
+    data = FieldFiles(config.files, config.spin) if config.files else _stored_split(config, root)
     wanted = len(data) if config.structures is None else min(config.structures, len(data))
     if wanted < 1:
         raise ElfzooError(f"{config.dataset}, split {config.split}: nothing to use; expected at least one structure")
     chosen = np.linspace(0, len(data) - 1, wanted).round().astype(int).tolist()
     return chosen, data.subset(chosen)
+
+
+def _stored_split(config: DataConfig, root: str | None) -> FieldDataset:
+    return dataset_class(config.dataset)(root=root, split=config.split)
 
 
 def draw_points(
@@ -204,11 +209,8 @@ class PointTask(Task):
         self._store = self._stored(self.sets, self.elements, progress)
         stored = max(self.size() // config.batch_size, 1)
         self.steps_per_epoch = len(self._plan(torch.Generator())) if self._store is None else stored
-        if self._store is None:
-            sample = [PointSet(s.structure, s.points[::16], s.y[::16], s.recipe) for s in self.sets]
-            model.fit_statistics(FeatureStore.build(model, sample, "float32", progress).features)
-        else:
-            model.fit_statistics(self._store.features)
+        if config.start is None:  # a trained model has its own
+            self._fit_statistics(progress)
         self._validation = self._validation_stores(validate, progress)
 
     def size(self) -> int:
@@ -232,12 +234,20 @@ class PointTask(Task):
         errors = (float(make().structure_errors(self.model).mean()) for make in self._validation)
         return dict(zip(names, errors, strict=True))
 
+    def _fit_statistics(self, progress: bool | None) -> None:
+        if self._store is not None:
+            self.model.fit_statistics(self._store.features)
+            return
+        sample = [PointSet(s.structure, s.points[::16], s.y[::16], s.recipe) for s in self.sets]
+        self.model.fit_statistics(FeatureStore.build(self.model, sample, "float32", progress).features)
+
     def _plan(self, generator: torch.Generator) -> Plan:
         return plan_batches(self.sets, self.config.batch_size, generator, self.config.structures_per_batch)
 
     def _stored(self, sets: Sequence[PointSet], elements: Iterable[str], progress: bool | None) -> FeatureStore | None:
         """Features kept for the whole run, where nothing in them is learned."""
-        if not self.model.encoder_is_constant(elements):
+        learned_from = self.config.start is None or self.config.start.method in ("full", "low_rank")
+        if learned_from and not self.model.encoder_is_constant(elements):
             return None
         return FeatureStore.build(self.model, sets, self.config.feature_precision, progress)
 

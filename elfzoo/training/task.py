@@ -56,7 +56,8 @@ class Task(ABC):
     ):
         self.model, self.config = model, config
         sets = [s for part in train for s in part.sets]
-        recipes = {s.recipe for s in sets}
+        # a model that goes on from a trained one takes on the recipe of its new data, which come first
+        recipes = {s.recipe for s in (train[0].sets if config.start else sets)}
         parts = zip(config.train + config.validate, [*train, *validate], strict=True)
         self.elements = tuple(sorted({site.specie.symbol for s in sets for site in s.structure}))
         self.recipe = recipes.pop() if len(recipes) == 1 else None

@@ -150,3 +150,32 @@ def test_the_example_is_a_small_complete_dft_field() -> None:
     assert example_path().stat().st_size < 20_000
     assert field.recipe is not None and field.meta["scf_converged"] and field.quantity == "elf"
     assert field.structure.composition.formula == "H12" and field.grid.shape == (30, 30, 36)
+
+
+def test_finetune(elfzoo: Run, trained: Path) -> None:
+    Path("mine").mkdir()
+    for name in ("LiH_Fm-3m_eq", "YH6_Im-3m_eq", "KH_Pm-3m_eq"):
+        source = DATA / "hydrides" / f"{name}.npz"
+        Path("mine", source.name).write_bytes(source.read_bytes())
+    few = ("--epochs", 2, "--points", 40, "--replay", 0.5, "--old-data", DATA)
+    result = elfzoo("finetune", "-m", trained, "--data", "mine", "--name", "grid_mlp.mine-v1", *few)
+    assert result.exit_code == 0, result.output
+    assert "held out (1)" in result.stdout and "learned from (2)" in result.stdout and "before" in result.stdout
+    release = Path("runs/grid_mlp.mine-v1/release")
+    assert read_card(release).elements == ("H", "K", "Li", "Y") or set(read_card(release).elements) >= {"H"}
+    assert Path("runs/grid_mlp.mine-v1/report.png").is_file()
+    again = elfzoo("predict", "mine/LiH_Fm-3m_eq.npz", "-m", release, "-o", "elf.npz", "--grid", 4, 4, 4)
+    assert again.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        (("--data", "nowhere"), "no folder nowhere"),
+        (("--data", ".",), "holds no field files"),
+        (("--data", ".", "--method", "magic"), "'full', 'low_rank', 'head' or 'calibrate' (got 'magic')"),
+        (("--data", ".", "-m", "grid_mlp.none-v1"), "no shipped release, folder or repository"),
+    ],
+)  # fmt: skip
+def test_finetune_says_what_is_wrong(elfzoo: Run, options: tuple[str, ...], part: str) -> None:
+    assert part in error_line(elfzoo("finetune", *options))

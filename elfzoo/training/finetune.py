@@ -1,0 +1,240 @@
+"""A trained model made better on a user's own fields, without forgetting what it knew."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pymatgen.analysis.structure_matcher import StructureMatcher
+from pymatgen.core import Structure
+
+from elfzoo.analysis import field_metrics
+from elfzoo.card import Card
+from elfzoo.check import check_file
+from elfzoo.config import config_class, parse
+from elfzoo.core_radii import inside_cores
+from elfzoo.datasets import uniform_indices
+from elfzoo.datasets.files import FieldFiles, find_field_files
+from elfzoo.errors import ElfzooError, ElfzooWarning
+from elfzoo.field import Field
+from elfzoo.hub import load_pretrained
+from elfzoo.models.base import Model
+from elfzoo.registry import architecture_of
+from elfzoo.training.config import DataConfig, Start, TrainConfig, TuneMethod
+from elfzoo.training.finetune_report import Change, Group, Report
+from elfzoo.training.loop import train
+from elfzoo.training.points import choose
+
+__all__ = ["Tuning", "finetune"]
+
+HELD_OUT = 0.25  # of the structures, where there are three or more
+FEW = 4  # structures below which all weights are too many
+RATES: dict[TuneMethod, float] = {"full": 1e-3, "low_rank": 3e-3, "head": 1e-3, "calibrate": 3e-2}
+PATIENCE = 10  # epochs
+MEASURED = 4000  # voxels of each structure that the report is about
+OLD_STRUCTURES = 6  # of each of the old validation sets
+SEED = 7_000_003
+TAKEN_OVER = ("batch_size", "structures_per_batch", "huber_beta", "weight_decay", "fields")  # from the old training
+
+
+@config_class
+class Tuning:
+    """How to fine-tune.
+
+    Args:
+        name: of the new release; ``architecture.tuned-v1`` where nothing is said.
+        method: what to change of the weights, see :class:`~elfzoo.training.config.Start`; ``auto``: ``low_rank`` for
+            fewer than four structures, else ``full``.
+        rank: of the changes of ``low_rank``.
+        replay: points of the old training data for each new one; 0 for none.
+        points: drawn from each new structure, uniform in ELF.
+        epochs: at most.
+        learning_rate: the highest; by method where nothing is said.
+        spin: the channel of ELFCARs whose channels differ.
+        seed: of the split, the points and their order.
+    """
+
+    name: str | None = None
+    method: Literal["auto", "full", "low_rank", "head", "calibrate"] = "auto"
+    rank: int = 4
+    replay: float = 1.0
+    points: int = 4000
+    epochs: int = 40
+    learning_rate: float | None = None
+    spin: Literal["up", "down"] | None = None
+    seed: int = 0
+
+
+def finetune(
+    model: str | Path,
+    data: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    held_out: Sequence[str | Path] | None = None,
+    root: str | None = None,
+    resume: bool = True,
+    progress: bool | None = None,
+    **tuning: Any,
+) -> Report:
+    """Go on training from a release, on fields of one's own.
+
+    Three structures or more are split: a quarter is held out, decides when to stop, and tells what came of it. Copies
+    of a structure stay on one side. Points of what the model was trained on before are mixed in, where those data sets
+    are there, so that it does not forget them.
+
+    Args:
+        model: the release to go on from: name, folder or repository.
+        data: a folder with field files, or the files.
+        out: folder of runs; the run works in ``out/<name>``, where an interrupted one goes on, and leaves there
+            ``release/``, ``report.json`` and ``report.png``.
+        held_out: the files to hold out, which are then not in ``data``; none are where the list is empty.
+        root: folder of the data sets that the model was trained on.
+        resume: go on from a checkpoint that is there.
+        progress: show a bar; by default in a terminal.
+        tuning: fields of :class:`Tuning`, such as ``method="low_rank"``.
+
+    Raises:
+        ElfzooError: no usable field, no such release, an unknown setting.
+    """
+    wanted = parse(Tuning, tuning, where="finetune")
+    start = load_pretrained(model)
+    found = find_field_files(data) if isinstance(data, str | Path) else [Path(file) for file in data]
+    learned, left_out = _sound(found)
+    kept: list[Path] = []
+    if held_out is None:
+        learned, kept = _split(learned, wanted)
+    elif held_out:
+        kept, others = _sound([Path(file) for file in held_out])
+        left_out |= others
+    config = _run_config(start, str(model), learned, kept, wanted, root)
+    release = train(config, out, root=root, resume=resume, progress=progress)
+    changes = _changes(start, load_pretrained(release), {"learned": learned, "held out": kept}, wanted, root)
+    name = start.card.name if start.card is not None else str(model)
+    report = Report(release, name, _method(wanted, learned), tuple(changes), left_out)
+    report.save(Path(out) / config.name)
+    return report
+
+
+def _sound(files: Sequence[Path]) -> tuple[list[Path], dict[str, str]]:
+    """The files that the linter finds no error in, and what it found in the others.
+
+    Raises:
+        ElfzooError: none is left.
+    """
+    good, bad = [], {}
+    for file in files:
+        errors = [finding for finding in check_file(file) if finding.level == "error" and finding.code != "spin"]
+        if errors:
+            bad[str(file)] = str(errors[0])
+            warnings.warn(f"{file} is left out: {errors[0]}", ElfzooWarning, stacklevel=3)
+        else:
+            good.append(file)
+    if files and not good:
+        raise ElfzooError(f"none of {len(bad)} files is usable: {next(iter(bad.values()))}")
+    return good, bad
+
+
+def _split(files: Sequence[Path], wanted: Tuning) -> tuple[list[Path], list[Path]]:
+    """Files to learn from and files to hold out; copies of one structure on one side."""
+    groups: list[tuple[Structure, list[Path]]] = []
+    matcher = StructureMatcher(ltol=0.01, stol=0.01, angle_tol=0.5, scale=False, primitive_cell=False)
+    for file, sample in zip(files, FieldFiles(files, wanted.spin), strict=True):
+        same = next((own for other, own in groups if matcher.fit(other, sample.structure)), None)
+        if same is None:
+            groups.append((sample.structure, [file]))
+        else:
+            same.append(file)
+    if len(groups) < 3:
+        return list(files), []
+    order = np.random.default_rng(wanted.seed).permutation(len(groups))
+    count = max(1, round(HELD_OUT * len(groups)))
+    kept = {file for i in order[:count] for file in groups[i][1]}
+    return [file for file in files if file not in kept], [file for file in files if file in kept]
+
+
+def _method(wanted: Tuning, learned: Sequence[Path]) -> TuneMethod:
+    if wanted.method != "auto":
+        return wanted.method
+    return "full" if len(learned) >= FEW else "low_rank"
+
+
+def _run_config(
+    start: Model, release: str, learned: Sequence[Path], kept: Sequence[Path], wanted: Tuning, root: str | None
+) -> TrainConfig:
+    """The training run that this is."""
+    before, method = _trained_with(start.card), _method(wanted, learned)
+    old = _replayed(before, wanted.replay * wanted.points * len(learned), root)
+    facts = {} if before is None else {key: getattr(before, key) for key in TAKEN_OVER}
+    return TrainConfig(
+        name=wanted.name or f"{architecture_of(start)}.tuned-v1",
+        architecture=architecture_of(start),
+        train=(_new("train", learned, wanted), *old),
+        validate=(_new("val", kept or learned, wanted),),
+        epochs=wanted.epochs,
+        learning_rate=wanted.learning_rate or RATES[method],
+        schedule="cosine",
+        select_best=bool(kept),
+        patience=PATIENCE if kept else None,
+        seed=wanted.seed,
+        start=Start(release, method, wanted.rank),
+        **facts,
+    )
+
+
+def _new(split: Literal["train", "val"], files: Sequence[Path], wanted: Tuning) -> DataConfig:
+    paths = tuple(str(path.resolve()) for path in files)
+    sampling: Literal["stratified", "uniform"] = "stratified" if split == "train" else "uniform"
+    return DataConfig("new", split, wanted.points, sampling, files=paths, spin=wanted.spin)
+
+
+def _trained_with(card: Card | None) -> TrainConfig | None:
+    if card is None or "config" not in card.training:
+        return None
+    return parse(TrainConfig, card.training["config"], where=f"training of {card.name}")
+
+
+def _replayed(before: TrainConfig | None, points: float, root: str | None) -> list[DataConfig]:
+    """Parts of the old training data with about so many points in all."""
+    if before is None or points < 1:
+        return []
+    parts, sizes = [], []
+    for part in before.train:
+        try:
+            sizes.append(len(choose(part, root)[1]))
+            parts.append(part)
+        except ElfzooError as error:
+            warnings.warn(f"{part.dataset} is not replayed, and may be forgotten: {error}", ElfzooWarning, stacklevel=4)
+    of_each = int(np.ceil(points / max(sum(sizes), 1)))
+    return [replace(part, points=of_each) for part in parts]
+
+
+def _changes(
+    before: Model, after: Model, files: dict[Group, list[Path]], wanted: Tuning, root: str | None
+) -> list[Change]:
+    fields = [(group, s.field) for group, paths in files.items() if paths for s in FieldFiles(paths, wanted.spin)]
+    old = _trained_with(before.card)
+    for part in () if old is None else old.validate:
+        try:
+            fields += [("old", s.field) for s in choose(replace(part, structures=OLD_STRUCTURES), root)[1]]
+        except ElfzooError:
+            continue  # replaying has warned of data that are not there
+    return [_change(before, after, field, group) for group, field in fields]
+
+
+def _change(before: Model, after: Model, field: Field, group: Group) -> Change:
+    flat = uniform_indices(field.values, MEASURED, np.random.default_rng(SEED))
+    points, truth = field.grid.frac_coords(flat), field.values.ravel()[flat]
+    outside = ~inside_cores(field.structure, points)
+    found = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ElfzooWarning)  # that the old model does not know the new elements is the point
+        for model in (before, after):
+            guess = model.predict(field.structure, points=points, progress=False)
+            found.append((field_metrics(truth, guess).mae, field_metrics(truth[outside], guess[outside]).mae))
+    (whole_before, outside_before), (whole_after, outside_after) = found
+    formula = field.structure.composition.reduced_formula
+    return Change(str(field.meta["file"]), formula, group, whole_before, whole_after, outside_before, outside_after)

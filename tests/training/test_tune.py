@@ -1,0 +1,226 @@
+"""Fine-tuning: what a method may change, what it must not, and what the report says."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import numpy as np
+import pytest
+import torch
+from pymatgen.core import Lattice, Structure
+
+import elfzoo
+from elfzoo import Field
+from elfzoo.config import parse
+from elfzoo.errors import ConfigError, ElfzooError
+from elfzoo.hub import save_release
+from elfzoo.probe import probe_data
+from elfzoo.training import train
+from elfzoo.training.config import Start, TrainConfig
+from elfzoo.training.finetune import finetune
+from elfzoo.training.tune import last_layer, merge, prepare
+from tests.training.conftest import TOY
+
+SMALL = {
+    "grid_mlp": {"hidden": [6], "descriptor": {"n_radial": 4}},
+    "patch_cnn": {"widths": [2, 3, 4], "hidden": [4]},
+    "probe_graph": {"states": "4x0e + 2x1o", "fields": "4x0e + 2x1o", "n_radial": 4, "l_max": 1, "hidden": [6]},
+    "symmetry_unet": {"network": {"widths": [4, 8], "groups": 2}},
+}
+CELL = Structure(Lattice.orthorhombic(2.2, 2.4, 2.7), ["H", "Ca"], [[0, 0, 0], [0.5, 0.4, 0.3]])
+POINTS = np.random.default_rng(0).random((40, 3))
+
+
+def small(name: str) -> elfzoo.models.base.Model:
+    torch.manual_seed(1)
+    return elfzoo.create_model(name, SMALL[name])
+
+
+@pytest.mark.parametrize("method", ["full", "low_rank", "head", "calibrate"])
+@pytest.mark.parametrize("name", list(SMALL))
+def test_a_model_that_is_ready_to_learn_predicts_what_it_did(name, method):
+    model = small(name)
+    before, keys = model.predict(CELL, points=POINTS), set(model.state_dict())
+    prepare(model, Start("any", method, 2))
+    np.testing.assert_allclose(model.predict(CELL, points=POINTS), before, atol=1e-6)
+    assert any(p.requires_grad for p in model.parameters())
+    merge(model)
+    np.testing.assert_allclose(model.predict(CELL, points=POINTS), before, atol=1e-6)
+    assert set(model.state_dict()) == keys and all(p.requires_grad for p in model.parameters())
+
+
+def learn(model, rate=0.05):
+    """A step with what may change."""
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], rate)
+    data = model.transform(probe_data(CELL, POINTS @ CELL.lattice.matrix))
+    for _ in range(2):  # the second step reaches the right factors too
+        optimizer.zero_grad()
+        (model(data) - 3).square().mean().backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize("name", ["grid_mlp", "probe_graph"])
+def test_low_rank_changes_have_that_rank(name):
+    model = small(name)
+    before = copy.deepcopy(model.state_dict())
+    prepare(model, Start("any", "low_rank", 2))
+    learn(model)
+    changed = model.predict(CELL, points=POINTS)
+    merge(model)
+    np.testing.assert_allclose(model.predict(CELL, points=POINTS), changed, atol=1e-6)
+    ranks = {}
+    for key, value in model.state_dict().items():
+        difference = value - before[key]
+        if key.endswith("residual"):
+            assert difference.abs().max() > 0
+        elif difference.abs().max() > 0:
+            ranks[key] = int(torch.linalg.matrix_rank(difference.flatten(1), rtol=1e-4))
+    assert ranks and max(ranks.values()) <= 2 and all(key.endswith("weight") for key in ranks)
+
+
+def test_calibration_is_a_straight_line_of_the_logit():
+    model = small("grid_mlp")
+    data = model.transform(probe_data(CELL, POINTS @ CELL.lattice.matrix))
+    before = model(data).detach().numpy()
+    weights = copy.deepcopy(model.state_dict())
+    prepare(model, Start("any", "calibrate"))
+    assert sum(p.numel() for p in model.parameters() if p.requires_grad) == 2
+    learn(model)
+    merge(model)
+    after = model(data).detach().numpy()
+    slope, offset = np.polyfit(before, after, 1)
+    np.testing.assert_allclose(after, slope * before + offset, atol=1e-5)
+    assert abs(offset) > 1e-3
+    changed = {key for key, value in model.state_dict().items() if not torch.equal(value, weights[key])}
+    assert changed == {"network.3.weight", "network.3.bias"}
+
+
+@pytest.mark.parametrize("name", ["grid_mlp", "probe_graph", "patch_cnn"])
+def test_the_head_leaves_the_features_alone(name):
+    model = small(name)
+    data = model.transform(probe_data(CELL, POINTS @ CELL.lattice.matrix))
+    features, logits = model.encode(data).detach(), model(data).detach()
+    prepare(model, Start("any", "head"))
+    learn(model)
+    torch.testing.assert_close(model.encode(data), features)
+    assert (model(data) - logits).abs().max() > 1e-3
+
+
+def test_the_last_layer_is_known_in_every_architecture():
+    for name in elfzoo.list_models():
+        assert len(last_layer(elfzoo.create_model(name)).weight) == 1
+    model = small("grid_mlp")
+    model.another = torch.nn.Linear(3, 1)
+    with pytest.raises(ElfzooError, match="has 2 layers with one output"):
+        last_layer(model)
+
+
+@pytest.fixture
+def base(data, tmp_path):
+    """A release that knows the fields of fluid-h."""
+    return train(parse(TrainConfig, TOY | {"name": "grid_mlp.base-v1", "epochs": 6}), tmp_path / "runs", root=data)
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A folder of one's own fields: five structures, one of them twice, and a broken file."""
+    folder = tmp_path / "own"
+    (folder / "deeper").mkdir(parents=True)
+    for i in range(5):
+        structure = Structure(Lattice.cubic(2.4 + 0.1 * i), ["H", "Li"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+        grid = Field(np.zeros((10 + 2 * i,) * 3), structure).grid
+        distance = structure.lattice.get_all_distances(grid.frac_coords(), structure.frac_coords)
+        values = np.exp(-((distance / [0.9, 0.4]) ** 2)).max(axis=1).reshape(grid.shape)
+        Field(values, structure).write(folder / ("deeper" if i % 2 else "") / f"ELFCAR_{i}")
+    Field(values, structure).write(folder / "copy.cube")
+    (folder / "broken.cube").write_text("nothing")
+    (folder / "notes.txt").write_text("not a field")
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore::elfzoo.errors.ElfzooWarning")
+def test_finetuning_learns_and_tells(base, own, data, tmp_path):
+    report = finetune(base, own, tmp_path / "tuned", root=data, epochs=8, points=200, learning_rate=0.02, name="a.b-v1")
+    assert report.method == "full" and report.start == "grid_mlp.base-v1"
+    assert len(report.rows("learned")) + len(report.rows("held out")) == 6 and report.rows("held out")
+    assert [file.rsplit("/")[-1] for file in report.left_out] == ["broken.cube"]
+    before, after = report.means("held out")
+    assert after < before
+    sides = {group: {row.file for row in report.rows(group)} for group in ("learned", "held out")}
+    twins = {str(own / "copy.cube"), str(own / "ELFCAR_4")}
+    assert twins <= sides["learned"] or twins <= sides["held out"]
+    model = elfzoo.load_pretrained(report.release)
+    assert model.card.elements == ("H", "Li") and model.card.training["start"]["release"] == "grid_mlp.base-v1"
+    assert model.config == elfzoo.load_pretrained(base).config
+    saved = json.loads((tmp_path / "tuned" / "a.b-v1" / "report.json").read_text())
+    assert len(saved["changes"]) == len(report.changes)
+    assert (tmp_path / "tuned" / "a.b-v1" / "report.png").read_bytes().startswith(b"\x89PNG")
+    for part in ("held out (", "what it knew before (", "HLi"):
+        assert part in report.table() or part.replace("HLi", "LiH") in report.table()
+    row = report.rows("held out")[0]
+    field = elfzoo.read_field(row.file)
+    whole = np.abs(model.predict(field.structure, grid=field.grid).values - field.values).mean()
+    assert row.after == pytest.approx(whole, rel=0.05)  # of at most 4000 voxels, here of all
+
+
+@pytest.mark.filterwarnings("ignore::elfzoo.errors.ElfzooWarning")
+def test_replay_keeps_what_was_known(base, own, data, tmp_path):
+    options = {"root": data, "epochs": 10, "points": 200, "learning_rate": 0.03, "progress": False}
+    without, with_it = (
+        finetune(base, own, tmp_path / str(replay), replay=replay, **options).means("old")[1] for replay in (0, 2.0)
+    )
+    assert with_it < without
+
+
+@pytest.mark.filterwarnings("ignore::elfzoo.errors.ElfzooWarning")
+def test_an_interrupted_run_goes_on_to_the_same_result(base, own, data, tmp_path, monkeypatch):
+    options = {"root": data, "epochs": 4, "points": 100, "method": "low_rank", "held_out": [own / "copy.cube"]}
+    files = [own / "ELFCAR_0", own / "ELFCAR_2"]
+    whole = finetune(base, files, tmp_path / "whole", **options)
+    from elfzoo.training import loop
+
+    save, calls = loop._Run.save, []
+
+    def interrupted(self):
+        save(self)
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop._Run, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        finetune(base, files, tmp_path / "parts", **options)
+    again = finetune(base, files, tmp_path / "parts", **options)
+    assert [change.after for change in again.changes] == [change.after for change in whole.changes]
+
+
+def test_what_cannot_be_tuned(base, own, data, tmp_path):
+    with pytest.raises(ConfigError, match="did you mean 'epochs'"):
+        finetune(base, own, tmp_path, epoch=3)
+    with pytest.raises(ElfzooError, match="holds no field files"):
+        finetune(base, tmp_path / "runs", tmp_path, root=data)
+    with pytest.raises(ElfzooError, match="no folder"):
+        finetune(base, tmp_path / "nowhere", tmp_path)
+    with (
+        pytest.warns(UserWarning, match="broken.cube is left out: error"),
+        pytest.raises(ElfzooError, match="none of 1 files is usable"),
+    ):
+        finetune(base, [own / "broken.cube"], tmp_path)
+    config = parse(
+        TrainConfig, TOY | {"name": "x.y-v1", "architecture": "probe_graph", "start": {"release": str(base)}}
+    )
+    with pytest.raises(ConfigError, match="is a grid_mlp, the run's probe_graph"):
+        train(config, tmp_path / "x", root=data)
+
+
+def test_a_model_without_its_old_data_warns(base, own, tmp_path):
+    with pytest.warns(UserWarning, match="fluid-h is not replayed, and may be forgotten"):
+        report = finetune(base, [own / "ELFCAR_0"], tmp_path / "t", root=str(tmp_path / "nowhere"), epochs=1, points=50)
+    assert report.method == "low_rank" and not report.rows("old") and not report.rows("held out")
+
+
+def test_a_model_without_a_card_of_its_training(own, tmp_path):
+    save_release(small("grid_mlp"), tmp_path / "plain", "grid_mlp.plain-v0")
+    report = finetune(tmp_path / "plain", [own / "ELFCAR_0"], tmp_path / "t", epochs=1, points=50, method="head")
+    assert elfzoo.load_pretrained(report.release).card.name == "grid_mlp.tuned-v1"
