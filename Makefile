@@ -1,6 +1,7 @@
 # make demo   predict the ELF of a real structure, compare it with DFT, draw a picture
 # make test   run the tests
 # make lint   style and types
+# make docs   build the documentation into build/docs
 # make leaderboard   measure every release and floor on every task, render the tables, build the page (hours)
 # make wheel  build the wheel and run it alone in a clean environment
 
@@ -8,7 +9,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint wheel leaderboard clean
+.PHONY: demo test lint wheel docs leaderboard clean
 
 demo: .venv/installed
 	$(BIN)/elfzoo demo --out demo
@@ -24,6 +25,9 @@ lint: .venv/lint-extra
 wheel: .venv/lint-extra
 	rm -rf build dist && $(BIN)/python -m build --wheel --no-isolation
 	PYTHON=$(PYTHON) bash .ci/wheel
+
+docs: .venv/docs-extra
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 FLOORS := $(foreach floor,mean radial_mean promolecular,-m benchmarks/floors.py:$(floor))
 
@@ -45,7 +49,11 @@ leaderboard: .venv/installed
 	touch $@
 
 .venv/test-extra: .venv/installed
-	$(PIP) --no-build-isolation -e ".[test]"
+	$(PIP) --no-build-isolation -e ".[test,docs]"
+	touch $@
+
+.venv/docs-extra: .venv/installed
+	$(PIP) --no-build-isolation -e ".[docs]"
 	touch $@
 
 .venv/lint-extra: .venv/installed

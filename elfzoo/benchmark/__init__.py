@@ -2,6 +2,7 @@
 
 from elfzoo.benchmark.board import board, comparison, tables
 from elfzoo.benchmark.entrant import Entrant, load_entrant, prediction_files
+from elfzoo.benchmark.few_shot_task import FewShotTask
 from elfzoo.benchmark.plan import Benchmark
 from elfzoo.benchmark.record import environment, read_record, read_records, record_path, write_json
 from elfzoo.benchmark.runner import run
@@ -12,6 +13,7 @@ __all__ = [
     "AnyTask",
     "Benchmark",
     "Entrant",
+    "FewShotTask",
     "SpeedTask",
     "Task",
     "board",

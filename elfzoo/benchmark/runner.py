@@ -9,6 +9,8 @@ from typing import Any
 
 from pymatgen.core import Composition
 
+from elfzoo.benchmark.few_shot import few_shot_rows
+from elfzoo.benchmark.few_shot_task import FewShotTask
 from elfzoo.benchmark.fields import field_rows
 from elfzoo.benchmark.measure import json_values
 from elfzoo.benchmark.plan import Benchmark
@@ -22,7 +24,11 @@ __all__ = ["run"]
 
 Rows = list[dict[str, Any]]
 
-ROWS: Mapping[type, Callable[[Benchmark, Any, int, bool | None], Rows]] = {Task: field_rows, SpeedTask: speed_rows}
+ROWS: Mapping[type, Callable[[Benchmark, Any, int, bool | None], Rows]] = {
+    Task: field_rows,
+    FewShotTask: few_shot_rows,
+    SpeedTask: speed_rows,
+}
 
 
 def run(benchmark: Benchmark, results: Path, workers: int = 1, progress: bool | None = None) -> Path:

@@ -13,6 +13,7 @@ import numpy as np
 
 from elfzoo.analysis import bootstrap_interval
 from elfzoo.analysis.profiles import ErrorProfile, pooled
+from elfzoo.benchmark.few_shot_metrics import few_shot_metrics
 from elfzoo.benchmark.matching import matching_metrics
 from elfzoo.benchmark.measure import PHIS, json_values
 from elfzoo.benchmark.ranking import template_metrics
@@ -187,5 +188,6 @@ SUMMARIES: Mapping[str, Callable[[Sequence[Row]], dict[str, float]]] = {
     "spectrum": spectrum,
     "topology": topology,
     "templates": template_metrics,
+    "few_shot": few_shot_metrics,
     "speed": speed,
 }

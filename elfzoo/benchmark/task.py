@@ -1,8 +1,9 @@
 """Tasks: what entrants are measured on. Each is a small YAML file in ``tasks``, named after the task.
 
-A task is of one ``kind``: ``fields`` of a dataset (:class:`Task`, where a file says nothing), or ``speed``
-(:class:`~elfzoo.benchmark.speed_task.SpeedTask`). Every kind has a title, a protocol, training data, and hashes of what
-is predicted, by split; :mod:`elfzoo.benchmark.runner` knows how the rows of each are made.
+A task is of one ``kind``: ``fields`` of a dataset (:class:`Task`, where a file says nothing), ``few_shot``
+(:class:`~elfzoo.benchmark.few_shot_task.FewShotTask`), or ``speed`` (:class:`~elfzoo.benchmark.speed_task.SpeedTask`).
+Every kind has a title, a protocol, training data, and hashes of what is predicted, by split;
+:mod:`elfzoo.benchmark.runner` knows how the rows of each are made.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import yaml
 from pymatgen.core import Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
+from elfzoo.benchmark.few_shot_task import FewShotTask
 from elfzoo.benchmark.speed_task import SpeedTask
 from elfzoo.config import config_class, parse, yaml_values
 from elfzoo.datasets import FieldDataset, dataset_class
@@ -78,8 +80,8 @@ class Task:
         return ", ".join(self.parts)
 
 
-AnyTask = Task | SpeedTask
-KINDS: Mapping[str, type[AnyTask]] = {"fields": Task, "speed": SpeedTask}
+AnyTask = Task | FewShotTask | SpeedTask
+KINDS: Mapping[str, type[AnyTask]] = {"fields": Task, "few_shot": FewShotTask, "speed": SpeedTask}
 
 
 def list_tasks() -> list[str]:

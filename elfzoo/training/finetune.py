@@ -78,6 +78,7 @@ def finetune(
     root: str | None = None,
     resume: bool = True,
     progress: bool | None = None,
+    report: bool = True,
     **tuning: Any,
 ) -> Report:
     """Go on training from a release, on fields of one's own.
@@ -95,6 +96,7 @@ def finetune(
         root: folder of the data sets that the model was trained on.
         resume: go on from a checkpoint that is there.
         progress: show a bar; by default in a terminal.
+        report: measure before and after; a harness that does so itself does without.
         tuning: fields of :class:`Tuning`, such as ``method="low_rank"``.
 
     Raises:
@@ -102,8 +104,8 @@ def finetune(
     """
     wanted = parse(Tuning, tuning, where="finetune")
     start = load_pretrained(model)
-    found = find_field_files(data) if isinstance(data, str | Path) else [Path(file) for file in data]
-    learned, left_out = _sound(found)
+    given = find_field_files(data) if isinstance(data, str | Path) else [Path(file) for file in data]
+    learned, left_out = _sound(given)
     kept: list[Path] = []
     if held_out is None:
         learned, kept = _split(learned, wanted)
@@ -112,11 +114,13 @@ def finetune(
         left_out |= others
     config = _run_config(start, str(model), learned, kept, wanted, root)
     release = train(config, out, root=root, resume=resume, progress=progress)
-    changes = _changes(start, load_pretrained(release), {"learned": learned, "held out": kept}, wanted, root)
+    files: dict[Group, list[Path]] = {"learned": learned, "held out": kept} if report else {}
+    changes = _changes(start, load_pretrained(release), files, wanted, root) if report else []
     name = start.card.name if start.card is not None else str(model)
-    report = Report(release, name, _method(wanted, learned), tuple(changes), left_out)
-    report.save(Path(out) / config.name)
-    return report
+    found = Report(release, name, _method(wanted, learned), tuple(changes), left_out)
+    if report:
+        found.save(Path(out) / config.name)
+    return found
 
 
 def _sound(files: Sequence[Path]) -> tuple[list[Path], dict[str, str]]:

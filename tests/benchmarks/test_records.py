@@ -45,8 +45,8 @@ def test_readme_and_cards_are_rendered_from_the_records():
 def test_cards_say_what_they_must(name):
     card, text = read_card(shipped_releases()[name]), (shipped_releases()[name] / "README.md").read_text()
     assert card.name == name
-    assert card.elements == ("H",)
-    assert card.recipe is not None
+    assert "H" in card.elements and card.domain is not None
+    assert (card.recipe is None) == (len(card.elements) > 1)  # two engines made the labels of more than hydrogen
     for heading in ("Intended use", "Training data", "Results", "Limits", "Licence and citation"):
         assert f"## {heading}" in text
     assert not any(part["split"] == "test" for part in card.training["config"]["train"])

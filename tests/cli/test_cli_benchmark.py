@@ -14,6 +14,7 @@ from elfzoo.benchmark import list_tasks
 from elfzoo.cli.benchmark import _named
 from tests.benchmark.conftest import ENTRANTS, task_file
 from tests.cli.conftest import error_line
+from tests.markdown import blocks
 
 Run = Callable[..., Result]
 VOIDS = '''
@@ -57,9 +58,9 @@ def test_strangers_enter_and_are_compared(elfzoo: Run, task: str) -> None:
 
 
 def test_the_stranger_of_the_readme_enters(elfzoo: Run, task: str) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    (code,) = (block for block in readme.split("```python\n")[1:] if block.startswith("# my_model.py"))
-    Path("my_model.py").write_text(code.split("```")[0])
+    readme = blocks(Path(__file__).parents[2] / "README.md")
+    (code,) = (block.code for block in readme if block.code.startswith("# my_model.py"))
+    Path("my_model.py").write_text(code)
     result = elfzoo("benchmark", "-m", "my_model.py:make", "-t", task, "--out", "results")
     assert result.exit_code == 0 and "my-constant on tiny" in result.stdout, result.output
     assert len(Path("my_model.py").read_text().splitlines()) <= 20

@@ -1,0 +1,229 @@
+"""The rows of a task of few shots: for each number of shots and each seed, one for what the entrant made of them, one
+for its architecture trained on them alone, and one for their mean. A run that was stopped goes on.
+
+A release is fine-tuned (:func:`elfzoo.training.finetune.finetune`). Of a stranger's ``FILE.py:factory`` the factory is
+called with the shown (structure, field) pairs.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from elfzoo._version import __version__
+from elfzoo.analysis import field_metrics, networking
+from elfzoo.benchmark.entrant import Entrant, load_entrant
+from elfzoo.benchmark.few_shot_task import FewShotTask, shots_of
+from elfzoo.benchmark.measure import json_values
+from elfzoo.benchmark.memory import peak_rss_gib
+from elfzoo.benchmark.plan import Benchmark
+from elfzoo.benchmark.record import write_json
+from elfzoo.benchmark.task import require_split
+from elfzoo.config import parse, to_dict
+from elfzoo.core_radii import inside_cores
+from elfzoo.datasets import FieldDataset, dataset_class, uniform_indices
+from elfzoo.errors import ElfzooError, ElfzooWarning
+from elfzoo.field import Field
+from elfzoo.hub import load_pretrained
+from elfzoo.models.base import Model
+from elfzoo.progress import progress_bar
+from elfzoo.training.config import DataConfig, TrainConfig
+from elfzoo.training.finetune import finetune
+from elfzoo.training.loop import train
+
+__all__ = ["few_shot_rows"]
+
+POINTS_SEED = 11_000_003
+REMEMBERED = 6  # structures
+# values at some voxels of a field, or at all of them
+Predict = Callable[[Field, Int[np.ndarray, " voxels"] | None], Float[np.ndarray, "..."]]
+Row = dict[str, Any]
+
+
+def few_shot_rows(benchmark: Benchmark, task: FewShotTask, workers: int, progress: bool | None) -> list[Row]:
+    """Measure what is not measured yet, and return all rows.
+
+    Raises:
+        ElfzooError: prediction files, which cannot learn; data other than the task's; a split that it does not have.
+    """
+    if benchmark.predictions is not None:
+        raise ElfzooError(
+            f"{benchmark.spec} is known by its prediction files alone, which learn nothing from what they are shown: "
+            f"{benchmark.name} needs a release, a folder or FILE.py:factory"
+        )
+    asked = _asked(benchmark, task)
+    runs = list(_runs(task, benchmark.entrant))
+    _prepare(benchmark, task)
+    with progress_bar(f"{benchmark.entrant.name} on {benchmark.name}", len(runs), progress) as advance:
+        for kind, shots, seed in runs:
+            path = benchmark.row_path(f"{kind}-{shots}-{seed}")
+            if not path.is_file():
+                write_json(path, json_values(_run(benchmark, task, asked, kind, shots, seed)))
+            advance(1)
+    return [json.loads(benchmark.row_path(f"{kind}-{shots}-{seed}").read_text()) for kind, shots, seed in runs]
+
+
+def _runs(task: FewShotTask, entrant: Entrant) -> Iterator[tuple[str, int, int]]:
+    """Kind, number of shots and seed of every run, the quick ones first."""
+    yield "tuned", 0, 0
+    kinds = ("mean", "tuned", "scratch") if _is_release(entrant) else ("mean", "tuned")
+    for kind in kinds:
+        for shots in task.shots:
+            for seed in task.seeds:
+                yield kind, shots, seed
+
+
+def _is_release(entrant: Entrant) -> bool:
+    return entrant.model is not None and entrant.model.card is not None
+
+
+def _asked(benchmark: Benchmark, task: FewShotTask) -> FieldDataset:
+    expected = require_split(task, benchmark.split)
+    data = dataset_class(task.dataset)(root=benchmark.root, split=benchmark.split)
+    if data.data_hash != expected:
+        raise ElfzooError(
+            f"the {benchmark.split} data of the task {task.title} have the hash {data.data_hash[:12]}…, expected "
+            f"{expected[:12]}…: use the data of this version of elfzoo"
+        )
+    return data
+
+
+def _run(benchmark: Benchmark, task: FewShotTask, asked: FieldDataset, kind: str, shots: int, seed: int) -> Row:
+    shown = shots_of(dataset_class(task.dataset)(root=benchmark.root, split="train"), shots, seed)
+    unsearched = replace(task, searched="no file ends like this")
+    began, cpu = time.perf_counter(), time.process_time()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ElfzooWarning)  # that elements are unknown is the point
+        predict = MAKERS[kind](benchmark, task, shown, seed)
+        learned = time.perf_counter()
+        elements = {site.specie.symbol for sample in shown for site in sample.structure}
+        structures = [_measured(predict, sample.field, task, elements) for sample in asked]
+        old = dataset_class(task.remembered)(root=benchmark.root, split="val")
+        spread = np.linspace(0, len(old) - 1, min(REMEMBERED, len(old))).round().astype(int)
+        remembered = [_measured(predict, old[int(i)].field, unsearched, set())["mae"] for i in spread]
+    return {
+        "file": f"{kind}, {shots} shots, seed {seed}",
+        "formula": "".join(sorted({site.specie.symbol for sample in asked for site in sample.structure})),
+        "group": None,
+        "predicted_grid": [task.points * len(asked), 1, 1],
+        "few_shot": {
+            "kind": kind,
+            "shots": shots,
+            "seed": seed,
+            "shown": [Path(file).stem for file in shown.raw_file_names],
+            "structures": structures,
+            "remembered": float(np.mean(remembered)),
+            "learning_seconds": learned - began,
+        },
+        "seconds": time.perf_counter() - began,
+        "measuring_seconds": 0.0,
+        "cpu_seconds": time.process_time() - cpu,
+        "peak_rss_gib": peak_rss_gib(),
+    }
+
+
+def _measured(predict: Predict, field: Field, task: FewShotTask, elements: set[str]) -> Row:
+    """Errors of one structure at random voxels; of some, the networking value of the whole field."""
+    name = str(field.meta["file"]).rsplit("/", 1)[-1].removesuffix(".npz")
+    flat = uniform_indices(field.values, task.points, np.random.default_rng(POINTS_SEED))
+    truth, found = field.values.ravel()[flat], predict(field, flat)
+    outside = ~inside_cores(field.structure, field.grid.frac_coords(flat))
+    row: Row = {
+        "file": name,
+        "known": {site.specie.symbol for site in field.structure} <= elements,
+        "mae": field_metrics(truth, found).mae,
+        "mae_outside_cores": field_metrics(truth[outside], found[outside]).mae,
+    }
+    if name.endswith(task.searched):
+        guess = field.replace(values=predict(field, None))
+        row |= {"phi": networking(field).phi}
+        row |= {"phi_error": networking(guess).phi - row["phi"]}
+    return row
+
+
+def _tuned(benchmark: Benchmark, task: FewShotTask, shown: FieldDataset, seed: int) -> Predict:
+    """What the entrant makes of the shown structures."""
+    if not _is_release(benchmark.entrant):
+        return _of_entrant(load_entrant(benchmark.spec, list(shown)) if len(shown) else benchmark.entrant)
+    if not len(shown):
+        return _of_model(benchmark.entrant.model)
+    files = [shown.raw_dir / file for file in shown.raw_file_names]
+    name = f"{benchmark.entrant.name}-{len(shown)}-{seed}"
+    options = {"held_out": [], "name": name, "seed": seed, "root": benchmark.root, "progress": False, "report": False}
+    report = finetune(benchmark.spec, files, benchmark.place / "tuned", **{**options, **task.tuning})
+    return _of_model(load_pretrained(report.release))
+
+
+def _scratch(benchmark: Benchmark, task: FewShotTask, shown: FieldDataset, seed: int) -> Predict:
+    """The entrant's architecture, trained on the shown structures alone."""
+    model = benchmark.entrant.model
+    assert model is not None and model.card is not None
+    files = tuple(str(shown.raw_dir / file) for file in shown.raw_file_names)
+    before = parse(TrainConfig, model.card.training["config"])
+    points = int(task.tuning.get("points", 4000))
+    config = replace(
+        before,
+        name=f"scratch-{len(shown)}-{seed}",
+        train=(DataConfig("shown", "train", points, files=files),),
+        validate=(DataConfig("shown", "val", 50, "uniform", files=files[:1]),),
+        epochs=task.scratch_epochs,
+        batch_size=min(before.batch_size, 2048),
+        select_best=False,
+        patience=None,
+        seed=seed,
+        start=None,
+    )
+    return _of_model(load_pretrained(train(config, benchmark.place / "scratch", progress=False)))
+
+
+def _mean(benchmark: Benchmark, task: FewShotTask, shown: FieldDataset, seed: int) -> Predict:
+    """The mean of the shown fields, everywhere."""
+    mean = float(np.mean([sample.field.values.mean() for sample in shown]))
+    return lambda field, flat: np.full(field.grid.shape if flat is None else len(flat), mean, dtype=np.float32)
+
+
+MAKERS: Mapping[str, Callable[[Benchmark, FewShotTask, FieldDataset, int], Predict]] = {
+    "tuned": _tuned,
+    "scratch": _scratch,
+    "mean": _mean,
+}
+
+
+def _of_model(model: Model | None) -> Predict:
+    assert model is not None
+
+    def predict(field: Field, flat: np.ndarray | None) -> np.ndarray:
+        if flat is None:
+            return model.predict(field.structure, grid=field.grid, progress=False).values
+        return model.predict(field.structure, points=field.grid.frac_coords(flat), progress=False)
+
+    return predict
+
+
+def _of_entrant(entrant: Entrant) -> Predict:
+    def predict(field: Field, flat: np.ndarray | None) -> np.ndarray:
+        values = entrant.predict(Path(str(field.meta["file"])).stem, field.structure, field.grid).values
+        return values if flat is None else values.ravel()[flat]
+
+    return predict
+
+
+def _prepare(benchmark: Benchmark, task: FewShotTask) -> None:
+    """Forget the rows of other weights, tasks or versions."""
+    facts, version = dict(benchmark.entrant.facts), {"elfzoo": __version__, "split": benchmark.split}
+    identity = json_values({"entrant": facts, "task": to_dict(task), **version})
+    path = benchmark.place / "run.json"
+    if path.is_file() and json.loads(path.read_text()) == identity:
+        return
+    for part in ("rows", "tuned", "scratch"):
+        shutil.rmtree(benchmark.place / part, ignore_errors=True)
+    write_json(path, identity)

@@ -1,0 +1,162 @@
+"""Tasks of few shots: what is shown, what is measured, and that a run goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+import elfzoo
+from elfzoo.benchmark import Benchmark, FewShotTask, find_task, read_record, run
+from elfzoo.benchmark.few_shot_metrics import few_shot_metrics
+from elfzoo.benchmark.few_shot_task import shots_of
+from elfzoo.config import parse, to_dict
+from elfzoo.datasets import Hydrides
+from elfzoo.errors import ConfigError, ElfzooError
+from elfzoo.hub import save_release
+
+TUNING = {"points": 40, "epochs": 1, "replay": 0.0}
+SMALL = {
+    "shots": [1, 2],
+    "seeds": [0],
+    "points": 30,
+    "searched": "CaH6_Im-3m_eq",
+    "tuning": TUNING,
+    "scratch_epochs": 1,
+}
+MEAN = """
+import numpy as np
+
+
+class Mean:
+    name = "mean-of-shots"
+
+    def __init__(self, fields):
+        self.value = np.mean([field.values.mean() for field in fields]) if fields else 0.5
+
+    def predict(self, structure, grid):
+        return np.full(grid.shape, self.value)
+
+
+def make(training=()):
+    return Mean([field for _, field in training])
+"""
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> str:
+    values = yaml.safe_load(Path(elfzoo.__file__).parent.joinpath("benchmark/tasks/hydrides-few-shot.yaml").read_text())
+    (tmp_path / "few.yaml").write_text(yaml.safe_dump(values | SMALL))
+    return str(tmp_path / "few.yaml")
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    model = elfzoo.create_model("grid_mlp", {"hidden": [4], "descriptor": {"n_radial": 3, "l_max": 1}})
+    config = {
+        "name": "x.y-v1",
+        "architecture": "grid_mlp",
+        "model": to_dict(model.config),
+        "batch_size": 64,
+        "epochs": 1,
+    }
+    part = {"dataset": "fluid-h", "split": "train", "points": 20, "structures": 1}
+    config |= {"train": [part], "validate": [part | {"split": "val"}]}
+    save_release(model, tmp_path / "release", "grid_mlp.few-v0", elements=("H",), training={"config": config})
+    return tmp_path / "release"
+
+
+def test_shots_are_of_as_many_compositions_as_there_are_and_nested() -> None:
+    data = Hydrides(split="train")
+    groups = len({file.split("_")[0] for file in data.raw_file_names})
+    for seed in (0, 1):
+        few, more = (shots_of(data, count, seed).raw_file_names for count in (8, groups + 4))
+        assert len({file.split("_")[0] for file in few}) == 8 and more[:8] == few
+        assert len({file.split("_")[0] for file in more[:groups]}) == groups
+    assert shots_of(data, 8, 0).raw_file_names != shots_of(data, 8, 1).raw_file_names
+    assert len(shots_of(data, 10_000, 0)) == len(data)
+
+
+def test_the_task_that_ships() -> None:
+    task = find_task("hydrides-few-shot")
+    assert isinstance(task, FewShotTask) and task.shots == (1, 2, 4, 8, 16) and len(task.seeds) >= 3
+    assert task.on_request and task.data_sha256 == find_task("hydrides-zero-shot").data_sha256
+
+
+def test_a_stranger_learns_from_what_its_factory_is_given(task: str, tmp_path: Path) -> None:
+    (tmp_path / "mean.py").write_text(MEAN)
+    benchmark = Benchmark(f"{tmp_path / 'mean.py'}:make", task, tmp_path / "work")
+    record = read_record(run(benchmark, tmp_path / "results", progress=False))
+    m = record["metrics"]
+    assert m["mae_outside_cores_1"] == pytest.approx(m["mae_outside_cores_mean_1"], abs=1e-5)
+    assert m["mae_2"] == pytest.approx(m["mae_mean_2"], abs=1e-5) and "mae_scratch_1" not in m
+    shown = shots_of(Hydrides(split="train"), 2, 0)
+    mean = np.mean([sample.field.values.mean() for sample in shown])
+    errors = [np.abs(sample.field.values - mean).mean() for sample in Hydrides(split="test")]
+    assert m["mae_2"] == pytest.approx(np.mean(errors), rel=0.1)  # 30 voxels of each
+    assert {"phi_mae_1", "forgetting_1", "mae_outside_cores_unknown_1"} <= set(m)
+
+
+def test_a_release_is_tuned_and_trained_anew_and_goes_on(task: str, release: Path, tmp_path: Path, monkeypatch) -> None:
+    benchmark = Benchmark(str(release), task, tmp_path / "work", split="val")
+    from elfzoo.benchmark import few_shot
+
+    measured, calls = few_shot._run, []
+
+    def interrupted(*args):
+        calls.append(args[3:])
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return measured(*args)
+
+    monkeypatch.setattr(few_shot, "_run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(benchmark, tmp_path / "results", progress=False)
+    record = read_record(run(benchmark, tmp_path / "results", progress=False))
+    assert len(calls) == 8 and len(set(calls)) == 7  # 0 shots, then two of each of three kinds; one of them began twice
+    assert len(record["structures"]) == 7
+    m = record["metrics"]
+    assert {"mae_0", "mae_outside_cores_1", "mae_outside_cores_scratch_2", "mae_mean_1", "forgetting_2"} <= set(m)
+    for row in record["structures"]:
+        assert row["few_shot"]["shots"] == len(row["few_shot"]["shown"]) and len(row["few_shot"]["structures"]) == 22
+
+
+def test_metrics_by_hand() -> None:
+    def part(kind: str, shots: int, errors: tuple[float, float], remembered: float) -> dict:
+        rows = [{"mae": e, "mae_outside_cores": 2 * e, "known": i == 0} for i, e in enumerate(errors)]
+        rows[0]["phi_error"] = -0.25
+        return {"kind": kind, "shots": shots, "structures": rows, "remembered": remembered}
+
+    found = few_shot_metrics(
+        [
+            part("tuned", 0, (1, 3), 0.1),
+            part("tuned", 8, (1, 2), 0.2),
+            part("tuned", 8, (2, 3), 0.3),
+            part("mean", 8, (5, 7), 1),
+        ]
+    )
+    assert found["mae_0"] == 2 and found["mae_8"] == 2 and found["mae_outside_cores_8"] == 4
+    assert found["mae_outside_cores_known_8"] == 3 and found["mae_outside_cores_unknown_8"] == 5
+    assert found["forgetting_8"] == pytest.approx(1.5) and "forgetting_0" not in found
+    assert found["mae_mean_8"] == 6 and found["phi_mae_8"] == 0.25
+
+
+def test_what_cannot_enter(task: str, tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    given = Benchmark("mine", task, tmp_path / "work", predictions=tmp_path / "files")
+    with pytest.raises(ElfzooError, match="which learn nothing from what they are shown"):
+        run(given, tmp_path / "results")
+    values = yaml.safe_load(Path(task).read_text())
+    del values["kind"]
+    with pytest.raises(ConfigError, match="at least one of each; got shots"):
+        parse(FewShotTask, values | {"shots": []})
+    values["data_sha256"]["test"] = "0" * 64
+    Path(task).write_text(yaml.safe_dump(values | {"kind": "few_shot"}))
+    with pytest.raises(ElfzooError, match="use the data of this version"):
+        run(Benchmark("grid_mlp.smooth-h-v3", task, tmp_path / "work"), tmp_path / "results")
+    assert json.dumps(values)
