@@ -32,6 +32,7 @@ from elfzoo.probe import ProbeData, add_probe_edges, probe_data
 from elfzoo.registry import register
 from elfzoo.transforms.atom_graph import atom_edges, atom_probe_edges
 from elfzoo.transforms.power_spectrum import PowerSpectrumConfig, angular_functions, radial_functions
+from elfzoo.transforms.radial_density import N_FEATURES, sad_features
 
 __all__ = ["ProbeGraph", "ProbeGraphConfig"]
 
@@ -56,6 +57,9 @@ class ProbeGraphConfig:
         softening: Å, how far from a nucleus the harmonics reach their full size.
         radial_hidden: width of the radial network of each round.
         channels: length of the element embedding.
+        element_dropout: probability, in training, that an element is known by its tabulated properties alone.
+        sad: show the perceptron also the superposed free-atom densities at the point
+            (:func:`elfzoo.transforms.radial_density.sad_features`): elements that were never trained on have them too.
         hidden: widths of the hidden layers of the perceptron.
     """
 
@@ -70,12 +74,16 @@ class ProbeGraphConfig:
     softening: float = 0.3
     radial_hidden: int = 32
     channels: int = 8
+    element_dropout: float = 0.0
+    sad: bool = False
     hidden: tuple[int, ...] = (128, 128)
 
     def __post_init__(self) -> None:
         counts = (self.radial_hidden, self.channels, *self.hidden)
         if self.layers < 0 or min(counts) < 1:
             raise ConfigError(f"layers cannot be negative and widths must be positive; got {self}")
+        if not 0 <= self.element_dropout <= 1:
+            raise ConfigError(f"a probability lies in [0, 1]; got element_dropout: {self.element_dropout}")
         if self.growth < 0:
             raise ConfigError(f"growth of the reach cannot be negative; got {self.growth}")
         _ = _irreps(self.states), _irreps(self.fields), self.between_atoms, self.at_probes  # each refuses nonsense
@@ -109,7 +117,7 @@ class ProbeGraph(PointModel):
         super().__init__(config)
         states, self.fields = _irreps(config.states), _irreps(config.fields)
         first = o3.Irreps([(states.count("0e"), "0e")])
-        self.embedding = ElementEmbedding(config.channels)
+        self.embedding = ElementEmbedding(config.channels, dropout=config.element_dropout)
         self.lift = nn.Linear(config.channels, first.dim, bias=False)
         sizes = [first] + [states] * config.layers
         self.layers = nn.ModuleList(
@@ -117,8 +125,9 @@ class ProbeGraph(PointModel):
             for before in sizes[: config.layers]
         )
         self.messages = ProductMatrices(basis_irreps(config.at_probes), sizes[-1], self.fields)
-        self.standardise = Standardise(n_invariants(self.fields))
-        self.network = mlp([n_invariants(self.fields), *config.hidden, 1])
+        n_features = n_invariants(self.fields) + N_FEATURES * config.sad
+        self.standardise = Standardise(n_features)
+        self.network = mlp([n_features, *config.hidden, 1])
 
     def transform(self, data: ProbeData) -> ProbeData:
         """Add the edges between atoms and those to the probe points, all periodic images counted."""
@@ -196,13 +205,17 @@ class ProbeGraph(PointModel):
     def _read(
         self, matrices: Float[Tensor, "atoms functions field"], batch: ProbeData
     ) -> Float[Tensor, "points features"]:
-        """Invariants of the sum of all atoms' fields at the probe points."""
-        vectors, expansion = batch.edge_vectors(), self.config.at_probes
-        if self.config.growth:
-            vectors = vectors / self._stretch(batch.z, expansion.r_cut)[batch.probe_edge_index[0]][:, None]
-        basis = edge_basis(radial_functions(vectors, expansion), angular_functions(vectors, expansion))
-        fields = collect(matrices, basis, batch.probe_edge_index, len(batch.probe_pos))
-        return invariants(fields, self.fields)
+        """Invariants of the sum of all atoms' fields at the probe points, and free-atom densities if asked for."""
+        vectors, expansion, n_points = batch.edge_vectors(), self.config.at_probes, len(batch.probe_pos)
+        sender, receiver = batch.probe_edge_index
+        stretch = self._stretch(batch.z, expansion.r_cut)[sender] if self.config.growth else torch.ones(())
+        scaled = vectors / stretch.to(vectors)[..., None]
+        basis = edge_basis(radial_functions(scaled, expansion), angular_functions(scaled, expansion))
+        found = invariants(collect(matrices, basis, batch.probe_edge_index, n_points), self.fields)
+        if not self.config.sad:
+            return found
+        reach = (expansion.r_cut * stretch).to(vectors)
+        return torch.cat([found, sad_features(vectors, batch.z[sender], reach, receiver, n_points)], dim=1)
 
 
 def _irreps(text: str) -> o3.Irreps:

@@ -25,11 +25,13 @@ class ElementEmbedding(nn.Module):
     Args:
         channels: length of each vector.
         hidden: width of the small network.
+        dropout: probability, in training, that an element's residual is hidden from a batch: what the network says of
+            elements by their properties alone must then be of use, as it has to be for those never trained on.
     """
 
     properties: Tensor
 
-    def __init__(self, channels: int, hidden: int = 16):
+    def __init__(self, channels: int, hidden: int = 16, dropout: float = 0.0):
         super().__init__()
         # saved with the weights: a later edition of the table must not change a released model
         self.register_buffer("properties", element_properties())
@@ -37,7 +39,7 @@ class ElementEmbedding(nn.Module):
             nn.Linear(self.properties.shape[1], hidden), nn.SiLU(), nn.Linear(hidden, channels, bias=False)
         )
         self.residual = nn.Parameter(torch.zeros(N_ELEMENTS, channels))
-        self.channels = channels
+        self.channels, self.dropout = channels, dropout
 
     @property
     def radii(self) -> Float[Tensor, " elements"]:
@@ -46,7 +48,10 @@ class ElementEmbedding(nn.Module):
 
     def forward(self, z: Int[Tensor, " atoms"]) -> Float[Tensor, "atoms channels"]:
         """Vectors of atoms with atomic numbers ``z`` (1 to 118)."""
-        table = self.network(self.properties) + self.residual
+        residual = self.residual
+        if self.training and self.dropout:
+            residual = residual * (torch.rand_like(residual[:, :1]) >= self.dropout)
+        table = self.network(self.properties) + residual
         reference = torch.zeros_like(table[0])
         reference[0] = 1.0
         return reference + table[z - 1] - table[0]

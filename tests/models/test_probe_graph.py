@@ -21,6 +21,7 @@ VARIANTS = {
     "odd features": {"states": "6x0e + 2x0o + 3x1o + 2x1e + 1x2e", "fields": "4x0e + 2x0o + 2x1o + 1x1e"},
     "l 3, two cutoffs": {"layers": 1, "l_max": 3, "fields": "6x0e + 2x1o + 1x3o", "r_cut": 2.5, "probe_r_cut": 3.5},
     "reach that grows with the atom": {"growth": 1.5},
+    "free-atom densities": {"sad": True, "growth": 1.5},
 }
 
 
