@@ -48,7 +48,7 @@ class ElementEmbedding(nn.Module):
 
     def forward(self, z: Int[Tensor, " atoms"]) -> Float[Tensor, "atoms channels"]:
         """Vectors of atoms with atomic numbers ``z`` (1 to 118)."""
-        residual = self.residual
+        residual: Tensor = self.residual
         if self.training and self.dropout:
             residual = residual * (torch.rand_like(residual[:, :1]) >= self.dropout)
         table = self.network(self.properties) + residual
