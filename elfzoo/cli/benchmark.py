@@ -66,7 +66,7 @@ def benchmark(
 
     \b
     all                as a model every release that ships, as a task every task but speed, which wants an otherwise
-                       idle machine: ask for it by name, alone
+                       idle machine, and hydrides-few-shot, which trains for hours: ask for them by name
     FILE.py:factory    a function of yours that returns an object with predict(structure, grid), or such a function:
                        pymatgen Structure and elfzoo.Grid in, values (nx, ny, nz) or elfzoo.Field out
     --predictions DIR  a file NAME.npz, .cube, .ELFCAR, .xsf or .h5 for each NAME.npz of the task

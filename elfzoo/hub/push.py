@@ -28,6 +28,7 @@ __all__ = ["CHECKSUMS", "Pushed", "model_card", "push_dataset", "push_to_hub"]
 CHECKSUMS = "SHA256SUMS"  # of a data set, in the format of sha256sum
 EVALUATION = ".eval_results/elfzoo.yaml"
 LICENSE = "LICENSE"
+CHECKOUT_LICENSE = Path(__file__).parents[2] / LICENSE
 METRICS = {"mae": "MAE", "rmse": "RMSE", "r2": "R²", "phi_mae": "MAE of the networking value"}
 # that a new card takes over from the model's own
 FACTS = ("elements", "domain", "engine", "functional", "pseudopotential", "training", "license")
@@ -223,8 +224,9 @@ def _folder_of(model: Model | str | Path, name: str | None) -> Iterator[Path]:
 
 
 def _licence() -> str:
-    """The licence that elfzoo came with."""
-    return metadata.distribution("elfzoo").read_text("licenses/LICENSE") or ""
+    """The licence that elfzoo came with: beside what pip knows of the package, or at the top of a checkout."""
+    known = (found.read_text("licenses/LICENSE") for found in metadata.distributions(name="elfzoo"))
+    return next((text for text in known if text), None) or CHECKOUT_LICENSE.read_text(encoding="utf-8")
 
 
 def _check_repo(repo: str) -> None:

@@ -208,9 +208,7 @@ def _model(config: TrainConfig) -> Model:
         return create_model(config.architecture, config.model, config.target)
     model = load_pretrained(config.start.release)
     if architecture_of(model) != config.architecture:
-        raise ConfigError(
-            f"{config.start.release} is a {architecture_of(model)}; got architecture: {config.architecture}"
-        )
+        raise ConfigError(f"{config.start.release} is a {architecture_of(model)}, the run's {config.architecture}")
     prepare(model, config.start)
     return model
 

@@ -58,7 +58,7 @@ def test_wrong_shapes_names_and_places_are_said(entrants: Path, tmp_path: Path) 
         load_entrant(f"{entrants}:flat").predict("any", CELL, GRID)
     with pytest.raises(ElfzooError, match="no such file"):
         load_entrant(f"{tmp_path}/no.py:make")
-    with pytest.raises(UnknownNameError, match="no shipped release or folder"):
+    with pytest.raises(UnknownNameError, match="no shipped release, folder or repository"):
         load_entrant("grid_mlp.smoth-h")
     with pytest.raises(ElfzooError, match="letters, digits"):
         prediction_files(tmp_path, "my code/3")

@@ -153,9 +153,8 @@ def test_learning_curves_share_points_and_keep_the_number_of_steps():
         for key, values in {"structures_per_pressure": [1, 6], "total_points": [900, 1800]}.items()
     }
     rows = {row.label: row.values for row in expand(study_of(axes=axes, changes={"total_points": 1800}), eighteen)}
-    assert rows["structures_per_pressure 1"]["train"][0] | {"sampling": ""} == {
-        "dataset": "fluid-h", "split": "train", "points": 600, "structures": 3, "sampling": "",
-    }  # fmt: skip
+    first = {"dataset": "fluid-h", "split": "train", "points": 600, "structures": 3}
+    assert rows["structures_per_pressure 1"]["train"][0].items() >= first.items()
     assert rows["structures_per_pressure 1"]["epochs"] == 2
     assert rows["total_points 900"]["train"][0]["points"] == 50
     assert rows["total_points 900"]["epochs"] == 4
