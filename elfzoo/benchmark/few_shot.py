@@ -27,7 +27,7 @@ from elfzoo.benchmark.measure import json_values
 from elfzoo.benchmark.memory import peak_rss_gib
 from elfzoo.benchmark.plan import Benchmark
 from elfzoo.benchmark.record import write_json
-from elfzoo.benchmark.task import require_split
+from elfzoo.benchmark.task import require_pinned
 from elfzoo.config import parse, to_dict
 from elfzoo.core_radii import inside_cores
 from elfzoo.datasets import FieldDataset, dataset_class, uniform_indices
@@ -60,7 +60,8 @@ def few_shot_rows(benchmark: Benchmark, task: FewShotTask, workers: int, progres
             f"{benchmark.spec} is known by its prediction files alone, which learn nothing from what they are shown: "
             f"{benchmark.name} needs a release, a folder or FILE.py:factory"
         )
-    asked = _asked(benchmark, task)
+    asked = dataset_class(task.dataset)(root=benchmark.root, split=benchmark.split)
+    require_pinned(task, benchmark.split, asked)
     runs = list(_runs(task, benchmark.entrant))
     _prepare(benchmark, task)
     with progress_bar(f"{benchmark.entrant.name} on {benchmark.name}", len(runs), progress) as advance:
@@ -84,17 +85,6 @@ def _runs(task: FewShotTask, entrant: Entrant) -> Iterator[tuple[str, int, int]]
 
 def _is_release(entrant: Entrant) -> bool:
     return entrant.model is not None and entrant.model.card is not None
-
-
-def _asked(benchmark: Benchmark, task: FewShotTask) -> FieldDataset:
-    expected = require_split(task, benchmark.split)
-    data = dataset_class(task.dataset)(root=benchmark.root, split=benchmark.split)
-    if data.data_hash != expected:
-        raise ElfzooError(
-            f"the {benchmark.split} data of the task {task.title} have the hash {data.data_hash[:12]}…, expected "
-            f"{expected[:12]}…: use the data of this version of elfzoo"
-        )
-    return data
 
 
 def _run(benchmark: Benchmark, task: FewShotTask, asked: FieldDataset, kind: str, shots: int, seed: int) -> Row:

@@ -32,6 +32,7 @@ __all__ = [
     "find_task",
     "list_tasks",
     "parse_task",
+    "require_pinned",
     "require_split",
     "select",
     "task_name",
@@ -136,7 +137,7 @@ def select(task: AnyTask, split: str = "test", root: str | None = None, pinned: 
         files = [data.raw_dir / file for file in data.raw_file_names]
         data = data.subset(i for i, file in enumerate(files) if crystal_system(read_record(file)[0]) == task.system)
     if pinned:
-        _require_pinned(task, split, data)
+        require_pinned(task, split, data)
     return data
 
 
@@ -157,7 +158,12 @@ def require_split(task: AnyTask, split: str) -> str:
     return expected[split]
 
 
-def _require_pinned(task: Task, split: str, data: FieldDataset) -> None:
+def require_pinned(task: AnyTask, split: str, data: FieldDataset) -> None:
+    """Refuse data other than those that the task was made for.
+
+    Raises:
+        ElfzooError: they are others, or the task does not have that split.
+    """
     expected = require_split(task, split)
     if expected != data.data_hash:
         raise ElfzooError(

@@ -23,7 +23,7 @@ from torch.utils.data import Dataset
 from elfzoo.errors import ElfzooError, FieldFileError, UnknownNameError
 from elfzoo.field import Field, Recipe, read_field
 
-__all__ = ["SPLITS", "FieldDataset", "Sample", "find_raw_dir", "name_part", "read_manifest", "verify_file"]
+__all__ = ["SPLITS", "FieldDataset", "Sample", "find_raw_dir", "hash_file", "name_part", "read_manifest", "verify_file"]
 
 SPLITS = ("train", "val", "test")
 DATA_VARIABLE = "ELFZOO_DATA"
@@ -231,13 +231,22 @@ def verify_file(path: Path, sha256: str) -> None:
     Raises:
         FieldFileError: it cannot be read, or it is another one.
     """
-    try:
-        with open(path, "rb") as handle:
-            found = hashlib.file_digest(handle, "sha256").hexdigest()
-    except OSError as error:
-        raise FieldFileError(f"cannot read {path}: {error.strerror or error}") from error
+    found = hash_file(path)
     if found != sha256:
         raise FieldFileError(
             f"{path} is not the file that the split was made with (SHA-256 {found[:12]}…, expected {sha256[:12]}…); "
             "fetch it again, or rebuild the splits if you changed the data on purpose"
         )
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file.
+
+    Raises:
+        FieldFileError: it cannot be read.
+    """
+    try:
+        with open(path, "rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()
+    except OSError as error:
+        raise FieldFileError(f"cannot read {path}: {error.strerror or error}") from error

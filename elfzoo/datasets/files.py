@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
-from elfzoo.datasets.base import FieldDataset, Sample, verify_file
+from elfzoo.datasets.base import FieldDataset, Sample, hash_file, verify_file
 from elfzoo.errors import ElfzooError, FieldFileError
 from elfzoo.field import Field, Recipe
 from elfzoo.io import FORMATS, read_field
@@ -50,7 +49,7 @@ class FieldFiles(FieldDataset):
             raise FieldFileError("a field file is given twice: " + str(next(p for p in paths if paths.count(p) > 1)))
         self.split, self.spin, self.transform = "all", spin, transform
         self._raw_dir = Path("/")
-        self._sha256 = {str(path): _hash(path) for path in paths}
+        self._sha256 = {str(path): hash_file(path) for path in paths}
 
     @property
     def recipe(self) -> Recipe:
@@ -91,11 +90,3 @@ def find_field_files(folder: str | Path) -> list[Path]:
 def _is_field_file(path: Path) -> bool:
     name = path.name.lower().removesuffix(".gz")
     return not name.startswith(".") and any(fnmatchcase(name, p) for p in PATTERNS) and path.is_file()
-
-
-def _hash(path: Path) -> str:
-    try:
-        with open(path, "rb") as handle:
-            return hashlib.file_digest(handle, "sha256").hexdigest()
-    except OSError as error:
-        raise FieldFileError(f"cannot read {path}: {error.strerror or error}") from error

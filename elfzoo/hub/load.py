@@ -76,13 +76,13 @@ def locate(name_or_folder: str | Path, revision: str | None = None, whole: bool 
 def _shipped(name: str, folder: Path, revision: str | None) -> tuple[Path, Path]:
     """Of a release of the package, whose weights may have been left on the Hub."""
     _no_revision(f"{name}, which is immutable and comes with the package,", revision)
-    source = read_card(folder).hub
-    if source is None or (folder / WEIGHTS).is_file():
+    card = read_card(folder)
+    if card.hub is None or (folder / WEIGHTS).is_file():
         return folder, folder / WEIGHTS
 
     from elfzoo.hub import client
 
-    return folder, client.fetch_weights(source.repo, source.revision, read_card(folder).weights_sha256)
+    return folder, client.fetch_weights(card.hub.repo, card.hub.revision, card.weights_sha256)
 
 
 def _no_revision(what: str, revision: str | None) -> None:

@@ -14,8 +14,9 @@ from pymatgen.core import Lattice, Structure
 from elfzoo.card import Card, read_card
 from elfzoo.errors import HubError
 from elfzoo.hub.client import fetch_folder, fetch_release, sha256_of
-from elfzoo.hub.load import load_pretrained, locate
+from elfzoo.hub.load import locate
 from elfzoo.hub.push import CHECKSUMS
+from elfzoo.hub.release import load_release
 
 __all__ = ["Verified", "pull", "pull_dataset", "verify", "verify_dataset"]
 
@@ -73,8 +74,7 @@ def verify(name_or_folder: str | Path, revision: str | None = None) -> Verified:
         ElfzooError: what is wrong with it.
     """
     folder, weights = locate(name_or_folder, revision)
-    model = load_pretrained(name_or_folder, revision)
-    card = read_card(folder)
+    model, card = load_release(folder, weights).eval(), read_card(folder)
     element = card.elements[0] if card.elements else "H"
     cell = Structure(Lattice.cubic(3.0), [element, element], [[0.1, 0.1, 0.1], [0.4, 0.3, 0.6]])
     values = model.predict(cell, grid=(12, 12, 12)).values

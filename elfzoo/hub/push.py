@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from huggingface_hub import CommitOperationAdd, EvalResult, EvalResultEntry, HfApi, ModelCard
+from huggingface_hub import (
+    CommitOperationAdd,
+    EvalResult,
+    EvalResultEntry,
+    HfApi,
+    ModelCard,
+    eval_result_entries_to_yaml,
+    hf_hub_download,
+)
 from huggingface_hub.errors import EntryNotFoundError, RevisionNotFoundError
 from huggingface_hub.repocard_data import eval_results_to_model_index
 
@@ -187,8 +195,6 @@ def _results(records: Iterable[Record]) -> Iterable[EvalResult]:
 
 def _evaluation(records: Iterable[Record], benchmark: str) -> str:
     """``.eval_results``: the first metric of each record."""
-    from huggingface_hub import eval_result_entries_to_yaml
-
     entries = []
     for record in records:
         key = next((key for key in METRICS if key in record["metrics"]), None)
@@ -248,8 +254,6 @@ def _parent(repo: str, revision: str | None, repo_type: RepoType, private: bool)
 
 def _refuse_other_weights(repo: str, revision: str | None, card: Card) -> None:
     """Releases are immutable."""
-    from huggingface_hub import hf_hub_download
-
     with hub_errors(repo, revision):
         try:
             there = read_card(Path(hf_hub_download(repo, CONFIG, revision=revision)).parent)

@@ -114,7 +114,7 @@ def finetune(
         left_out |= others
     config = _run_config(start, str(model), learned, kept, wanted, root)
     release = train(config, out, root=root, resume=resume, progress=progress)
-    files: dict[Group, list[Path]] = {"learned": learned, "held out": kept} if report else {}
+    files: dict[Group, list[Path]] = {"learned": learned, "held out": kept}
     changes = _changes(start, load_pretrained(release), files, wanted, root) if report else []
     name = start.card.name if start.card is not None else str(model)
     found = Report(release, name, _method(wanted, learned), tuple(changes), left_out)

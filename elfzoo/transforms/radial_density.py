@@ -67,10 +67,11 @@ def radial_density(
     Raises:
         ElfzooError: an element without a free-atom density.
     """
-    values, slopes = (_table(tuple(sorted(set(z.tolist()))))[kind].to(distance) for kind in (0, 1))
+    numbers, row = torch.unique(z, return_inverse=True)
+    values, slopes = (part.to(distance) for part in _table(tuple(numbers.tolist())))
     place = (distance / STEP).clamp(max=RADIUS / STEP - 1.001)
     left = place.floor().long()
-    t, row = place - left, _rows(z)
+    t = place - left
     y0, y1 = values[row, left], values[row, left + 1]
     m0, m1 = slopes[row, left] * STEP, slopes[row, left + 1] * STEP
     found = (1 + 2 * t) * (1 - t) ** 2 * y0 + t * (1 - t) ** 2 * m0 + t**2 * (3 - 2 * t) * y1 + t**2 * (t - 1) * m1
@@ -87,11 +88,6 @@ def _faded(
     fade = 1 - x**3 * (10 - 15 * x + 6 * x**2)
     steep = -30 * x**2 * (1 - x) ** 2 / ((1 - FULL) * reach)
     return density * fade, slope * fade + density * steep
-
-
-def _rows(z: Int[Tensor, " edges"]) -> Int[Tensor, " edges"]:
-    """Rows of the table of the elements that occur, in ascending order."""
-    return torch.unique(z, sorted=True, return_inverse=True)[1]
 
 
 @lru_cache(maxsize=64)
