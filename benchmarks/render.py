@@ -20,7 +20,7 @@ from study_tables import markdown
 
 import elfzoo
 from elfzoo.benchmark import board, find_task, list_tasks, read_records
-from elfzoo.benchmark.board import HEADLINES
+from elfzoo.benchmark.board import HEADLINES, is_hybrid
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -59,9 +59,10 @@ def leaderboard(_: str | None) -> str:
     lines = [f"| task | model | {' | '.join(shown.values())} |", "|---" * (2 + len(shown)) + "|"]
     for record in records:
         cells = [f"{record['metrics'][name]:.4f}" if name in record["metrics"] else "" for name in shown]
-        mark = " (†)" if record["unknown_elements"] else ""
+        mark = (" (‡)" if is_hybrid(record) else "") + (" (†)" if record["unknown_elements"] else "")
         lines.append(f"| {record['task']} | `{record['model']}`{mark} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", "† never saw some of the elements. Floors are `floor.…`.", ""])
+    notes = "‡ diagonalises once; others see the geometry alone. † never saw some of the elements. Floors: `floor.…`."
+    return "\n".join([*lines, "", notes, ""])
 
 
 def results(name: str | None) -> str:

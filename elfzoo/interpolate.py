@@ -31,6 +31,7 @@ __all__ = [
     "fourier_on_grid",
     "fourier_resample",
     "isotropic_refinement",
+    "low_pass",
     "resample",
     "shortest_waves",
     "spline_interpolate",
@@ -194,6 +195,26 @@ def cosine_window(k: Float[np.ndarray, "*waves"], window: tuple[float, float]) -
     return 0.5 - 0.5 * np.cos(np.pi * np.clip((high - k) / (high - low), 0, 1))
 
 
+def low_pass(
+    values: Float[np.ndarray, "nx ny nz"], lattice: Float[np.ndarray, "3 3"], window: tuple[float, float]
+) -> Float[np.ndarray, "nx ny nz"]:
+    """Multiply by a window of |G| that falls from 1 at ``window[0]`` to 0 at ``window[1]``, both in rad/Å.
+
+    The window depends on |G| alone, so every symmetry of the field stays; in a skewed cell that needs a grid fine
+    enough that nothing at its Nyquist frequency, which stands for several G, is kept.
+
+    Raises:
+        ElfzooError: the window does not fall between two positive |G|.
+    """
+    reciprocal = 2 * np.pi * np.linalg.inv(lattice).T
+    axes = [fft.fftfreq(n, 1 / n) for n in values.shape[:2]] + [fft.rfftfreq(values.shape[2], 1 / values.shape[2])]
+    squared = sum(
+        (sum(_along(axes[i], i) * reciprocal[i, x] for i in range(3)) ** 2 for x in range(3)), start=np.zeros(1)
+    )
+    spectrum = fft.rfftn(values) * cosine_window(np.sqrt(squared), window)
+    return fft.irfftn(spectrum, values.shape, axes=(0, 1, 2))
+
+
 def alias_steps(grid: Grid) -> Int[np.ndarray, "3 3"]:
     """Rows: a reduced basis of the steps of a wave's indices that change nothing on the grid's points."""
     reciprocal = np.linalg.inv(grid.lattice).T
@@ -216,14 +237,16 @@ def shortest_waves(grid: Grid) -> Int[np.ndarray, "points 3"]:
     return best
 
 
-def spline_resample(values: Float[np.ndarray, "nx ny nz"], shape: Shape) -> Float[np.ndarray, "mx my mz"]:
-    """The periodic tricubic spline through the values on a grid of another shape, axis by axis."""
+def spline_resample(
+    values: Float[np.ndarray, "nx ny nz"], shape: Shape, order: Order = 3, dtype: type[np.floating] = np.float64
+) -> Float[np.ndarray, "mx my mz"]:
+    """The periodic B-spline through the values on a grid of another shape, axis by axis, in the precision ``dtype``."""
     for axis, m in enumerate(shape):
         n = values.shape[axis]
         if m != n:  # as one product of matrices, or many, without moving axes: twice as fast as tensordot
             before, after = math.prod(values.shape[:axis]), math.prod(values.shape[axis + 1 :])
             blocks = np.ascontiguousarray(values).reshape(before, n, after)
-            matrix = _spline_matrix(n, m)
+            matrix = _spline_matrix(n, m, order).astype(dtype)
             done = blocks[:, :, 0] @ matrix.T if after == 1 else matrix @ blocks
             values = done.reshape(*values.shape[:axis], m, *values.shape[axis + 1 :])
     return np.ascontiguousarray(values)
@@ -266,9 +289,9 @@ def _is_orthogonal(lattice: np.ndarray) -> bool:
     return bool(np.allclose(metric, np.diag(np.diag(metric)), rtol=0, atol=1e-9 * np.trace(metric)))
 
 
-def _spline_matrix(n: int, m: int) -> np.ndarray:
-    """(m, n): the periodic cubic spline through n values along an axis, at m points."""
-    spline = PeriodicSpline.through(np.eye(1, n).reshape(n, 1, 1))
+def _spline_matrix(n: int, m: int, order: Order) -> np.ndarray:
+    """(m, n): the periodic spline through n values along an axis, at m points."""
+    spline = PeriodicSpline.through(np.eye(1, n).reshape(n, 1, 1), order)
     distance = np.arange(m)[:, None] / m - np.arange(n) / n
     return spline(np.stack([distance.ravel(), *np.zeros((2, m * n))], axis=1)).reshape(m, n)
 
@@ -324,3 +347,9 @@ def _checked_points(frac_coords: np.ndarray) -> np.ndarray:
 
 def _checked_shape(shape: Shape) -> Shape:
     return Grid(shape, np.eye(3)).shape
+
+
+def _along(values: np.ndarray, axis: int) -> np.ndarray:
+    shape = [1, 1, 1]
+    shape[axis] = len(values)
+    return values.reshape(shape)

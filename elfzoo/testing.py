@@ -59,12 +59,12 @@ class Deviation:
     mean: float
 
 
-def check_model(model: Model, elements: tuple[str, ...] = ("H", "Ca"), exact: float = EXACT) -> list[Deviation]:
+def check_model(model: Model, elements: tuple[str, ...] | None = None, exact: float = EXACT) -> list[Deviation]:
     """Check a model against the contract and measure its invariances.
 
     Args:
         model: on any device, in single precision, of any target.
-        elements: species to put into the example structures.
+        elements: species to put into the example structures; by default H and Ca, where the model takes any.
         exact: largest change that counts as rounding, in the measure of :class:`Deviation`.
 
     Returns:
@@ -76,7 +76,7 @@ def check_model(model: Model, elements: tuple[str, ...] = ("H", "Ca"), exact: fl
     model = model.eval()
     missing = set(TRANSFORMATIONS) - set(model.invariances)
     _require(not missing, f"invariances does not declare {sorted(missing)}")
-    structures = dict(example_structures(elements))
+    structures = dict(example_structures(elements or _elements(model)))
     for name, structure in structures.items():
         _check_range_and_shape(model, name, structure)
     _check_variation(model, structures)
@@ -102,6 +102,15 @@ def example_structures(elements: tuple[str, ...]) -> Iterator[tuple[str, Structu
     skewed = [[2.9, 0.2, -0.1], [2.1, 1.9, 0.3], [-1.2, 0.8, 2.6]]
     sites = [[0.05, 0.1, 0.2], [0.55, 0.35, 0.8], [0.9, 0.7, 0.45]]
     yield "triclinic", Structure(skewed, [first, first, last], sites)
+
+
+def _elements(model: Model) -> tuple[str, ...]:
+    return model.elements or ("H", "Ca")
+
+
+def _device(model: Model) -> torch.device:
+    """Where a model is; the processor for one without weights."""
+    return next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))
 
 
 def _check_range_and_shape(model: Model, name: str, structure: Structure) -> None:
@@ -146,11 +155,13 @@ def _check_variation(model: Model, structures: dict[str, Structure]) -> None:
     _require(spread > 0.02, f"{what} hardly varies (standard deviation {spread:.2g}): see enliven, or train the model")
 
 
-def enliven(model: Model, elements: tuple[str, ...] = ("H", "Ca"), gain: float = 2.0) -> Model:
+def enliven(model: Model, elements: tuple[str, ...] | None = None, gain: float = 2.0) -> Model:
     """Give fresh weights something to say: statistics from the example structures, matrices ``gain`` times larger."""
     if isinstance(model, PointModel):
         points = np.random.default_rng(8).random((200, 3))
-        parts = [model.features(s, points @ s.lattice.matrix) for _, s in example_structures(elements)]
+        parts = [
+            model.features(s, points @ s.lattice.matrix) for _, s in example_structures(elements or _elements(model))
+        ]
         model.fit_statistics(torch.from_numpy(np.concatenate(parts)))
     with torch.no_grad():
         for parameter in model.parameters():
@@ -236,7 +247,7 @@ def _measure(model: Model, invariance: str, points: np.ndarray, known: list[tupl
 def _check_save_and_load(model: Model, structure: Structure) -> None:
     with tempfile.TemporaryDirectory() as folder:
         save_release(model, Path(folder) / "release", name="contract.check-v0")
-        again = load_release(Path(folder) / "release").to(next(model.parameters()).device).eval()
+        again = load_release(Path(folder) / "release").to(_device(model)).eval()
     _require(again.target == model.target, f"a saved and loaded model has the target {again.target}")
     points = np.random.default_rng(2).random((50, 3))
     same = np.array_equal(*(m.predict(structure, points=points, progress=False) for m in (model, again)))
@@ -246,7 +257,7 @@ def _check_save_and_load(model: Model, structure: Structure) -> None:
 def _forward_values(model: PointModel, structure: Structure, points: np.ndarray, dtype: torch.dtype) -> np.ndarray:
     """Values of the learned quantity."""
     data = probe_data(structure, points @ structure.lattice.matrix, dtype=dtype)
-    batch = model.transform(data).to(next(model.parameters()).device)
+    batch = model.transform(data).to(_device(model))
     with torch.no_grad():
         return model.target.tensor(model(batch)).double().cpu().numpy()
 
@@ -262,9 +273,11 @@ def _check_forward(model: PointModel, structures: dict[str, Structure]) -> None:
 
 
 def _check_gradients(model: PointModel, structure: Structure) -> None:
+    if not list(model.parameters()):
+        return
     points = np.random.default_rng(4).random((200, 3)) @ structure.lattice.matrix
     model.zero_grad()
-    logits = model(model.transform(probe_data(structure, points)).to(next(model.parameters()).device))
+    logits = model(model.transform(probe_data(structure, points)).to(_device(model)))
     logits.square().sum().backward()
     idle = [n for n, p in model.named_parameters() if p.grad is None or not bool((p.grad != 0).any())]
     model.zero_grad()

@@ -8,7 +8,7 @@ from typing import Any
 from elfzoo.analysis import paired_bootstrap
 from elfzoo.errors import ElfzooError, UnknownNameError
 
-__all__ = ["COUNTS", "HEADLINES", "board", "comparison", "place", "shown", "tables"]
+__all__ = ["COUNTS", "HEADLINES", "board", "comparison", "is_hybrid", "place", "shown", "tables"]
 
 Record = Mapping[str, Any]
 
@@ -118,10 +118,17 @@ def _pair(task: str, both: Sequence[Record], part: str) -> str:
     return f"{task}: {means}, ratio {ratio.estimate:.3f} ({ratio.low:.3f} to {ratio.high:.3f}), {len(a)} structures"
 
 
+def is_hybrid(record: Record) -> bool:
+    """Whether an entrant diagonalises: a class apart from those that see the geometry alone."""
+    return record.get("entrant", {}).get("sees", "geometry") != "geometry"
+
+
 def _note(row: Record) -> str:
-    """Elements that the entrant never saw."""
+    """A class of its own, and elements that the entrant never saw."""
     unknown = row.get("unknown_elements")
-    return f"   never saw {', '.join(unknown)}" if unknown else ""
+    return ("   one diagonalisation" if is_hybrid(row) else "") + (
+        f"   never saw {', '.join(unknown)}" if unknown else ""
+    )
 
 
 def _cells(metrics: Mapping[str, float], columns: Mapping[str, str]) -> str:

@@ -109,6 +109,7 @@ def _release(model: Model) -> Entrant:
     data = sorted({f"{part['dataset']}/{part['split']}" for part in config.get("train", [])})
     facts = {
         "architecture": card.architecture,
+        "sees": model.sees,
         "weights_sha256": card.weights_sha256,
         "elements": list(card.elements),
         "trained_on": data,

@@ -2,6 +2,7 @@
 
 from elfzoo.models.base import FieldModel, Model, PointModel
 from elfzoo.models.grid_mlp import GridMLP, GridMLPConfig
+from elfzoo.models.harris import Harris, HarrisDelta, HarrisDeltaConfig, HarrisModelConfig
 from elfzoo.models.patch_cnn import PatchCNN, PatchCNNConfig
 from elfzoo.models.probe_graph import ProbeGraph, ProbeGraphConfig
 from elfzoo.models.symmetry_unet import SymmetryUNet, SymmetryUNetConfig
@@ -10,6 +11,10 @@ __all__ = [
     "FieldModel",
     "GridMLP",
     "GridMLPConfig",
+    "Harris",
+    "HarrisDelta",
+    "HarrisDeltaConfig",
+    "HarrisModelConfig",
     "Model",
     "PatchCNN",
     "PatchCNNConfig",

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float
 
 from elfzoo.grid import Grid
-from elfzoo.interpolate import cosine_window, fourier_resample
+from elfzoo.interpolate import fourier_resample, low_pass
 
 __all__ = ["CLIP", "ON_GRID", "density_on_grid", "low_pass", "on_grid"]
 
@@ -59,31 +59,3 @@ def density_on_grid(
 
 
 ON_GRID = {"elf": on_grid, "density": density_on_grid}  # by quantity
-
-
-def low_pass(
-    values: Float[np.ndarray, "nx ny nz"], lattice: Float[np.ndarray, "3 3"], window: tuple[float, float]
-) -> Float[np.ndarray, "nx ny nz"]:
-    """Multiply by a window of |G| that falls from 1 at ``window[0]`` to 0 at ``window[1]``, both in rad/Å.
-
-    The window depends on |G| alone, so every symmetry of the field stays; in a skewed cell that needs a grid fine
-    enough that nothing at its Nyquist frequency, which stands for several G, is kept.
-
-    Raises:
-        ElfzooError: the window does not fall between two positive |G|.
-    """
-    reciprocal = 2 * np.pi * np.linalg.inv(lattice).T
-    axes = [np.fft.fftfreq(n, 1 / n) for n in values.shape[:2]] + [
-        np.fft.rfftfreq(values.shape[2], 1 / values.shape[2])
-    ]
-    squared = sum(
-        (sum(_along(axes[i], i) * reciprocal[i, x] for i in range(3)) ** 2 for x in range(3)), start=np.zeros(1)
-    )
-    spectrum = np.fft.rfftn(values) * cosine_window(np.sqrt(squared), window)
-    return np.fft.irfftn(spectrum, values.shape, axes=(0, 1, 2))
-
-
-def _along(values: np.ndarray, axis: int) -> np.ndarray:
-    shape = [1, 1, 1]
-    shape[axis] = len(values)
-    return values.reshape(shape)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from elfzoo.benchmark.board import place
+from elfzoo.benchmark.board import is_hybrid, place
 from elfzoo.benchmark.task import AnyTask
 from elfzoo.errors import ElfzooError
 from elfzoo.site.chosen import Chosen, choose
@@ -118,7 +118,8 @@ def _board(name: str, task: AnyTask, records: Sequence[Record]) -> Board:
 
 def _head(record: Record, root: str) -> Head:
     unknown = record.get("unknown_elements") or ()
-    marks = ("floor",) * is_floor(record) + (f"never saw {', '.join(unknown)}",) * bool(unknown)
+    marks = ("floor",) * is_floor(record) + ("one diagonalisation",) * is_hybrid(record)
+    marks += (f"never saw {', '.join(unknown)}",) * bool(unknown)
     return Head(record["model"], f"{root}models/{slug(record['model'])}.html", marks, not is_floor(record))
 
 

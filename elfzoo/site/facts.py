@@ -21,6 +21,7 @@ def entrant_facts(record: Record) -> Facts:
     seconds, parameters = facts.get("training_seconds"), facts.get("parameters")
     return _known(
         ("architecture", facts.get("architecture")),
+        ("sees", facts.get("sees")),
         ("parameters", parameters and whole(parameters)),
         ("learned from", learned_from(record)),
         ("elements in training", ", ".join(facts.get("elements") or ())),

@@ -1,0 +1,207 @@
+"""harris, harris_delta: one diagonalisation in a small basis, alone and with a learned correction of its logit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import field
+from functools import partial
+from typing import ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from pymatgen.core import Structure
+from torch import Tensor
+
+from elfzoo.config import config_class
+from elfzoo.errors import ConfigError
+from elfzoo.models.base import EXACT_INVARIANCES, Evaluator, Invariance, PointModel
+from elfzoo.nn import Standardise, mlp
+from elfzoo.periodic import CellList, periodic_images, probe_edges, wrap
+from elfzoo.probe import ProbeData, add_probe_edges, probe_data
+from elfzoo.registry import register
+from elfzoo.transforms import PowerSpectrumConfig, fused, power_spectrum
+from elfzoo.transforms.harris import HarrisConfig, harris_inputs
+from elfzoo.transforms.harris.inputs import N_INPUTS
+
+__all__ = ["Harris", "HarrisDelta", "HarrisDeltaConfig", "HarrisModelConfig"]
+
+# k-mesh and grid follow the cell: another origin, or other vectors for the same crystal, get other ones
+APPROXIMATE: dict[str, Invariance] = {
+    **EXACT_INVARIANCES,
+    **dict.fromkeys(("supercell", "basis", "origin"), "approximate"),
+}
+
+
+@config_class
+class HarrisModelConfig:
+    """Configuration of :class:`Harris`.
+
+    Args:
+        harris: of the diagonalisation.
+        window: |G|, rad/Å, between which logit(ELF) is faded out, as in the labels.
+    """
+
+    harris: HarrisConfig = field(default_factory=HarrisConfig)
+    window: tuple[float, float] = (14.0, 18.0)
+
+
+@register("harris")
+class Harris(PointModel):
+    """ELF of the occupied states in the potential of superposed atoms; nothing in it is trained.
+
+    The occupied states of one diagonalisation hold what no neighbourhood tells: which states are occupied.
+    """
+
+    config_class: ClassVar[type] = HarrisModelConfig
+    config: HarrisModelConfig
+    invariances = APPROXIMATE
+    sees = "one diagonalisation"
+    costly = True
+    elements = ("H",)
+
+    def transform(self, data: ProbeData) -> ProbeData:
+        """Solve the structure and add what it says at the probe points."""
+        structure = _structure(data)
+        inputs = harris_inputs(structure, self.config.harris, self.config.window)
+        data.probe_inputs = torch.as_tensor(inputs.at(data.probe_pos.double().numpy()), dtype=data.pos.dtype)
+        return data
+
+    def encode(self, batch: ProbeData) -> Float[Tensor, "points inputs"]:
+        """Logit, density and gradient at each probe point."""
+        return batch.probe_inputs
+
+    def head(self, features: Float[Tensor, "points inputs"]) -> Float[Tensor, " points"]:
+        """The logit as it is."""
+        return features[:, 0]
+
+    def fit_statistics(self, features: Float[Tensor, "points inputs"]) -> None:
+        """Nothing to take."""
+
+    def encoder_is_constant(self, elements: Iterable[str]) -> bool:
+        return True
+
+    def features(self, structure: Structure, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points n"]:
+        """What the diagonalisation says at points (Cartesian, Å)."""
+        inputs = harris_inputs(structure, self.config.harris, self.config.window, stored=True)
+        return inputs.at(points).astype(np.float32)
+
+    def evaluator(self, structure: Structure) -> Evaluator:
+        """One diagonalisation, then splines."""
+        inputs = harris_inputs(structure, self.config.harris, self.config.window)
+        return lambda points: inputs.at(points)[:, 0]
+
+
+@config_class
+class HarrisDeltaConfig:
+    """Configuration of :class:`HarrisDelta`.
+
+    Args:
+        harris: of the diagonalisation.
+        window: as in :class:`HarrisModelConfig`.
+        descriptor: power spectrum of the atoms around a point.
+        hidden: widths of the hidden layers.
+        clamp: largest standardised feature; null for no limit.
+        dropout: of the hidden layers, in training.
+        start: factor of the last layer's fresh weights: the correction starts small.
+    """
+
+    harris: HarrisConfig = field(default_factory=HarrisConfig)
+    window: tuple[float, float] = (14.0, 18.0)
+    descriptor: PowerSpectrumConfig = field(default_factory=lambda: PowerSpectrumConfig(smooth=True))
+    hidden: tuple[int, ...] = (64, 64)
+    clamp: float | None = 4.0
+    dropout: float = 0.0
+    start: float = 0.1
+
+    def __post_init__(self) -> None:
+        if min(self.hidden, default=1) < 1 or (self.clamp is not None and self.clamp <= 0) or not 0 <= self.dropout < 1:
+            raise ConfigError(f"widths and clamp are positive, dropout lies in [0, 1); got {self}")
+        if self.descriptor.channels != 1:
+            raise ConfigError(f"hydrogen alone needs one channel; got {self.descriptor.channels}")
+
+
+@register("harris_delta")
+class HarrisDelta(PointModel):
+    """Logit of the untrained field, corrected by a small network on local invariants: what remains is local."""
+
+    config_class: ClassVar[type] = HarrisDeltaConfig
+    config: HarrisDeltaConfig
+    invariances = APPROXIMATE
+    sees = "one diagonalisation"
+    costly = True
+    elements = ("H",)
+
+    def __init__(self, config: HarrisDeltaConfig):
+        super().__init__(config)
+        n_features = N_INPUTS + config.descriptor.n_features
+        self.standardise = Standardise(n_features, config.clamp)
+        self.network = mlp([n_features, *config.hidden, 1], config.dropout)
+        with torch.no_grad():
+            for parameter in self.network[-1].parameters():
+                parameter.mul_(config.start)
+
+    def transform(self, data: ProbeData) -> ProbeData:
+        """Solve the structure; add what it says at the probe points, and the atoms around them."""
+        inputs = harris_inputs(_structure(data), self.config.harris, self.config.window)
+        data.probe_inputs = torch.as_tensor(inputs.at(data.probe_pos.double().numpy()), dtype=data.pos.dtype)
+        return add_probe_edges(data, partial(probe_edges, r_cut=self.config.descriptor.r_cut))
+
+    def encode(self, batch: ProbeData) -> Float[Tensor, "points features"]:
+        """What the diagonalisation says at each point, and the power spectrum there."""
+        atom, probe = batch.probe_edge_index
+        weights = torch.ones(len(atom), 1).to(batch.pos)
+        around = power_spectrum(batch.edge_vectors(), weights, probe, len(batch.probe_pos), self.config.descriptor)
+        return torch.cat([batch.probe_inputs, around], dim=1)
+
+    def head(self, features: Float[Tensor, "points features"]) -> Float[Tensor, " points"]:
+        """Corrected logits."""
+        return features[:, 0] + self.network(self.standardise(features))[:, 0]
+
+    def fit_statistics(self, features: Float[Tensor, "points features"]) -> None:
+        """Standardise with the training set's mean and deviation."""
+        self.standardise.fit(features)
+
+    def encoder_is_constant(self, elements: Iterable[str]) -> bool:
+        return True
+
+    def features(self, structure: Structure, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points n"]:
+        """As :meth:`encode`, at points (Cartesian, Å)."""
+        return self._reader(structure, stored=True)(points)
+
+    def evaluator(self, structure: Structure) -> Evaluator:
+        """One diagonalisation, then any number of blocks of points."""
+        read, weight = self._reader(structure), self.standardise.mean
+
+        def evaluate(points: np.ndarray) -> np.ndarray:
+            with torch.no_grad():
+                return self.head(torch.from_numpy(read(points)).to(weight)).cpu().numpy()
+
+        return evaluate
+
+    def _reader(self, structure: Structure, stored: bool = False) -> Callable[[np.ndarray], np.ndarray]:
+        inputs = harris_inputs(structure, self.config.harris, self.config.window, stored)
+        surroundings = _power_spectra(structure, self.config.descriptor)
+        return lambda points: np.concatenate([inputs.at(points), surroundings(points)], axis=1, dtype=np.float32)
+
+
+def _power_spectra(structure: Structure, config: PowerSpectrumConfig) -> Callable[[np.ndarray], np.ndarray]:
+    """A function from points (Å) to power spectra, by the kernel where there is one."""
+    lattice = structure.lattice.matrix
+    if fused.supports(config):
+        cells = CellList.build(periodic_images(structure.cart_coords, lattice, config.r_cut))
+        weights = np.ones((len(structure), 1), np.float32)
+        return lambda points: fused.features(config, cells, weights, wrap(points, lattice))
+
+    def slow(points: np.ndarray) -> np.ndarray:
+        data = add_probe_edges(probe_data(structure, points), partial(probe_edges, r_cut=config.r_cut))
+        atom, probe = data.probe_edge_index
+        return power_spectrum(data.edge_vectors(), torch.ones(len(atom), 1), probe, len(points), config).numpy()
+
+    return slow
+
+
+def _structure(data: ProbeData) -> Structure:
+    """The structure that probe data were made of."""
+    positions, lattice = data.pos.double().numpy(), data.cell[0].double().numpy()
+    return Structure(lattice, data.z.tolist(), positions, coords_are_cartesian=True)

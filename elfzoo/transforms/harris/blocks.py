@@ -1,0 +1,118 @@
+"""Small boxes of grid points with the atoms that reach them, and the pairs of atoms that meet in any of them.
+
+Everything that is done on the grid is done box by box with dense products over the atoms of a box, so that the work is
+linear in the volume. What is shared between boxes is kept by pair: atom i, atom j, and the lattice translation from the
+cell of the one to that of the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from jaxtyping import Float, Int
+from pymatgen.core import Structure
+
+from elfzoo.grid import Grid
+from elfzoo.periodic import Images, periodic_images, wrap
+from elfzoo.transforms.harris.orbitals import BOHR
+
+__all__ = ["Block", "Pairs", "blocks", "find_pairs"]
+
+EDGE = 6  # points along each edge of a box
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """A box of grid points and the images of atoms within the cutoff of any of them.
+
+    Args:
+        points: (points,) flat indices.
+        positions: (points, 3) Å.
+        atom: (images,) which atom each one is an image of.
+        shift: (images, 3) lattice vectors from that atom to the image.
+        centres: (images, 3) Å.
+    """
+
+    points: Int[np.ndarray, " points"]
+    positions: Float[np.ndarray, "points 3"]
+    atom: Int[np.ndarray, " images"]
+    shift: Int[np.ndarray, "images 3"]
+    centres: Float[np.ndarray, "images 3"]
+
+    def vectors(self) -> Float[np.ndarray, "images points 3"]:
+        """From atoms to points, bohr."""
+        return (self.positions[None] - self.centres[:, None]) / BOHR
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Atoms i and j + R that meet.
+
+    Args:
+        i, j: (pairs,) atoms.
+        translation: (pairs, 3) R, lattice vectors.
+        keys: (pairs,) ascending, one number for each.
+        reach: largest component of a translation.
+        n_atoms: of the cell.
+    """
+
+    i: Int[np.ndarray, " pairs"]
+    j: Int[np.ndarray, " pairs"]
+    translation: Int[np.ndarray, "pairs 3"]
+    keys: Int[np.ndarray, " pairs"]
+    reach: int
+    n_atoms: int
+
+    def of(self, block: Block) -> Int[np.ndarray, "images images"]:
+        """The pair that each two images of a block are."""
+        return np.searchsorted(self.keys, _keys(block, self.n_atoms, self.reach))
+
+
+def blocks(structure: Structure, grid: Grid, r_cut: float) -> Iterator[Block]:
+    """All boxes of a grid; those without an atom near are left out.
+
+    Args:
+        structure: on the grid's cell.
+        grid: any.
+        r_cut: Å.
+    """
+    images = periodic_images(wrap(structure.cart_coords, grid.lattice), grid.lattice, r_cut)
+    corners = product(*(range(0, n, EDGE) for n in grid.shape))
+    for corner in corners:
+        axes = [np.arange(c, min(c + EDGE, n)) for c, n in zip(corner, grid.shape, strict=True)]
+        flat = np.ravel_multi_index(np.meshgrid(*axes, indexing="ij"), grid.shape).ravel()
+        block = _block(flat, grid.positions(flat), images, r_cut)
+        if len(block.atom):
+            yield block
+
+
+def find_pairs(structure: Structure, grid: Grid, r_cut: float) -> Pairs:
+    """The pairs of all boxes."""
+    n_atoms = len(structure)
+    found = list(blocks(structure, grid, r_cut))
+    reach = 2 * max((int(np.abs(b.shift).max()) for b in found), default=0)
+    keys = np.unique(np.concatenate([np.unique(_keys(b, n_atoms, reach)) for b in found]))
+    width = 2 * reach + 1
+    atoms, codes = np.divmod(keys, width**3)
+    i, j = np.divmod(atoms, n_atoms)
+    translation = np.stack(np.unravel_index(codes, (width,) * 3), axis=-1) - reach
+    return Pairs(i, j, translation, keys, reach, n_atoms)
+
+
+def _block(flat: np.ndarray, positions: np.ndarray, images: Images, r_cut: float) -> Block:
+    centre = positions.mean(axis=0)
+    radius = np.sqrt(((positions - centre) ** 2).sum(axis=1).max())
+    near = np.flatnonzero(((images.positions - centre) ** 2).sum(axis=1) < (r_cut + radius) ** 2)
+    distance = ((images.positions[near, None] - positions[None]) ** 2).sum(axis=-1).min(axis=1)
+    chosen = near[distance < r_cut**2]
+    return Block(flat, positions, images.atom[chosen], images.shift[chosen], images.positions[chosen])
+
+
+def _keys(block: Block, n_atoms: int, reach: int) -> np.ndarray:
+    width = 2 * reach + 1
+    x, y, z = np.moveaxis(block.shift[None, :, :] - block.shift[:, None, :] + reach, -1, 0)
+    pair = block.atom[:, None].astype(np.int64) * n_atoms + block.atom[None, :]
+    return ((pair * width + x) * width + y) * width + z

@@ -1,0 +1,121 @@
+"""One diagonalisation: density, kinetic-energy density and ELF of hydrogen from superposed atoms, without training.
+
+The electrons of superposed atoms make a potential; its occupied states in a small basis, found once and not iterated,
+have the density n, the positive kinetic-energy density τ and so the ELF (Harris, Phys. Rev. B 31, 1770 (1985)). What
+the geometry around a point cannot know, which states are occupied, is in them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from pymatgen.core import Structure
+from scipy.linalg import lapack
+
+from elfzoo.config import config_class
+from elfzoo.errors import ConfigError, ElfzooError
+from elfzoo.grid import Grid
+from elfzoo.transforms.harris.blocks import Pairs, blocks, find_pairs
+from elfzoo.transforms.harris.kmesh import KMeshConfig, k_mesh
+from elfzoo.transforms.harris.matrices import density_matrix, integrals
+from elfzoo.transforms.harris.orbitals import BasisConfig, orbitals
+from elfzoo.transforms.harris.potential import effective_potential
+from elfzoo.transforms.harris.xc import Functional
+
+__all__ = ["Densities", "HarrisConfig", "harris_densities"]
+
+SMALLEST_DENSITY = 1e-7  # 1/bohr³
+SMALLEST_STATE = 1e-8  # of the largest diagonal element, where a local decomposition ends
+
+
+@config_class
+class HarrisConfig:
+    """Everything that decides the untrained field.
+
+    Args:
+        basis: orbitals of an atom.
+        k_mesh: rule of the k-points.
+        atom_exponent: of the superposed 1s densities, 1/bohr.
+        functional: of the potential.
+        width: of the Fermi-Dirac smearing, eV.
+        spacing: largest distance of grid points, Å.
+    """
+
+    basis: BasisConfig = field(default_factory=BasisConfig)
+    k_mesh: KMeshConfig = field(default_factory=KMeshConfig)
+    atom_exponent: float = 1.15
+    functional: Functional = "LDA"
+    width: float = 0.12926
+    spacing: float = 0.125
+
+    def __post_init__(self) -> None:
+        if min(self.atom_exponent, self.width, self.spacing) <= 0:
+            raise ConfigError(f"exponent, smearing and spacing are positive; got {self}")
+
+
+@dataclass(frozen=True, eq=False)
+class Densities:
+    """What the occupied states give on a grid, atomic units.
+
+    Args:
+        grid: of the cell.
+        n: density.
+        tau: kinetic-energy density ½ Σ |∇ψ|².
+        gradient: |∇n|².
+    """
+
+    grid: Grid
+    n: Float[np.ndarray, "nx ny nz"]
+    tau: Float[np.ndarray, "nx ny nz"]
+    gradient: Float[np.ndarray, "nx ny nz"]
+
+    def chi(self) -> Float[np.ndarray, "nx ny nz"]:
+        """D / D_h (Becke and Edgecombe 1990), never negative."""
+        excess = np.maximum(self.tau - self.gradient / (8 * self.n), 0.0)
+        return excess / (0.3 * (3 * np.pi**2) ** (2 / 3) * self.n ** (5 / 3))
+
+
+def harris_densities(structure: Structure, config: HarrisConfig) -> Densities:
+    """One diagonalisation for a structure of hydrogen.
+
+    Raises:
+        ElfzooError: another element, named.
+    """
+    others = sorted({str(site.specie) for site in structure} - {"H"})
+    if others:
+        raise ElfzooError(f"a Harris field needs orbitals of each element, so far of H alone; got {', '.join(others)}")
+    grid = Grid.from_spacing(structure.lattice.matrix, config.spacing)
+    potential, _ = effective_potential(structure.cart_coords, grid, config.atom_exponent, config.functional)
+    pairs = find_pairs(structure, grid, config.basis.r_cut)
+    matrices = integrals(structure, grid, potential, config.basis, pairs)
+    mesh = k_mesh(structure.lattice.matrix, config.k_mesh)
+    matrix = density_matrix(matrices, pairs, mesh, len(structure), config.width / 27.211386)
+    return _on_grid(structure, grid, config.basis, pairs, matrix)
+
+
+def _on_grid(structure: Structure, grid: Grid, basis: BasisConfig, pairs: Pairs, matrix: np.ndarray) -> Densities:
+    n, tau, gradient = np.full(grid.size, SMALLEST_DENSITY), np.zeros(grid.size), np.zeros(grid.size)
+    for block in blocks(structure, grid, basis.r_cut):
+        phi, slopes, _ = orbitals(block.vectors(), basis)
+        rows, order = _local_states(matrix[pairs.of(block)])
+        both = torch.from_numpy(np.concatenate([phi[None], slopes])[:, order]).float()
+        psi, *slope = torch.from_numpy(rows).float() @ both
+        n[block.points] = np.maximum((psi * psi).sum(0).numpy(), SMALLEST_DENSITY)
+        gradient[block.points] = 4 * sum((psi * part).sum(0) ** 2 for part in slope).numpy()
+        tau[block.points] = 0.5 * sum((part * part).sum(0) for part in slope).numpy()
+    return Densities(grid, *(part.reshape(grid.shape) for part in (n, tau, gradient)))
+
+
+def _local_states(parts: Float[np.ndarray, "images images m m"]) -> tuple[Float[np.ndarray, "states n"], np.ndarray]:
+    """A few states that have the density matrix of a box: rows L^T, and the order of orbitals that they belong to.
+
+    By pivoted Cholesky decomposition P = L L^T; they are far fewer than orbitals, and by Cauchy and Schwarz
+    τ >= |∇n|² / 8 n holds for any of them.
+    """
+    size = parts.shape[0] * parts.shape[2]
+    matrix = parts.transpose(0, 2, 1, 3).reshape(size, size)
+    factor, pivots, rank, _ = lapack.dpstrf(matrix, tol=SMALLEST_STATE * matrix.diagonal().max(), lower=1)
+    return np.ascontiguousarray(np.tril(factor)[:, :rank].T), pivots - 1

@@ -1,0 +1,112 @@
+"""What a diagonalisation says about a point: smooth fields on a grid, interpolated to wherever they are wanted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from pymatgen.core import Structure
+
+from elfzoo.config import to_dict
+from elfzoo.interpolate import PeriodicSpline, low_pass
+from elfzoo.io.files import write_bytes
+from elfzoo.transforms.harris.field import Densities, HarrisConfig, harris_densities
+
+__all__ = ["CACHE_VARIABLE", "N_INPUTS", "HarrisInputs", "harris_inputs"]
+
+N_INPUTS = 3
+LOWEST_CHI, HIGHEST_CHI = 1e-2, 1e2  # logit(ELF) within ±9.2, as labels are clipped
+CACHE_VARIABLE = "ELFZOO_HARRIS_CACHE"
+KEPT = 64_000_000  # bytes of the last structures' fields in memory: they are asked for again at other points
+_LAST: dict[str, HarrisInputs] = {}
+VERSION = 1  # of what is computed; a cache of another one is not read
+UNIFORM = 0.3 * (3 * np.pi**2) ** (2 / 3)
+
+
+@dataclass(frozen=True, eq=False)
+class HarrisInputs:
+    """Smooth fields of one structure.
+
+    Args:
+        values: (3, nx, ny, nz): logit(ELF), ln n (n in 1/bohr³), ln(1 + τ_W / τ_TF), each without waves shorter than
+            the labels have.
+        lattice: (3, 3) rows, Å.
+    """
+
+    values: Float[np.ndarray, "inputs nx ny nz"]
+    lattice: Float[np.ndarray, "3 3"]
+
+    def at(self, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points inputs"]:
+        """By quintic splines, at points in Å."""
+        return np.stack([spline(points @ np.linalg.inv(self.lattice)) for spline in self._splines()], axis=1)
+
+    def _splines(self) -> list[PeriodicSpline]:
+        if not self.__dict__.get("_kept"):
+            object.__setattr__(self, "_kept", [PeriodicSpline.through(part, 5) for part in self.values.astype(float)])
+        return self.__dict__["_kept"]
+
+
+def harris_inputs(
+    structure: Structure, config: HarrisConfig, window: tuple[float, float], stored: bool = False
+) -> HarrisInputs:
+    """The fields of a structure.
+
+    Args:
+        structure: of hydrogen.
+        config: of the diagonalisation.
+        window: of |G|, rad/Å, as the labels' low-pass.
+        stored: keep them in the folder that ``ELFZOO_HARRIS_CACHE`` names, if it names one, as training does: whoever
+            measures how long a prediction takes must not find it done.
+
+    Raises:
+        ElfzooError: another element.
+    """
+    key = _key(structure, config, window)
+    if key not in _LAST:
+        while sum(found.values.nbytes for found in list(_LAST.values())) > KEPT:
+            _LAST.pop(next(iter(_LAST)), None)
+        _LAST[key] = _stored(structure, config, window, key) if stored else _computed(structure, config, window)
+    return _LAST[key]
+
+
+def _stored(structure: Structure, config: HarrisConfig, window: tuple[float, float], key: str) -> HarrisInputs:
+    """From the folder of the environment variable, where there is one."""
+    folder = os.environ.get(CACHE_VARIABLE)
+    if not folder:
+        return _computed(structure, config, window)
+    path = Path(folder) / f"{key}.npy"
+    if path.is_file():
+        return HarrisInputs(np.load(path, allow_pickle=False), structure.lattice.matrix)
+    values = _computed(structure, config, window).values.astype(np.float32)
+    buffer = BytesIO()
+    np.save(buffer, values)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, [buffer.getvalue()])
+    return HarrisInputs(values, structure.lattice.matrix)
+
+
+def _computed(structure: Structure, config: HarrisConfig, window: tuple[float, float]) -> HarrisInputs:
+    densities = harris_densities(structure, config)
+    lattice = densities.grid.lattice
+    return HarrisInputs(np.stack([low_pass(part, lattice, window) for part in _fields(densities)]), lattice)
+
+
+def _fields(densities: Densities) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    n = densities.n
+    weizsaecker = densities.gradient / (8 * n) / (UNIFORM * n ** (5 / 3))
+    logit = -2 * np.log(np.clip(densities.chi(), LOWEST_CHI, HIGHEST_CHI))
+    return logit, np.log(n), np.log1p(weizsaecker)
+
+
+def _key(structure: Structure, config: HarrisConfig, window: tuple[float, float]) -> str:
+    facts = json.dumps([VERSION, to_dict(config), list(window)], sort_keys=True)
+    numbers = np.concatenate([structure.lattice.matrix, structure.frac_coords]).round(9) + 0.0
+    return hashlib.sha256(
+        facts.encode() + numbers.astype("<f8").tobytes() + bytes(structure.atomic_numbers)
+    ).hexdigest()[:32]

@@ -1,0 +1,125 @@
+"""The untrained field: against brute force, against a plane-wave diagonalisation, against DFT."""
+
+import numpy as np
+import pytest
+from pymatgen.core import Lattice, Structure
+
+from elfzoo.errors import ElfzooError
+from elfzoo.examples import example_path
+from elfzoo.grid import Grid
+from elfzoo.io import read_field
+from elfzoo.periodic import periodic_images
+from elfzoo.transforms.harris import HarrisConfig, bloch, harris_densities, harris_inputs
+from elfzoo.transforms.harris import inputs as kept
+from elfzoo.transforms.harris.blocks import find_pairs
+from elfzoo.transforms.harris.kmesh import KMeshConfig, k_mesh
+from elfzoo.transforms.harris.matrices import density_matrix, integrals
+from elfzoo.transforms.harris.orbitals import BOHR, BasisConfig, Shell, orbitals
+from elfzoo.transforms.harris.potential import effective_potential
+
+SMALL = Structure([[2.2, 0.1, 0.0], [0.7, 1.9, 0.2], [-0.3, 0.4, 2.3]], ["H", "H"], [[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]])
+COARSE = HarrisConfig(BasisConfig((Shell(0, 1.0), Shell(1, 1.5)), 2.0, 0.3), KMeshConfig(spacing=1.5), spacing=0.2)
+CONFIG = HarrisConfig(spacing=0.15)
+
+
+def test_densities_against_direct_sums():
+    """n, τ and ∇n of every box are those of the density matrix summed over all pairs of images, in double precision."""
+    found = harris_densities(SMALL, COARSE)
+    grid, basis = found.grid, COARSE.basis
+    potential, _ = effective_potential(SMALL.cart_coords, grid, COARSE.atom_exponent, COARSE.functional)
+    pairs = find_pairs(SMALL, grid, basis.r_cut)
+    matrices = integrals(SMALL, grid, potential, basis, pairs)
+    p = density_matrix(matrices, pairs, k_mesh(grid.lattice, COARSE.k_mesh), 2, COARSE.width / 27.211386)
+    images = periodic_images(SMALL.cart_coords, grid.lattice, basis.r_cut)
+    chosen = np.random.default_rng(0).choice(grid.size, 25, replace=False)
+    vectors = (grid.positions(chosen)[None] - images.positions[:, None]) / BOHR
+    phi, slope, _ = orbitals(vectors, basis)
+    lookup = {
+        (i, j, *t): part for i, j, t, part in zip(pairs.i, pairs.j, map(tuple, pairs.translation), p, strict=True)
+    }
+    zero = np.zeros((basis.size, basis.size))
+    rows = [
+        [lookup.get((a, b, *(t - s)), zero) for b, t in zip(images.atom, images.shift, strict=True)]
+        for a, s in zip(images.atom, images.shift, strict=True)
+    ]
+    full = np.block(rows)
+    n = np.einsum("ip,ij,jp->p", phi, full, phi)
+    gradient = 2 * np.einsum("xip,ij,jp->xp", slope, full, phi)
+    tau = 0.5 * np.einsum("xip,ij,xjp->p", slope, full, slope)
+    np.testing.assert_allclose(found.n.ravel()[chosen], n, rtol=1e-5)
+    np.testing.assert_allclose(found.gradient.ravel()[chosen], (gradient**2).sum(0), rtol=1e-4, atol=1e-8)
+    np.testing.assert_allclose(found.tau.ravel()[chosen], tau, rtol=1e-5)
+
+
+def test_electrons_and_bound():
+    found = harris_densities(SMALL, CONFIG)
+    volume = SMALL.volume / BOHR**3
+    assert found.n.mean() * volume == pytest.approx(2, abs=1e-4)
+    assert (found.tau - found.gradient / (8 * found.n)).min() > -1e-6
+    assert (found.chi() >= 0).all()
+
+
+def test_energies_are_above_those_of_plane_waves():
+    """Variational: no orbital basis is below a converged plane-wave one in the same potential, and this one is near."""
+    cell = Structure(Lattice.cubic(1.6), ["H"], [[0.1, 0.2, 0.3]])
+    grid = Grid((32, 32, 32), cell.lattice.matrix)
+    potential, _ = effective_potential(cell.cart_coords, grid, 1.15, "LDA")
+    pairs = find_pairs(cell, grid, CONFIG.basis.r_cut)
+    matrices = integrals(cell, grid, potential, CONFIG.basis, pairs)
+    waves = np.stack(np.meshgrid(*[np.arange(-4, 5)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    spectrum = np.fft.fftn(potential, norm="forward")
+    between = spectrum[tuple(np.moveaxis(waves[:, None] - waves[None], -1, 0) % 32)]
+    for k in np.array([[0.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.2, -0.1, 0.35]]):
+        kinetic = 0.5 * (((waves + k) * 2 * np.pi / 1.6 * BOHR) ** 2).sum(axis=1)
+        exact = np.linalg.eigvalsh(np.diag(kinetic) + between)[0]
+        s, h = next(bloch.at_k([matrices.overlap, matrices.hamiltonian], pairs, k[None]))
+        lower = np.linalg.cholesky(s)
+        inverse = np.linalg.inv(lower)
+        found = np.linalg.eigvalsh(inverse @ h @ inverse.conj().T)[0]
+        assert -5e-4 < found - exact < 0.01
+
+
+@pytest.mark.parametrize("operation", ["rotation", "permutation", "lattice shift"])
+def test_the_same_crystal(operation):
+    before = harris_densities(SMALL, COARSE)
+    turn = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))[0]
+    other = {
+        "rotation": Structure(SMALL.lattice.matrix @ turn, SMALL.species, SMALL.frac_coords),
+        "permutation": Structure.from_sites(list(SMALL)[::-1]),
+        "lattice shift": Structure(SMALL.lattice, SMALL.species, SMALL.frac_coords + np.array([[1, -2, 0], [0, 3, 1]])),
+    }[operation]
+    np.testing.assert_allclose(harris_densities(other, COARSE).n, before.n, rtol=1e-5)
+
+
+def test_near_dft_without_training():
+    reference = read_field(example_path())
+    found = harris_inputs(reference.structure, HarrisConfig(), (14.0, 18.0))
+    logit = found.at(reference.grid.positions())[:, 0].reshape(reference.grid.shape)
+    error = 1 / (1 + np.exp(-logit)) - reference.values
+    assert np.abs(error).mean() < 0.006
+    assert 1 - (error**2).mean() / reference.values.var() > 0.998
+
+
+def test_kept_in_memory_and_in_a_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(kept, "_LAST", {})
+    window = (14.0, 15.0)
+    first = harris_inputs(SMALL, COARSE, window)
+    assert harris_inputs(SMALL, COARSE, window) is first
+    monkeypatch.setenv(kept.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setattr(kept, "_LAST", {})
+    harris_inputs(SMALL, COARSE, window)
+    assert not (tmp_path / "cache").exists()  # a prediction is computed
+    monkeypatch.setattr(kept, "_LAST", {})
+    stored = harris_inputs(SMALL, COARSE, window, stored=True)
+    (file,) = (tmp_path / "cache").iterdir()
+    np.save(file, stored.values + 1)
+    monkeypatch.setattr(kept, "_LAST", {})
+    again = harris_inputs(SMALL, COARSE, window, stored=True)
+    np.testing.assert_allclose(again.values, first.values + 1, atol=1e-5)
+    harris_inputs(SMALL, CONFIG, window, stored=True)  # another configuration, another file
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+def test_other_elements_are_refused_by_name():
+    with pytest.raises(ElfzooError, match="of H alone; got Ca, La"):
+        harris_densities(Structure(Lattice.cubic(3.0), ["H", "La", "Ca"], np.eye(3) / 2), CONFIG)
