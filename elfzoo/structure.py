@@ -50,18 +50,19 @@ def as_structure(source: Any) -> Structure:
     )
 
 
-def read_structures(path: str | Path, index: str = ":") -> Iterator[Structure]:
+def read_structures(path: str | Path, index: str = ":", check: bool = True) -> Iterator[Structure]:
     """Yield the structures of a file: one for a POSCAR or CIF, the frames of a trajectory.
 
     Args:
         path: anything that pymatgen or ASE reads, ``.gz`` included.
         index: ASE's frame selection: ``"-1"``, ``"0"``, ``"::10"``.
+        check: refuse what cannot be predicted; where False, the caller does it, so that one bad frame ends no others.
     """
     path = Path(path)
     if not path.is_file():
         raise StructureError(f"no such structure file: {path}")
     for structure in _read_any(path, index):
-        yield check_structure(structure, name=str(path))
+        yield check_structure(structure, name=str(path)) if check else structure
 
 
 def check_structure(structure: Structure, name: str = "structure") -> Structure:

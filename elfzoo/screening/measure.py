@@ -1,0 +1,62 @@
+"""What is computed of one structure. An error is a result too: it is recorded, and the next structure follows."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from typing import Any
+
+from pymatgen.core import Structure
+
+from elfzoo.analysis import critical_points, networking
+from elfzoo.errors import ElfzooError, ElfzooWarning
+from elfzoo.field import Field
+from elfzoo.io.json_values import json_values
+from elfzoo.models.base import Model
+from elfzoo.screening.settings import ScreenSettings
+
+__all__ = ["failure", "measure"]
+
+PHIS = ("phi", "phi_error", "phi_1d", "phi_2d", "phi_h", "phi_star", "exact", "at_saddle")
+COUNTS = ("maxima", "bond_saddles", "ring_saddles", "minima")
+
+
+def measure(model: Model, structure: Structure, settings: ScreenSettings) -> dict[str, Any]:
+    """JSON values: networking values, critical points, ``status``, ``message`` and ``seconds``.
+
+    ``status`` is ``"done"``; ``"partial"`` where critical points could not be had but φ could; or ``"failed"``.
+    ``message`` says why it is not ``"done"``.
+    """
+    began = time.perf_counter()
+    try:
+        field = _field(model, structure, settings)
+        found = networking(field, settings.phi_spacing).to_dict()
+    except Exception as error:  # whatever goes wrong with one structure must not stop the others
+        return failure(_text(error)) | {"seconds": time.perf_counter() - began}
+    row = {name: found[name] for name in PHIS} | {"grid": "x".join(map(str, field.grid.shape))}
+    row |= {"status": "done", "message": None} | _critical_points(field, settings)
+    return json_values(row | {"seconds": time.perf_counter() - began})
+
+
+def failure(message: str) -> dict[str, Any]:
+    """The record of a structure that gave nothing."""
+    return {"status": "failed", "message": " ".join(message.split())}
+
+
+def _field(model: Model, structure: Structure, settings: ScreenSettings) -> Field:
+    with warnings.catch_warnings():  # unknown elements have a column of their own
+        warnings.simplefilter("ignore", ElfzooWarning)
+        return model.predict(structure, spacing=settings.spacing, symmetry=settings.symmetry, progress=False)
+
+
+def _critical_points(field: Field, settings: ScreenSettings) -> dict[str, Any]:
+    try:
+        found = critical_points(field, persistence=settings.persistence)
+    except Exception as error:  # φ stays good
+        return {"status": "partial", "message": f"critical points: {_text(error)}"}
+    counts = dict(zip(COUNTS, found.counts.values(), strict=True))
+    return {**counts, "morse_sum": found.morse_sum, "morse_reason": found.morse_reason}
+
+
+def _text(error: Exception) -> str:
+    return str(error) if isinstance(error, ElfzooError) else f"{type(error).__name__}: {error}"

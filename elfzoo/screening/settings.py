@@ -1,0 +1,74 @@
+"""What decides the numbers of a screening; what does not, such as the threshold, can change between runs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from elfzoo.config import config_class, to_dict
+from elfzoo.errors import ConfigError, ElfzooError
+from elfzoo.io.files import write_bytes
+
+__all__ = ["ScreenSettings", "keep_settings", "read_settings"]
+
+FILE = "settings.json"
+
+
+@config_class
+class ScreenSettings:
+    """What is computed of each structure.
+
+    Args:
+        model: name of the release.
+        weights_sha256: of its weights: a name on the Hub could move.
+        spacing: Å, of the predicted field.
+        phi_spacing: Å, of the grid that cross-checks φ and so gives its error.
+        persistence: ELF; pairs of critical points closer in value are noise.
+        symmetry: one point of each orbit of the space group is computed, the others are copied.
+    """
+
+    model: str
+    weights_sha256: str
+    spacing: float = 0.1
+    phi_spacing: float = 0.08
+    persistence: float = 0.001
+    symmetry: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("spacing", "phi_spacing"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} is a length in Å above 0; got {getattr(self, name)}")
+        if not 0 <= self.persistence < 1:
+            raise ConfigError(f"persistence is a difference of ELF, from 0 to below 1; got {self.persistence}")
+
+
+def keep_settings(settings: ScreenSettings, folder: Path) -> None:
+    """Write the settings of a new run, or see that a run which goes on has the same.
+
+    Raises:
+        ElfzooError: the folder holds results of other settings.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, [(json.dumps(to_dict(settings), indent=1) + "\n").encode()])
+        return
+    there, now = read_settings(folder), to_dict(settings)
+    differ = [f.name for f in fields(ScreenSettings) if there.get(f.name) != now[f.name]]
+    if differ:
+        changes = "; ".join(f"{name} {there.get(name)!r}, now {now[name]!r}" for name in differ)
+        raise ElfzooError(f"{folder} holds results of other settings ({changes}); choose another output")
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """The settings in a folder.
+
+    Raises:
+        ElfzooError: there are none, or they are damaged.
+    """
+    try:
+        return json.loads((folder / FILE).read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise ElfzooError(f"cannot read {folder / FILE}: {error}") from error
