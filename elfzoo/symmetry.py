@@ -6,13 +6,21 @@ from itertools import product
 
 import numpy as np
 import spglib
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from pymatgen.core import Structure
+from scipy.spatial import cKDTree
 
 from elfzoo.errors import StructureError
 from elfzoo.grid import Grid
 
-__all__ = ["grid_orbits", "primitive_cell", "space_group_operations", "space_group_translations", "standardise"]
+__all__ = [
+    "grid_orbits",
+    "primitive_cell",
+    "space_group_operations",
+    "space_group_translations",
+    "standardise",
+    "symmetrised",
+]
 
 SYMPREC = 1e-4  # angstrom; tighter than any relaxation, looser than six printed digits
 SAME_ATOM = 0.05  # angstrom; between copies of an atom under the lattice's translations, a quarter of any real distance
@@ -54,6 +62,42 @@ def space_group_translations(structure: Structure) -> np.ndarray:
 def grid_orbits(structure: Structure, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     """:meth:`Grid.orbits` under the structure's space group."""
     return grid.orbits(*space_group_operations(structure))
+
+
+def symmetrised(
+    structure: Structure, rotations: Int[np.ndarray, "ops 3 3"], translations: Float[np.ndarray, "ops 3"]
+) -> tuple[Structure, float]:
+    """The structure with exactly the symmetry of a space group that it has nearly, in the same orientation.
+
+    Atoms and the metric of the lattice become means over all operations.
+
+    Args:
+        structure: any cell.
+        rotations: rotation parts in fractional coordinates (spglib's, x' = R x + t), of a whole group.
+        translations: translation parts, fractional, as exact as the symmetry is wanted.
+
+    Returns:
+        The structure, and the largest distance, Å, by which an atom or a lattice vector moved.
+    """
+    lattice, frac = structure.lattice.matrix, structure.frac_coords
+    metric = np.mean([r.T @ lattice @ lattice.T @ r for r in rotations], axis=0)
+    inverse = np.linalg.inv(lattice)
+    squares, axes = np.linalg.eigh(inverse @ metric @ inverse.T)  # the strain, without a rotation, that gives it
+    exact = lattice @ axes @ np.diag(np.sqrt(squares)) @ axes.T
+    images = frac @ rotations.transpose(0, 2, 1) + translations[:, None]
+    mean = frac + _steps_to_images(frac, np.array(structure.atomic_numbers), images)
+    moved = max(np.linalg.norm((mean - frac) @ lattice, axis=1).max(), np.linalg.norm(exact - lattice, axis=1).max())
+    return Structure(exact, structure.species, mean), float(moved)
+
+
+def _steps_to_images(frac: np.ndarray, numbers: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """(atoms, 3) mean step from each atom to the images of all atoms, (ops, atoms, 3), that fall on it."""
+    wrapped = np.column_stack([frac % 1.0 % 1.0, numbers])  # the second one turns 1 into 0
+    everything = np.column_stack([images.reshape(-1, 3) % 1.0 % 1.0, np.tile(numbers, len(images))])
+    _, atom = cKDTree(wrapped, boxsize=[1.0, 1.0, 1.0, 0.0]).query(everything)
+    step = everything[:, :3] - frac[atom]
+    step -= np.round(step)
+    return np.stack([np.bincount(atom, step[:, a], len(frac)) for a in range(3)], axis=1) / len(images)
 
 
 def primitive_cell(structure: Structure, symprec: float = SYMPREC) -> Structure:

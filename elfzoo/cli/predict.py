@@ -35,6 +35,8 @@ class _Request:
     line: str | None
     symmetry: bool
     quantity: str | None
+    coarse: float | None
+    stream: bool
 
 
 def predict(
@@ -71,10 +73,17 @@ def predict(
     symmetry: Annotated[
         bool, typer.Option("--symmetry", help="Compute one point of each orbit of the space group, copy the others.")
     ] = False,
+    coarse: Annotated[
+        float | None,
+        typer.Option(metavar="Å", help="Run the network on a coarser grid only, 0.11 say, and interpolate logits."),
+    ] = None,
     quantity: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Of a model of densities: density, or density_difference from free atoms."),
     ] = None,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Write .h5 block by block: for fields larger than the memory.")
+    ] = False,
     index: FrameIndex = "-1",
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Leave frames out whose output is there already.")
@@ -87,6 +96,8 @@ def predict(
     Examples:
       elfzoo predict POSCAR -o ELFCAR
       elfzoo predict LaH10.cif -o elf.cube --spacing 0.08
+      elfzoo predict POSCAR -o ELFCAR --spacing 0.05 --coarse 0.11     an eighth of the work
+      elfzoo predict POSCAR -o elf.h5 --grid 2000 2000 2000 --stream
       elfzoo predict ELFCAR.dft -o ELFCAR.ml               on the grid of ELFCAR.dft
       elfzoo predict XDATCAR --index ::100 -o ELFCAR       ELFCAR.0000, ELFCAR.0100, ...
       elfzoo predict POSCAR --line 0,0,0:1/2,1/2,1/2:200 -o diagonal.csv
@@ -95,7 +106,7 @@ def predict(
     Without --grid or --spacing the grid is that of STRUCTURE if it is a field file, else 0.1 Å.
     A picture shows the field on such a grid, interpolated. Densities are in e/Å³, in every kind of file.
     """
-    request = _Request(spacing, grid, plane, line, symmetry, quantity)
+    request = _Request(spacing, grid, plane, line, symmetry, quantity, coarse, stream)
     _check_request(request)
     check_output(output, structure, plane=plane is not None, line=line is not None)
     from elfzoo import load_pretrained
@@ -129,6 +140,8 @@ def _predict_all(model: Model, todo: list[tuple[Frame, Path]], request: _Request
 def _predict_one(model: Model, frame: Frame, request: _Request, path: Path, progress: bool | None) -> str:
     """Predict and write; what was written, in words."""
     formula = frame.structure.composition.formula
+    if request.stream:
+        return f"{formula}, {_stream(model, frame, request, path, progress)} points"
     if request.plane is None and request.line is None:
         field = _field(model, frame, request, progress)
         field.write(path)
@@ -156,9 +169,24 @@ def _range(quantity: str, values: Any) -> str:
 
 def _field(model: Model, frame: Frame, request: _Request, progress: bool | None) -> Any:
     options: dict[str, Any] = {} if request.spacing is None else {"spacing": request.spacing}
-    options["quantity"] = request.quantity
+    options |= {"quantity": request.quantity, "coarse": request.coarse}
     grid = request.grid if request.spacing is not None or request.grid is not None else frame.grid
     return model.predict(frame.structure, grid=grid, symmetry=request.symmetry, progress=progress, **options)
+
+
+def _stream(model: Model, frame: Frame, request: _Request, path: Path, progress: bool | None) -> str:
+    """Predict into the file; the grid in words."""
+    from elfzoo.grid import Grid
+    from elfzoo.models.base import DEFAULT_SPACING
+    from elfzoo.models.stream import predict_to
+
+    lattice, grid = frame.structure.lattice.matrix, frame.grid
+    if request.grid is not None:
+        grid = Grid(request.grid, lattice)
+    elif request.spacing is not None or grid is None:
+        grid = Grid.from_spacing(lattice, request.spacing or DEFAULT_SPACING)
+    predict_to(model, path, frame.structure, grid, progress=progress, quantity=request.quantity)
+    return " x ".join(map(str, grid.shape))
 
 
 def _points(frame: Frame, request: _Request) -> Any:
@@ -177,10 +205,14 @@ def _provenance(model: Model) -> dict[str, Any]:
 
 def _check_request(request: _Request) -> None:
     """Refuse contradictions before anything slow happens."""
+    for name in ("plane", "line", "symmetry", "coarse") if request.stream else ():
+        if getattr(request, name) not in (None, False):
+            raise typer.BadParameter(f"--stream and --{name} exclude each other: only whole grids are streamed")
     chosen = [f"--{name}" for name in ("grid", "plane", "line") if getattr(request, name) is not None]
     if len(chosen) > 1:
         raise typer.BadParameter(f"{' and '.join(chosen)} exclude each other")
     if request.spacing is not None and chosen in (["--grid"], ["--line"]):
         raise typer.BadParameter(f"--spacing and {chosen[0]} exclude each other: the numbers of points are given")
-    if request.symmetry and (request.plane is not None or request.line is not None):
-        raise typer.BadParameter("--symmetry is for whole grids, not for a plane or a line")
+    for name, given in (("symmetry", request.symmetry), ("coarse", request.coarse is not None)):
+        if given and (request.plane is not None or request.line is not None):
+            raise typer.BadParameter(f"--{name} is for whole grids, not for a plane or a line")

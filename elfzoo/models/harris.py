@@ -21,8 +21,8 @@ from elfzoo.periodic import CellList, periodic_images, probe_edges, wrap
 from elfzoo.probe import ProbeData, add_probe_edges, probe_data
 from elfzoo.registry import register
 from elfzoo.transforms import PowerSpectrumConfig, fused, power_spectrum
-from elfzoo.transforms.harris import HarrisConfig, harris_inputs
-from elfzoo.transforms.harris.inputs import N_INPUTS
+from elfzoo.transforms.harris import HarrisConfig, HarrisInputs, harris_inputs
+from elfzoo.transforms.harris.inputs import N_INPUTS, stored_inputs
 
 __all__ = ["Harris", "HarrisDelta", "HarrisDeltaConfig", "HarrisModelConfig"]
 
@@ -83,8 +83,7 @@ class Harris(PointModel):
 
     def features(self, structure: Structure, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points n"]:
         """What the diagonalisation says at points (Cartesian, Å)."""
-        inputs = harris_inputs(structure, self.config.harris, self.config.window, stored=True)
-        return inputs.at(points).astype(np.float32)
+        return stored_inputs(structure, self.config.harris, self.config.window).at(points).astype(np.float32)
 
     def evaluator(self, structure: Structure) -> Evaluator:
         """One diagonalisation, then splines."""
@@ -167,11 +166,11 @@ class HarrisDelta(PointModel):
 
     def features(self, structure: Structure, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points n"]:
         """As :meth:`encode`, at points (Cartesian, Å)."""
-        return self._reader(structure, stored=True)(points)
+        return self._reader(structure, stored_inputs)(points)
 
     def evaluator(self, structure: Structure) -> Evaluator:
         """One diagonalisation, then any number of blocks of points."""
-        read, weight = self._reader(structure), self.standardise.mean
+        read, weight = self._reader(structure, harris_inputs), self.standardise.mean
 
         def evaluate(points: np.ndarray) -> np.ndarray:
             with torch.no_grad():
@@ -179,8 +178,8 @@ class HarrisDelta(PointModel):
 
         return evaluate
 
-    def _reader(self, structure: Structure, stored: bool = False) -> Callable[[np.ndarray], np.ndarray]:
-        inputs = harris_inputs(structure, self.config.harris, self.config.window, stored)
+    def _reader(self, structure: Structure, solve: Callable[..., HarrisInputs]) -> Callable[[np.ndarray], np.ndarray]:
+        inputs = solve(structure, self.config.harris, self.config.window)
         surroundings = _power_spectra(structure, self.config.descriptor)
         return lambda points: np.concatenate([inputs.at(points), surroundings(points)], axis=1, dtype=np.float32)
 

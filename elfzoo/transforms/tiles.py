@@ -61,8 +61,9 @@ def _features(
     if width == 0:
         return weights.new_zeros((tiles.shape[0] * TILE, config.n_features))
     chosen = np.array([f + [-1] * (width - len(f)) for f in found])
-    away = np.where(chosen[..., None] < 0, 2.0 * config.r_cut + radii.max(), 0.0)  # padding sits beyond the cutoff
-    local = torch.as_tensor(images.positions[chosen] - centres[:, None] + away).to(weights)
+    outside = 2.0 * config.r_cut + radii.max()  # along each axis; padding sits there, beyond the cutoff
+    near = np.where(chosen[..., None] < 0, outside, images.positions[chosen] - centres[:, None])
+    local = torch.as_tensor(near).to(weights)
     vectors = (local[:, None] - torch.as_tensor(tiles - centres[:, None]).to(weights)[:, :, None]).reshape(-1, 3)
     e = weights[torch.as_tensor(images.atom[chosen], device=weights.device)][:, None].expand(-1, TILE, -1, -1)
     radial = radial_functions(vectors, config).reshape(-1, width, 1, config.n_radial)

@@ -87,6 +87,16 @@ def test_symmetry_changes_nothing_but_the_work(elfzoo: Run, release: Path) -> No
     np.testing.assert_allclose(read_field("some.npz").values, read_field("all.npz").values, atol=1e-4)
 
 
+def test_a_coarse_grid_saves_the_network(elfzoo: Run, release: Path, poscar: Path) -> None:
+    """The file holds what ``predict`` gives with the same option, which is not what the network gives."""
+    for name, options in (("exact.npz", ()), ("spline.npz", ("--coarse", 0.4))):
+        result = elfzoo("predict", poscar, "-m", release, "-o", name, "--grid", 12, 14, 16, *options)
+        assert result.exit_code == 0, result.output
+    found = load_pretrained(release).predict(Structure.from_file(poscar), (12, 14, 16), coarse=0.4).values
+    np.testing.assert_allclose(read_field("spline.npz").values, found, atol=1e-6)
+    assert np.abs(found - read_field("exact.npz").values).max() > 1e-5
+
+
 def test_a_line_as_csv_and_npz(elfzoo: Run, release: Path, poscar: Path) -> None:
     structure = Structure.from_file(poscar)
     for name in ("line.csv", "line.npz"):
@@ -219,6 +229,7 @@ def test_contradictions_are_wrong_calls(elfzoo: Run, poscar: Path) -> None:
         ("--grid", 4, 4, 4, "--spacing", 0.1),
         ("--line", "0,0,0:1,1,1:5", "--spacing", 0.1),
         ("--plane", "z=0", "--symmetry"),
+        ("--line", "0,0,0:1,1,1:5", "--coarse", 0.11),
         ("--index", "first"),
     ):
         assert elfzoo("predict", poscar, "-o", "elf.csv", *options).exit_code == 2, options
@@ -272,3 +283,18 @@ def test_a_full_disk_leaves_nothing_behind(
 def test_a_folder_without_permission(elfzoo: Run, release: Path, poscar: Path) -> None:
     Path("locked").mkdir(mode=0o500)
     assert "no permission" in error_line(elfzoo("predict", poscar, "-m", release, "-o", "locked/ELFCAR"))
+
+
+def test_a_streamed_field_is_the_same(elfzoo: Run, release: Path, poscar: Path, trajectory: Path) -> None:
+    for name, options in (("whole.h5", ()), ("streamed.h5", ("--stream",))):
+        result = elfzoo("predict", poscar, "-m", release, "-o", name, "--grid", *SHAPE, *options)
+        assert result.exit_code == 0 and "6 x 8 x 10 points" in result.stdout, result.output
+    np.testing.assert_array_equal(read_field("streamed.h5").values, read_field("whole.h5").values)
+    elfzoo("predict", "whole.h5", "-m", release, "-o", "again.h5", "--stream")
+    assert read_field("again.h5").grid.shape == SHAPE
+    elfzoo("predict", trajectory, "-m", release, "-o", "md.h5", "--index", "::4", "--spacing", 0.5, "--stream")
+    elfzoo("predict", trajectory, "-m", release, "-o", "all.h5", "--index", "::4", "--spacing", 0.5)
+    np.testing.assert_array_equal(read_field("md_0004.h5").values, read_field("all_0004.h5").values)
+    line = error_line(elfzoo("predict", poscar, "-m", release, "-o", "elf.cube", "--stream"))
+    assert "expected a name that ends in .h5" in line
+    assert elfzoo("predict", poscar, "-o", "elf.h5", "--symmetry", "--stream").exit_code == 2

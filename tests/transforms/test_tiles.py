@@ -19,6 +19,18 @@ def test_equals_the_reference_in_double_precision(cell, config, rng, monkeypatch
     np.testing.assert_allclose(torch.cat(parts).numpy(), expected, rtol=1e-9, atol=1e-10 * np.abs(expected).max())
 
 
+def test_padding_stays_outside_wherever_the_last_image_lies(rng):
+    """Lattice vectors that all point backwards: the last image, of which padding was made, is at the negative end."""
+    lattice, config = -np.array([[0.0, 1.8, 1.8], [1.8, 0.0, 1.8], [1.8, 1.8, 0.0]]), CONFIGS[0]
+    positions, weights = np.array([[0.0, 0.0, 0.0], [-2.7, -2.7, -2.7]]), np.ones((2, 1))
+    corners = np.stack(np.meshgrid(*[[0.0, 0.3, 0.6]] * 3), axis=-1).reshape(-1, 1, 3)  # of small tiles
+    points = (corners + 0.05 * rng.random((27, 64, 3))).reshape(-1, 3) @ lattice
+    expected = reference(points, positions, lattice, weights, config).numpy()
+    images = periodic_images(positions, lattice, config.r_cut)
+    found = torch.cat(list(tiled_power_spectrum(points, images, torch.tensor(weights), config)))
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-9, atol=1e-10 * np.abs(expected).max())
+
+
 def test_far_from_all_atoms():
     config = CONFIGS[0]
     images = periodic_images(np.zeros((1, 3)), np.eye(3) * 20, config.r_cut)

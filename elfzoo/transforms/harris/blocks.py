@@ -7,11 +7,13 @@ cell of the one to that of the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 from pymatgen.core import Structure
 
@@ -19,7 +21,7 @@ from elfzoo.grid import Grid
 from elfzoo.periodic import Images, periodic_images, wrap
 from elfzoo.transforms.harris.orbitals import BOHR
 
-__all__ = ["Block", "Pairs", "blocks", "find_pairs"]
+__all__ = ["Block", "Pairs", "blocks", "find_pairs", "visit"]
 
 EDGE = 6  # points along each edge of a box
 
@@ -43,8 +45,8 @@ class Block:
     centres: Float[np.ndarray, "images 3"]
 
     def vectors(self) -> Float[np.ndarray, "images points 3"]:
-        """From atoms to points, bohr."""
-        return (self.positions[None] - self.centres[:, None]) / BOHR
+        """From atoms to points, bohr, in single precision."""
+        return ((self.positions[None] - self.centres[:, None]) / BOHR).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +89,21 @@ def blocks(structure: Structure, grid: Grid, r_cut: float) -> Iterator[Block]:
         block = _block(flat, grid.positions(flat), images, r_cut)
         if len(block.atom):
             yield block
+
+
+def visit(structure: Structure, grid: Grid, r_cut: float, work: Callable[[Block], None]) -> None:
+    """Do something with every box, in as many threads as torch uses; each box's own products then take one."""
+    threads = torch.get_num_threads()
+    if threads == 1:
+        for block in blocks(structure, grid, r_cut):
+            work(block)
+        return
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            for _ in pool.map(work, blocks(structure, grid, r_cut)):
+                pass
+    finally:
+        torch.set_num_threads(threads)
 
 
 def find_pairs(structure: Structure, grid: Grid, r_cut: float) -> Pairs:

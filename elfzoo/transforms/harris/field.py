@@ -18,7 +18,7 @@ from scipy.linalg import lapack
 from elfzoo.config import config_class
 from elfzoo.errors import ConfigError, ElfzooError
 from elfzoo.grid import Grid
-from elfzoo.transforms.harris.blocks import Pairs, blocks, find_pairs
+from elfzoo.transforms.harris.blocks import Block, Pairs, find_pairs, visit
 from elfzoo.transforms.harris.kmesh import KMeshConfig, k_mesh
 from elfzoo.transforms.harris.matrices import density_matrix, integrals
 from elfzoo.transforms.harris.orbitals import BasisConfig, orbitals
@@ -98,19 +98,21 @@ def harris_densities(structure: Structure, config: HarrisConfig) -> Densities:
 
 def _on_grid(structure: Structure, grid: Grid, basis: BasisConfig, pairs: Pairs, matrix: np.ndarray) -> Densities:
     n, tau, gradient = np.full(grid.size, SMALLEST_DENSITY), np.zeros(grid.size), np.zeros(grid.size)
-    for block in blocks(structure, grid, basis.r_cut):
+
+    def fill(block: Block) -> None:
         phi, slopes, _ = orbitals(block.vectors(), basis)
-        rows, order = _local_states(matrix[pairs.of(block)])
-        both = torch.from_numpy(np.concatenate([phi[None], slopes])[:, order]).float()
-        psi, *slope = torch.from_numpy(rows).float() @ both
+        states = torch.from_numpy(_local_states(matrix[pairs.of(block)]))
+        psi, *slope = states @ torch.from_numpy(phi), *(states @ torch.from_numpy(slopes))
         n[block.points] = np.maximum((psi * psi).sum(0).numpy(), SMALLEST_DENSITY)
         gradient[block.points] = 4 * sum((psi * part).sum(0) ** 2 for part in slope).numpy()
         tau[block.points] = 0.5 * sum((part * part).sum(0) for part in slope).numpy()
+
+    visit(structure, grid, basis.r_cut, fill)
     return Densities(grid, *(part.reshape(grid.shape) for part in (n, tau, gradient)))
 
 
-def _local_states(parts: Float[np.ndarray, "images images m m"]) -> tuple[Float[np.ndarray, "states n"], np.ndarray]:
-    """A few states that have the density matrix of a box: rows L^T, and the order of orbitals that they belong to.
+def _local_states(parts: Float[np.ndarray, "images images m m"]) -> Float[np.ndarray, "states orbitals"]:
+    """A few states that have the density matrix of a box.
 
     By pivoted Cholesky decomposition P = L L^T; they are far fewer than orbitals, and by Cauchy and Schwarz
     τ >= |∇n|² / 8 n holds for any of them.
@@ -118,4 +120,6 @@ def _local_states(parts: Float[np.ndarray, "images images m m"]) -> tuple[Float[
     size = parts.shape[0] * parts.shape[2]
     matrix = parts.transpose(0, 2, 1, 3).reshape(size, size)
     factor, pivots, rank, _ = lapack.dpstrf(matrix, tol=SMALLEST_STATE * matrix.diagonal().max(), lower=1)
-    return np.ascontiguousarray(np.tril(factor)[:, :rank].T), pivots - 1
+    states = np.empty((rank, size), np.float32)
+    states[:, pivots - 1] = np.tril(factor[:, :rank]).T
+    return states

@@ -18,13 +18,11 @@ from elfzoo.interpolate import PeriodicSpline, low_pass
 from elfzoo.io.files import write_bytes
 from elfzoo.transforms.harris.field import Densities, HarrisConfig, harris_densities
 
-__all__ = ["CACHE_VARIABLE", "N_INPUTS", "HarrisInputs", "harris_inputs"]
+__all__ = ["CACHE_VARIABLE", "N_INPUTS", "HarrisInputs", "harris_inputs", "stored_inputs"]
 
 N_INPUTS = 3
 LOWEST_CHI, HIGHEST_CHI = 1e-2, 1e2  # logit(ELF) within ±9.2, as labels are clipped
 CACHE_VARIABLE = "ELFZOO_HARRIS_CACHE"
-KEPT = 64_000_000  # bytes of the last structures' fields in memory: they are asked for again at other points
-_LAST: dict[str, HarrisInputs] = {}
 VERSION = 1  # of what is computed; a cache of another one is not read
 UNIFORM = 0.3 * (3 * np.pi**2) ** (2 / 3)
 
@@ -52,49 +50,39 @@ class HarrisInputs:
         return self.__dict__["_kept"]
 
 
-def harris_inputs(
-    structure: Structure, config: HarrisConfig, window: tuple[float, float], stored: bool = False
-) -> HarrisInputs:
+def harris_inputs(structure: Structure, config: HarrisConfig, window: tuple[float, float]) -> HarrisInputs:
     """The fields of a structure.
 
     Args:
         structure: of hydrogen.
         config: of the diagonalisation.
         window: of |G|, rad/Å, as the labels' low-pass.
-        stored: keep them in the folder that ``ELFZOO_HARRIS_CACHE`` names, if it names one, as training does: whoever
-            measures how long a prediction takes must not find it done.
 
     Raises:
         ElfzooError: another element.
     """
-    key = _key(structure, config, window)
-    if key not in _LAST:
-        while sum(found.values.nbytes for found in list(_LAST.values())) > KEPT:
-            _LAST.pop(next(iter(_LAST)), None)
-        _LAST[key] = _stored(structure, config, window, key) if stored else _computed(structure, config, window)
-    return _LAST[key]
+    densities = harris_densities(structure, config)
+    lattice = densities.grid.lattice
+    return HarrisInputs(np.stack([low_pass(part, lattice, window) for part in _fields(densities)]), lattice)
 
 
-def _stored(structure: Structure, config: HarrisConfig, window: tuple[float, float], key: str) -> HarrisInputs:
-    """From the folder of the environment variable, where there is one."""
+def stored_inputs(structure: Structure, config: HarrisConfig, window: tuple[float, float]) -> HarrisInputs:
+    """:func:`harris_inputs`, kept in the folder that ``ELFZOO_HARRIS_CACHE`` names, if it names one.
+
+    For training alone, which needs the same structures again and again: whoever predicts, and may time it, computes.
+    """
     folder = os.environ.get(CACHE_VARIABLE)
     if not folder:
-        return _computed(structure, config, window)
-    path = Path(folder) / f"{key}.npy"
+        return harris_inputs(structure, config, window)
+    path = Path(folder) / f"{_key(structure, config, window)}.npy"
     if path.is_file():
         return HarrisInputs(np.load(path, allow_pickle=False), structure.lattice.matrix)
-    values = _computed(structure, config, window).values.astype(np.float32)
+    values = harris_inputs(structure, config, window).values.astype(np.float32)
     buffer = BytesIO()
     np.save(buffer, values)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, [buffer.getvalue()])
     return HarrisInputs(values, structure.lattice.matrix)
-
-
-def _computed(structure: Structure, config: HarrisConfig, window: tuple[float, float]) -> HarrisInputs:
-    densities = harris_densities(structure, config)
-    lattice = densities.grid.lattice
-    return HarrisInputs(np.stack([low_pass(part, lattice, window) for part in _fields(densities)]), lattice)
 
 
 def _fields(densities: Densities) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -6,6 +6,7 @@ All in hartree and bohr; by pair of atoms, as :class:`~elfzoo.transforms.harris.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from scipy import linalg, optimize, special
 from elfzoo.errors import ElfzooError
 from elfzoo.grid import Grid
 from elfzoo.transforms.harris.bloch import CHUNK, Matrix, add_back, at_k
-from elfzoo.transforms.harris.blocks import Pairs, blocks
+from elfzoo.transforms.harris.blocks import Block, Pairs, visit
 from elfzoo.transforms.harris.kmesh import KMesh
 from elfzoo.transforms.harris.orbitals import BOHR, BasisConfig, orbitals
 
@@ -44,15 +45,22 @@ def integrals(
     """<i|j> and <i|-∇²/2 + V|j> by quadrature on the grid, Hermitian by averaging."""
     m = basis.size
     sums = torch.zeros(2, len(pairs.keys), m, m, dtype=torch.float64)
-    v, weight = potential.ravel(), abs(np.linalg.det(grid.lattice / BOHR)) / grid.size
-    for block in blocks(structure, grid, basis.r_cut):
+    v, weight = potential.ravel().astype(np.float32), abs(np.linalg.det(grid.lattice / BOHR)) / grid.size
+    lock = Lock()
+
+    def add(block: Block) -> None:
         phi, _, laplacian = orbitals(block.vectors(), basis)
-        acted = weight * np.stack([phi, v[block.points] * phi - 0.5 * laplacian])
+        acted = torch.from_numpy(np.stack([phi, v[block.points] * phi - np.float32(0.5) * laplacian]))
         # products in single precision, sums in double: it changes ELF by 1e-6
-        found = torch.from_numpy(acted).float() @ torch.from_numpy(phi).float().T
+        found = torch.from_numpy(phi) @ acted.mT
         which = torch.from_numpy(pairs.of(block).ravel())
-        for total, part in zip(sums, found, strict=True):
-            total.index_add_(0, which, _by_pair(part.mT.double(), m))
+        parts = [_by_pair(part, m).double() for part in found]
+        with lock:
+            for total, part in zip(sums, parts, strict=True):
+                total.index_add_(0, which, part)
+
+    visit(structure, grid, basis.r_cut, add)
+    sums *= weight
     overlap, hamiltonian = sums.numpy()
     return Matrices(_hermitian(overlap, pairs), _hermitian(hamiltonian, pairs))
 

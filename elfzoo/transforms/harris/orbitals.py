@@ -80,13 +80,13 @@ def orbitals(vectors: Float[np.ndarray, "atoms points 3"], basis: BasisConfig) -
         basis: of each atom.
 
     Returns:
-        Functions are ordered by atom, then as the shells are; of one shell (1), (x, y, z) or
-        (xy, yz, zx, (x² - y²)/2, (3 z² - r²)/(2 √3)).
+        In the precision of the vectors. Functions are ordered by atom, then as the shells are; of one shell (1),
+        (x, y, z) or (xy, yz, zx, (x² - y²)/2, (3 z² - r²)/(2 √3)).
     """
     n_atoms, n_points, _ = vectors.shape
     u = np.einsum("apx,apx->ap", vectors, vectors)
-    values = np.empty((n_atoms, basis.size, n_points))
-    gradients, laplacians = np.empty((3, *values.shape)), np.empty_like(values)
+    values = np.empty((n_atoms, basis.size, n_points), vectors.dtype)
+    gradients, laplacians = np.empty((3, *values.shape), vectors.dtype), np.empty_like(values)
     at = 0
     for shell in basis.shells:
         f, df, ddf = _radial(u, shell, basis)

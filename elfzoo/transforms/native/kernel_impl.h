@@ -9,60 +9,19 @@
 #include "kernel.h"
 
 #include <math.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef float vf __attribute__((vector_size(VBYTES)));
-typedef int32_t vi __attribute__((vector_size(VBYTES)));
+#include "vectors.h"
 
-/* BATCH neighbours, each n_a radial and n_y angular vectors, should stay in the first-level cache. */
-enum { VL = VBYTES / 4, VECTORS = TILE / VL, BATCH = 16, PANEL = 6 };
-
-#define INLINE static inline __attribute__((always_inline))
-
-INLINE vf splat(float x) { return x - (vf){0}; }
-INLINE vf load(const float *p) { return *(const vf *)p; }
-INLINE void store(float *p, vf x) { *(vf *)p = x; }
-INLINE vf select_vf(vi mask, vf a, vf b) { return (vf)((mask & (vi)a) | (~mask & (vi)b)); }
-INLINE vf min_vf(vf a, vf b) { return select_vf(a < b, a, b); }
-INLINE vf max_vf(vf a, vf b) { return select_vf(a > b, a, b); }
-
-INLINE vf sqrt_vf(vf x) {
-    vf y;
-    for (int i = 0; i < VL; i++) y[i] = __builtin_sqrtf(x[i]);
-    return y;
-}
-
-/* e^x to about 1e-7 relative (Cephes' polynomial after removal of the nearest power of two). */
-INLINE vf exp_vf(vf x) {
-    x = min_vf(max_vf(x, splat(-87.f)), splat(88.f));
-    vf shifted = x * splat(1.44269504f) + splat(12582912.f); /* 1.5 * 2^23: rounds to the nearest integer */
-    vf n = shifted - splat(12582912.f);
-    vf f = x - n * splat(0.693359375f) + n * splat(2.12194440e-4f);
-    vf p = splat(1.9875691500e-4f);
-    p = p * f + splat(1.3981999507e-3f);
-    p = p * f + splat(8.3334519073e-3f);
-    p = p * f + splat(4.1665795894e-2f);
-    p = p * f + splat(1.6666665459e-1f);
-    p = p * f + splat(5.0000001201e-1f);
-    p = p * (f * f) + f + splat(1.f);
-    vi power = ((vi)shifted - (vi)splat(12582912.f) + 127) << 23;
-    return p * (vf)power;
-}
-
-/* (cos(pi r / r_cut) + 1) / 2 = cos(pi r / 2 r_cut)^2, for s = (pi r / 2 r_cut)^2 <= (pi/2)^2. */
-INLINE vf cutoff_vf(vf s) {
-    vf c = splat(-1.1470745597e-11f);
-    c = c * s + splat(2.0876756988e-9f);
-    c = c * s + splat(-2.7557319224e-7f);
-    c = c * s + splat(2.4801587302e-5f);
-    c = c * s + splat(-1.3888888889e-3f);
-    c = c * s + splat(4.1666666667e-2f);
-    c = c * s + splat(-0.5f);
-    c = c * s + splat(1.f);
-    return c * c;
-}
+/* BATCH neighbours, each n_a radial and n_y angular vectors, should stay in the first-level cache. ROWS x 5 sums stay in
+   registers: 32 of them with AVX-512 and NEON, else 16. */
+#if VBYTES == 64 || defined(__aarch64__)
+#define ROWS 5
+#else
+#define ROWS 2
+#endif
+enum { VECTORS = TILE / VL, BATCH = 16, PANEL = 6 };
 
 /* Real solid harmonics of (x, y, z), orthonormal on the unit sphere, homogeneous of degree l, l = 0 ... l_max. */
 INLINE void harmonics(vf x, vf y, vf z, int l_max, float *out) {
@@ -92,12 +51,12 @@ INLINE void harmonics(vf x, vf y, vf z, int l_max, float *out) {
 
 /* Constants of the radial recurrences. */
 typedef struct {
-    int middle, mirrored;
+    int mirrored;
     float up[MAX_RADIAL], down[MAX_RADIAL], half_inverse, step;
 } Radial;
 
 static Radial radial_constants(const Descriptor *d) {
-    Radial k = {.middle = d->n_radial / 2, .half_inverse = 0.5f / (d->sigma * d->sigma)};
+    Radial k = {.half_inverse = 0.5f / (d->sigma * d->sigma)};
     double x = (double)d->spacing * d->spacing * k.half_inverse;
     k.step = (float)(2.0 * d->spacing * k.half_inverse);
     for (int n = 0; n < d->n_radial; n++) {
@@ -108,72 +67,91 @@ static Radial radial_constants(const Descriptor *d) {
     return k;
 }
 
-/* Radial functions times cutoff of one neighbour for VL points: out[n][VL]. */
-INLINE void radial_values(const Descriptor *d, const Radial *k, vf r, vf rr, vf weight, float *out) {
-    vf q = exp_vf(r * splat(k->step)), p = exp_vf(r * splat(-k->step));
-    vf distance = r - splat(k->middle * d->spacing), value = weight * exp_vf(distance * distance * splat(-k->half_inverse));
-    store(out + k->middle * VL, value);
+/* Radial functions times weight of one neighbour for VL points, r <= r_cut: out[n][VL]. */
+INLINE void radial_values(const Descriptor *d, const Radial *k, vf r, vf weight, float *out) {
+    vf q = exp_vf(r * splat(k->step)), p = reciprocal_vf(q);
+    int middle = d->n_radial / 2;
+    vf distance = r - splat(middle * d->spacing), value = weight * exp_vf(distance * distance * splat(-k->half_inverse));
+    store(out + middle * VL, value);
     vf up = value;
-    for (int n = k->middle; n + 1 < d->n_radial; n++) store(out + (n + 1) * VL, up = up * (q * splat(k->up[n])));
+    for (int n = middle; n + 1 < d->n_radial; n++) store(out + (n + 1) * VL, up = up * (q * splat(k->up[n])));
     vf down = value;
-    for (int n = k->middle; n > 0; n--) store(out + (n - 1) * VL, down = down * (p * splat(k->down[n])));
+    for (int n = middle; n > 0; n--) store(out + (n - 1) * VL, down = down * (p * splat(k->down[n])));
     if (!d->smooth) return;
-    vf image = weight * exp_vf(rr * splat(-k->half_inverse)); /* the mirror image at -mu_n makes R_n even in r */
+    vf image = down; /* the mirror image at -mu_n makes R_n even in r; for n = 0 it is R_0 */
     for (int n = 0; n < k->mirrored; n++) {
         store(out + n * VL, load(out + n * VL) + image);
         image = image * (p * splat(k->up[n]));
     }
 }
 
-/* Two radial functions times WIDTH angular components, summed over the batch in registers. WIDTH is a constant. */
-INLINE void accumulate_block(const float *row, int count, const int WIDTH, int a, int second, int y, int n_a, int n_y,
+/* HEIGHT radial functions times WIDTH angular components, summed over the batch in registers. Both are constants. */
+INLINE void accumulate_block(const float *row, int count, const int HEIGHT, const int WIDTH, int a, int y, int n_a, int n_y,
                              float *c) {
-    vf s0[9], s1[9];
-#pragma GCC unroll 9
-    for (int i = 0; i < WIDTH; i++) s0[i] = s1[i] = splat(0.f);
+    vf sum[ROWS][5];
+#pragma GCC unroll 5
+    for (int k = 0; k < HEIGHT; k++)
+#pragma GCC unroll 5
+        for (int i = 0; i < WIDTH; i++) sum[k][i] = load(c + ((a + k) * n_y + y + i) * VL);
     for (int j = 0; j < count; j++, row += (n_a + n_y) * VL) {
-        vf r0 = load(row + a * VL), r1 = load(row + second * VL);
-#pragma GCC unroll 9
+        vf radial[ROWS];
+#pragma GCC unroll 5
+        for (int k = 0; k < HEIGHT; k++) radial[k] = load(row + (a + k) * VL);
+#pragma GCC unroll 5
         for (int i = 0; i < WIDTH; i++) {
-            vf h = load(row + (n_a + y + i) * VL);
-            s0[i] += r0 * h;
-            s1[i] += r1 * h;
+            vf angular = load(row + (n_a + y + i) * VL);
+#pragma GCC unroll 5
+            for (int k = 0; k < HEIGHT; k++) sum[k][i] += radial[k] * angular;
         }
     }
-#pragma GCC unroll 9
-    for (int i = 0; i < WIDTH; i++) {
-        float *target = c + (a * n_y + y + i) * VL, *other = c + (second * n_y + y + i) * VL;
-        store(target, load(target) + s0[i]);
-        if (second != a) store(other, load(other) + s1[i]);
-    }
+#pragma GCC unroll 5
+    for (int k = 0; k < HEIGHT; k++)
+#pragma GCC unroll 5
+        for (int i = 0; i < WIDTH; i++) store(c + ((a + k) * n_y + y + i) * VL, sum[k][i]);
+}
+
+INLINE void accumulate_rows(const float *buffer, int count, const int HEIGHT, int a, int n_a, int n_y, float *c) {
+    int y = 0;
+    for (; n_y % 4 == 1 && y + 5 <= n_y && (n_y - y) % 4; y += 5) accumulate_block(buffer, count, HEIGHT, 5, a, y, n_a, n_y, c);
+    for (; y + 4 <= n_y; y += 4) accumulate_block(buffer, count, HEIGHT, 4, a, y, n_a, n_y, c);
+    if (y < n_y) accumulate_block(buffer, count, HEIGHT, 1, a, y, n_a, n_y, c);
 }
 
 /* c[a][lm] += sum over the batch of radial[a] * angular[lm]; the components of l = 0 ... 4 are 1, 4, 9, 16 or 25. */
 INLINE void accumulate(const float *buffer, int count, int n_a, int n_y, float *c) {
-    for (int a = 0; a < n_a; a += 2) {
-        int second = a + 1 < n_a ? a + 1 : a, y = 0;
-        if (n_y % 8 == 1 && n_y > 1) {
-            accumulate_block(buffer, count, 9, a, second, 0, n_a, n_y, c);
-            y = 9;
-        }
-        for (; y + 8 <= n_y; y += 8) accumulate_block(buffer, count, 8, a, second, y, n_a, n_y, c);
-        if (n_y - y == 4) accumulate_block(buffer, count, 4, a, second, y, n_a, n_y, c);
-        if (n_y - y == 1) accumulate_block(buffer, count, 1, a, second, y, n_a, n_y, c);
-    }
+    int a = 0;
+    for (; a + ROWS <= n_a; a += ROWS) accumulate_rows(buffer, count, ROWS, a, n_a, n_y, c);
+    for (; a < n_a; a++) accumulate_rows(buffer, count, 1, a, n_a, n_y, c);
 }
 
-/* Power spectrum, for l, for a <= a': sum_m c_alm c_a'lm, to out[feature * TILE]. */
-INLINE void contract(const float *c, int n_a, int n_y, int l_max, float *out) {
-    for (int l = 0; l <= l_max; l++)
-        for (int a = 0; a < n_a; a++) {
-            const float *left = c + (a * n_y + l * l) * VL;
-            for (int b = a; b < n_a; b++, out += TILE) {
-                const float *right = c + (b * n_y + l * l) * VL;
-                vf sum = load(left) * load(right);
-                for (int m = 1; m < 2 * l + 1; m++) sum += load(left + m * VL) * load(right + m * VL);
-                store(out, sum);
+/* Power spectrum of one l, a constant, for a <= a': sum_m c_alm c_a'lm, standardised where there is a network. Returns
+   the place of the next feature. */
+INLINE int contract_degree(const float *c, const int l, int n_a, int n_y, const Network *net, int f, float *out) {
+    for (int a = 0; a < n_a; a++) {
+        vf left[9];
+#pragma GCC unroll 9
+        for (int m = 0; m < 2 * l + 1; m++) left[m] = load(c + (a * n_y + l * l + m) * VL);
+        for (int b = a; b < n_a; b++, f++) {
+            const float *right = c + (b * n_y + l * l) * VL;
+            vf sum = left[0] * load(right);
+#pragma GCC unroll 9
+            for (int m = 1; m < 2 * l + 1; m++) sum += left[m] * load(right + m * VL);
+            if (net) {
+                sum = (sum - splat(net->mean[f])) * splat(net->scale[f]);
+                sum = min_vf(max_vf(sum, splat(-net->clamp)), splat(net->clamp));
             }
+            store(out + f * TILE, sum);
         }
+    }
+    return f;
+}
+
+INLINE void contract(const float *c, int n_a, int n_y, int l_max, const Network *net, float *out) {
+    int f = contract_degree(c, 0, n_a, n_y, net, 0, out);
+    if (l_max >= 1) f = contract_degree(c, 1, n_a, n_y, net, f, out);
+    if (l_max >= 2) f = contract_degree(c, 2, n_a, n_y, net, f, out);
+    if (l_max >= 3) f = contract_degree(c, 3, n_a, n_y, net, f, out);
+    if (l_max >= 4) contract_degree(c, 4, n_a, n_y, net, f, out);
 }
 
 typedef struct {
@@ -205,7 +183,8 @@ static void make_tile(const double *points, int count, Tile *t) {
     t->radius = sqrtf(largest) * 1.000001f;
 }
 
-/* Images within r_cut of any point of the tile. Grows *list; returns their number, -1 when memory ran out. */
+/* Images within r_cut of any point of the tile. Grows *list, which has room for twice as many; returns their number, -1
+   when memory ran out. */
 static int query(const CellList *cells, const Tile *t, float r_cut, Neighbour **list, int *capacity) {
     double reach = (double)r_cut + t->radius + 1e-5;
     int low[3], high[3], count = 0;
@@ -224,7 +203,7 @@ static int query(const CellList *cells, const Tile *t, float r_cut, Neighbour **
                        z = cells->positions[3 * (long)a + 2] - t->centre[2];
                 if (x * x + y * y + z * z > reach * reach) continue;
                 if (count == *capacity) {
-                    Neighbour *larger = realloc(*list, sizeof(Neighbour) * 2 * (size_t)*capacity);
+                    Neighbour *larger = realloc(*list, sizeof(Neighbour) * 4 * (size_t)*capacity);
                     if (!larger) return -1;
                     *list = larger;
                     *capacity *= 2;
@@ -235,87 +214,122 @@ static int query(const CellList *cells, const Tile *t, float r_cut, Neighbour **
     return count;
 }
 
-/* Features of one tile: out[feature][TILE]. buffer: BATCH rows; c: coefficients of VL points. */
-static void tile_features(const Descriptor *d, const Radial *k, const CellList *cells, const Tile *t, const Neighbour *list,
-                          int count, float *buffer, float *c, float *out) {
+/* Neighbours within the cutoff of any of VL points, moved to near; returns their number. Without branches to predict. */
+INLINE int select_near(vf px, vf py, vf pz, float r_cut, const Neighbour *list, int count, Neighbour *near) {
+    float cx = 0, cy = 0, cz = 0, spread = 0;
+    for (int i = 0; i < VL; i++) { cx += px[i] / VL; cy += py[i] / VL; cz += pz[i] / VL; }
+    for (int i = 0; i < VL; i++) {
+        float dx = px[i] - cx, dy = py[i] - cy, dz = pz[i] - cz, rr = dx * dx + dy * dy + dz * dz;
+        if (rr > spread) spread = rr;
+    }
+    float reach = r_cut + sqrtf(spread) + 1e-5f;
+    int kept = 0;
+    for (int j = 0; j < count; j++) {
+        float dx = list[j].x - cx, dy = list[j].y - cy, dz = list[j].z - cz;
+        near[kept] = list[j];
+        kept += dx * dx + dy * dy + dz * dz < reach * reach;
+    }
+    return kept;
+}
+
+/* Radial functions, then harmonics, of one neighbour for VL points at (px, py, pz): a row of the buffer. */
+INLINE void neighbour_row(const Descriptor *d, const Radial *k, const Neighbour *atom, const float *w, vf px, vf py, vf pz,
+                          float *row) {
+    vf x = splat(atom->x) - px, y = splat(atom->y) - py, z = splat(atom->z) - pz;
+    vf rr = x * x + y * y + z * z, inverse = rsqrt_vf(max_vf(rr, splat(1e-24f)));
+    vf r = min_vf(rr * inverse, splat(d->r_cut)), angle = r * splat(1.5707963268f / d->r_cut);
+    vf inside = (vf)((vi)cutoff_vf(angle * angle) & (r < splat(d->r_cut)));
+    if (d->smooth) inverse = rsqrt_vf(max_vf(rr + splat(d->softening * d->softening), splat(1e-24f)));
+    harmonics(x * inverse, y * inverse, z * inverse, d->l_max, row + d->n_radial * d->n_channels * VL);
+    radial_values(d, k, r, d->n_channels == 1 ? inside * splat(w[0]) : inside, row);
+    for (int ch = d->n_channels - 1; d->n_channels > 1 && ch >= 0; ch--)
+        for (int n = 0; n < d->n_radial; n++) store(row + (ch * d->n_radial + n) * VL, load(row + n * VL) * splat(w[ch]));
+}
+
+INLINE void features_of(const Descriptor *d, const Radial *k, const CellList *cells, const Network *net, const Tile *t,
+                        const Neighbour *list, int count, Neighbour *near, float *buffer, float *c, float *out) {
     int n_a = d->n_radial * d->n_channels, n_y = (d->l_max + 1) * (d->l_max + 1);
-    float soften = d->softening * d->softening, angle = 1.5707963268f / d->r_cut;
     for (int v = 0; v < VECTORS; v++) {
         vf px = load(t->x + v * VL), py = load(t->y + v * VL), pz = load(t->z + v * VL);
-        float cx = 0, cy = 0, cz = 0, spread = 0;
-        for (int i = 0; i < VL; i++) { cx += px[i] / VL; cy += py[i] / VL; cz += pz[i] / VL; }
-        for (int i = 0; i < VL; i++) {
-            float dx = px[i] - cx, dy = py[i] - cy, dz = pz[i] - cz, rr = dx * dx + dy * dy + dz * dz;
-            if (rr > spread) spread = rr;
-        }
-        float reach = d->r_cut + sqrtf(spread) + 1e-5f;
+        int kept = select_near(px, py, pz, d->r_cut, list, count, near);
         memset(c, 0, sizeof(float) * (size_t)(n_a * n_y * VL));
-        int filled = 0;
-        for (int j = 0; j < count; j++) {
-            float dx = list[j].x - cx, dy = list[j].y - cy, dz = list[j].z - cz;
-            if (dx * dx + dy * dy + dz * dz < reach * reach) {
-                float *row = buffer + filled * (n_a + n_y) * VL;
-                vf x = splat(list[j].x) - px, y = splat(list[j].y) - py, z = splat(list[j].z) - pz;
-                vf rr = x * x + y * y + z * z, r = sqrt_vf(rr), s = r * splat(angle);
-                vf inside = (vf)((vi)cutoff_vf(min_vf(s * s, splat(2.4674011f))) & (r < splat(d->r_cut)));
-                vf inverse = d->smooth ? splat(1.f) / sqrt_vf(rr + splat(soften)) : splat(1.f) / max_vf(r, splat(1e-12f));
-                harmonics(x * inverse, y * inverse, z * inverse, d->l_max, row + n_a * VL);
-                const float *w = cells->weights + (long)list[j].index * d->n_channels;
-                radial_values(d, k, r, rr, inside, row);
-                for (int ch = d->n_channels - 1; ch >= 0; ch--)
-                    for (int n = 0; n < d->n_radial; n++)
-                        store(row + (ch * d->n_radial + n) * VL, load(row + n * VL) * splat(w[ch]));
-                filled++;
-            }
-            if (filled == BATCH || (j == count - 1 && filled)) {
-                accumulate(buffer, filled, n_a, n_y, c);
-                filled = 0;
-            }
+        for (int start = 0; start < kept; start += BATCH) {
+            int size = kept - start < BATCH ? kept - start : BATCH;
+            for (int j = 0; j < size; j++)
+                neighbour_row(d, k, near + start + j, cells->weights + (long)near[start + j].index * d->n_channels, px, py, pz,
+                              buffer + j * (n_a + n_y) * VL);
+            accumulate(buffer, size, n_a, n_y, c);
         }
-        contract(c, n_a, n_y, d->l_max, out + v * VL);
+        contract(c, n_a, n_y, d->l_max, net, out + v * VL);
     }
 }
 
-INLINE vf silu(vf x) { return x / (splat(1.f) + exp_vf(-x)); }
-
-/* out[m][TILE] = act(W in + b), in register blocks of six outputs by NV vectors. */
-static void layer(const float *in, int n_in, const float *weights, const float *bias, int n_out, int activate, float *out) {
-    for (int m = 0; m < n_out; m += PANEL, weights += (size_t)n_in * PANEL)
-        for (int v = 0; v < VECTORS; v += NV) {
-            vf sum[PANEL][NV];
-            for (int i = 0; i < PANEL; i++)
-                for (int j = 0; j < NV; j++) sum[i][j] = splat(m + i < n_out ? bias[m + i] : 0.f);
-            const float *x = in + v * VL, *w = weights;
-            for (int k = 0; k < n_in; k++, x += TILE, w += PANEL) {
-                vf lanes[NV];
-                for (int j = 0; j < NV; j++) lanes[j] = load(x + j * VL);
-#pragma GCC unroll 6
-                for (int i = 0; i < PANEL; i++) {
-                    vf factor = splat(w[i]);
-                    for (int j = 0; j < NV; j++) sum[i][j] += factor * lanes[j];
-                }
-            }
-            for (int i = 0; i < PANEL && m + i < n_out; i++)
-                for (int j = 0; j < NV; j++) store(out + (m + i) * TILE + (v + j) * VL, activate ? silu(sum[i][j]) : sum[i][j]);
-        }
+/* Features of one tile: out[feature][TILE]. near: room for count neighbours; buffer: BATCH rows; c: coefficients of VL points.
+   The two descriptors that releases have are compiled with their numbers as constants. */
+static void tile_features(const Descriptor *d, const Radial *k, const CellList *cells, const Network *net, const Tile *t,
+                          const Neighbour *list, int count, Neighbour *near, float *buffer, float *c, float *out) {
+    Descriptor e = *d;
+    if (e.n_radial == 10 && e.n_channels == 1 && e.l_max == 2 && !e.smooth) {
+        e.n_radial = 10, e.n_channels = 1, e.l_max = 2, e.smooth = 0;
+        features_of(&e, k, cells, net, t, list, count, near, buffer, c, out);
+    } else if (e.n_radial == 10 && e.n_channels == 1 && e.l_max == 4 && e.smooth) {
+        e.n_radial = 10, e.n_channels = 1, e.l_max = 4, e.smooth = 1;
+        features_of(&e, k, cells, net, t, list, count, near, buffer, c, out);
+    } else {
+        features_of(d, k, cells, net, t, list, count, near, buffer, c, out);
+    }
 }
 
-static void standardise(const Network *net, float *x) {
-    for (int f = 0; f < net->width[0]; f++)
-        for (int v = 0; v < VECTORS; v++) {
-            float *p = x + f * TILE + v * VL;
-            vf value = (load(p) - splat(net->mean[f])) * splat(net->scale[f]);
-            store(p, min_vf(max_vf(value, splat(-net->clamp)), splat(net->clamp)));
+/* out[m][TILE] = W in + b of HEIGHT outputs, a constant, with sums of HEIGHT x NV vectors in registers. */
+INLINE void layer_block(const float *in, int n_in, const float *weights, const float *bias, const int HEIGHT, float *out) {
+    for (int v = 0; v < VECTORS; v += NV) {
+        vf sum[PANEL][NV];
+#pragma GCC unroll 6
+        for (int i = 0; i < HEIGHT; i++)
+            for (int j = 0; j < NV; j++) sum[i][j] = splat(bias[i]);
+        const float *x = in + v * VL, *w = weights;
+        for (int k = 0; k < n_in; k++, x += TILE, w += PANEL) {
+            vf lanes[NV];
+            for (int j = 0; j < NV; j++) lanes[j] = load(x + j * VL);
+#pragma GCC unroll 6
+            for (int i = 0; i < HEIGHT; i++) {
+                vf factor = splat(w[i]);
+                for (int j = 0; j < NV; j++) sum[i][j] += factor * lanes[j];
+            }
         }
+#pragma GCC unroll 6
+        for (int i = 0; i < HEIGHT; i++)
+            for (int j = 0; j < NV; j++) store(out + i * TILE + (v + j) * VL, sum[i][j]);
+    }
+}
+
+/* The last panel may hold fewer than six outputs. Not inlined, so that all registers are free for the sums. */
+static __attribute__((noinline)) void layer(const float *in, int n_in, const float *weights, const float *bias, int n_out,
+                                            float *out) {
+    for (; n_out >= PANEL; n_out -= PANEL, weights += (size_t)n_in * PANEL, bias += PANEL, out += PANEL * TILE)
+        layer_block(in, n_in, weights, bias, PANEL, out);
+    if (n_out == 5) layer_block(in, n_in, weights, bias, 5, out);
+    if (n_out == 4) layer_block(in, n_in, weights, bias, 4, out);
+    if (n_out == 3) layer_block(in, n_in, weights, bias, 3, out);
+    if (n_out == 2) layer_block(in, n_in, weights, bias, 2, out);
+    if (n_out == 1) layer_block(in, n_in, weights, bias, 1, out);
+}
+
+/* x / (1 + e^-x) of n outputs. Beyond |x| = 80, where the exponential leaves single precision, it is x or 0. */
+static __attribute__((noinline)) void activate(float *x, int n) {
+    for (int i = 0; i < n * VECTORS; i++) {
+        vf value = load(x + i * VL), exponent = min_vf(max_vf(-value, splat(-80.f)), splat(80.f));
+        store(x + i * VL, value * reciprocal_vf(splat(1.f) + exp_vf(exponent)));
+    }
 }
 
 /* Leaves the logits of the tile in the buffer that it returns. */
-static const float *evaluate(const Network *net, float *features, float *a, float *b) {
-    standardise(net, features);
+static const float *evaluate(const Network *net, const float *features, float *a, float *b) {
     const float *in = features;
     for (int i = 0; i < net->n_layers; i++) {
         float *out = i % 2 ? b : a;
-        layer(in, net->width[i], net->weights[i], net->biases[i], net->width[i + 1], i + 1 < net->n_layers, out);
+        layer(in, net->width[i], net->weights[i], net->biases[i], net->width[i + 1], out);
+        if (i + 1 < net->n_layers) activate(out, net->width[i + 1]);
         in = out;
     }
     return in;
@@ -328,7 +342,7 @@ int NAME(const Descriptor *d, const CellList *cells, const Network *net, const d
     size_t n_features = (size_t)(d->l_max + 1) * n_a * (n_a + 1) / 2, widest = 1;
     for (int i = 1; net && i <= net->n_layers; i++) widest = (size_t)net->width[i] > widest ? (size_t)net->width[i] : widest;
     Radial radial = radial_constants(d);
-    Neighbour *list = malloc(sizeof(Neighbour) * (size_t)capacity);
+    Neighbour *list = malloc(sizeof(Neighbour) * 2 * (size_t)capacity);
     float *buffer = floats((size_t)(BATCH * (n_a + n_y) * VL)), *c = floats((size_t)n_a * n_y * VL);
     float *features = floats(n_features * TILE), *a = floats(widest * TILE), *b = floats(widest * TILE);
     if (!list || !buffer || !c || !features || !a || !b) goto done;
@@ -338,7 +352,7 @@ int NAME(const Descriptor *d, const CellList *cells, const Network *net, const d
         make_tile(points + 3 * start, size, &tile);
         int count = query(cells, &tile, d->r_cut, &list, &capacity);
         if (count < 0) goto done;
-        tile_features(d, &radial, cells, &tile, list, count, buffer, c, features);
+        tile_features(d, &radial, cells, net, &tile, list, count, list + capacity, buffer, c, features);
         if (net) {
             memcpy(out + start, evaluate(net, features, a, b), sizeof(float) * (size_t)size);
         } else {

@@ -10,8 +10,8 @@ from elfzoo.grid import Grid
 from elfzoo.io import read_field
 from elfzoo.periodic import periodic_images
 from elfzoo.transforms.harris import HarrisConfig, bloch, harris_densities, harris_inputs
-from elfzoo.transforms.harris import inputs as kept
 from elfzoo.transforms.harris.blocks import find_pairs
+from elfzoo.transforms.harris.inputs import CACHE_VARIABLE, stored_inputs
 from elfzoo.transforms.harris.kmesh import KMeshConfig, k_mesh
 from elfzoo.transforms.harris.matrices import density_matrix, integrals
 from elfzoo.transforms.harris.orbitals import BOHR, BasisConfig, Shell, orbitals
@@ -100,24 +100,20 @@ def test_near_dft_without_training():
     assert 1 - (error**2).mean() / reference.values.var() > 0.998
 
 
-def test_kept_in_memory_and_in_a_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(kept, "_LAST", {})
-    window = (14.0, 15.0)
-    first = harris_inputs(SMALL, COARSE, window)
-    assert harris_inputs(SMALL, COARSE, window) is first
-    monkeypatch.setenv(kept.CACHE_VARIABLE, str(tmp_path / "cache"))
-    monkeypatch.setattr(kept, "_LAST", {})
-    harris_inputs(SMALL, COARSE, window)
-    assert not (tmp_path / "cache").exists()  # a prediction is computed
-    monkeypatch.setattr(kept, "_LAST", {})
-    stored = harris_inputs(SMALL, COARSE, window, stored=True)
-    (file,) = (tmp_path / "cache").iterdir()
+def test_kept_in_a_folder(tmp_path, monkeypatch):
+    window, folder = (14.0, 15.0), tmp_path / "cache"
+    first = stored_inputs(SMALL, COARSE, window)
+    monkeypatch.setenv(CACHE_VARIABLE, str(folder))
+    stored = stored_inputs(SMALL, COARSE, window)
+    (file,) = folder.iterdir()
     np.save(file, stored.values + 1)
-    monkeypatch.setattr(kept, "_LAST", {})
-    again = harris_inputs(SMALL, COARSE, window, stored=True)
-    np.testing.assert_allclose(again.values, first.values + 1, atol=1e-5)
-    harris_inputs(SMALL, CONFIG, window, stored=True)  # another configuration, another file
-    assert len(list((tmp_path / "cache").iterdir())) == 2
+    np.testing.assert_allclose(stored_inputs(SMALL, COARSE, window).values, first.values + 1, atol=1e-5)
+    np.testing.assert_allclose(harris_inputs(SMALL, COARSE, window).values, first.values, atol=1e-5)  # always computed
+    stored_inputs(SMALL, CONFIG, window)  # another configuration, another file
+    lithium = SMALL.copy().replace_species({"H": "Li"})
+    with pytest.raises(ElfzooError, match="got Li"):  # not hydrogen's fields
+        stored_inputs(lithium, COARSE, window)
+    assert len(list(folder.iterdir())) == 2
 
 
 def test_other_elements_are_refused_by_name():

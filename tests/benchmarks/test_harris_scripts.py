@@ -1,0 +1,45 @@
+"""The scripts of the diagonalisation on cells small enough for a test."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+import harris_seeds
+import harris_speed
+
+
+def test_random_cells_keep_their_distance():
+    cell = harris_speed.random_cell(20)
+    distances = cell.distance_matrix[np.triu_indices(20, 1)]
+    assert distances.min() > harris_speed.NEAREST
+    assert cell.volume == pytest.approx(20 * harris_speed.VOLUME)
+
+
+def test_speed_is_recorded(tmp_path, monkeypatch):
+    monkeypatch.setattr(harris_speed, "COARSE", 0.5)
+    harris_speed.main(["--atoms", "2", "--points", "8", "--out", str(tmp_path / "speed.json")])
+    found = json.loads((tmp_path / "speed.json").read_text())
+    (row,) = found["rows"]
+    assert row["atoms"] == 2 and row["ratio"] == pytest.approx(row["harris_delta"] / row["grid_mlp"])
+
+
+def test_seeds_differ_in_seed_and_data_alone():
+    runs = list(harris_seeds.configurations([0, 3]))
+    assert [run.seed for run in runs] == [0, 3, 0, 3]
+    assert [len(run.train) for run in runs] == [1, 1, 2, 2]
+    assert {part.split for run in runs for part in (*run.train, *run.validate)} == {"train", "val"}
+
+
+def test_the_record_of_seeds_is_of_these_configurations():
+    """What the README states was measured with the settings that stand in the repository."""
+    from elfzoo.config import to_dict
+
+    known = [json.loads(json.dumps(to_dict(run))) for run in harris_seeds.configurations([0, 1, 2])]
+    found = json.loads(harris_seeds.RECORD.read_text())["runs"]
+    assert found and all(run["config"] in known for run in found)
+    assert len(harris_seeds.table(found)) == 2 + len(found)
