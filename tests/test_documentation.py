@@ -214,7 +214,8 @@ def test_pages_take_in_what_stands_elsewhere(site: Path) -> None:
     assert all(f"<td>{cell.strip()}</td>" in models for cell in row.strip("|").split("|")[1:])
     steps = (site / "adding-a-model.html").read_text(encoding="utf-8")
     assert "fit_statistics" in steps and "<!-- include" not in steps
-    assert "data:image/png;base64" in (site / "poscar-to-tc.html").read_text(encoding="utf-8")
+    for page in ("poscar-to-tc", "finetune-hydride"):
+        assert "data:image/png;base64" in (site / f"{page}.html").read_text(encoding="utf-8")
 
 
 @needs_mkdocs

@@ -30,9 +30,9 @@ def finetune(
     rank: Annotated[int, typer.Option(metavar="N", help="Of the changes of low_rank.")] = 4,
     replay: Annotated[
         float, typer.Option(metavar="X", help="Points of the old training data for each new one; 0: none.")
-    ] = 1.0,
-    points: Annotated[int, typer.Option(metavar="N", help="Points drawn from each structure.")] = 4000,
-    epochs: Annotated[int, typer.Option(metavar="N", help="At most.")] = 40,
+    ] = 4.0,
+    points: Annotated[int, typer.Option(metavar="N", help="Points drawn from each structure.")] = 2000,
+    epochs: Annotated[int, typer.Option(metavar="N", help="At most.")] = 25,
     learning_rate: Annotated[float | None, typer.Option(metavar="X", help="Highest. [default: by method]")] = None,
     spin: Spin = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Of the split, the points and their order.")] = 0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -27,6 +27,7 @@ from huggingface_hub.repocard_data import eval_results_to_model_index
 from elfzoo.card import CONFIG, HISTORY, README, WEIGHTS, Card, read_card
 from elfzoo.errors import HubError, WeightsError
 from elfzoo.hub.client import RepoType, hub_errors, is_repo_id
+from elfzoo.hub.links import without_dead_links
 from elfzoo.hub.release import load_release, save_release
 from elfzoo.io.files import read_bytes
 from elfzoo.models.base import Model
@@ -131,19 +132,23 @@ def push_dataset(
     files = {path.name: read_bytes(path) for path in paths}
     files[CHECKSUMS] = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files.items()).encode()
     written = (folder / README).read_text(encoding="utf-8") if (folder / README).is_file() else f"# {folder.name}\n"
-    files[README] = _front_matter({"license": "mit", "tags": list(TAGS)}, written).encode()
     files[LICENSE] = _licence().encode()
+    written = without_dead_links(written, {*files, README})
+    files[README] = _front_matter({"license": "mit", "tags": list(TAGS)}, written).encode()
     parent = _parent(repo, revision, "dataset", private)
     return _commit(repo, files, message or f"{folder.name}, {len(paths)} files", "dataset", revision, parent)
 
 
-def model_card(card: Card, text: str, records: Sequence[Record]) -> str:
+def model_card(card: Card, text: str, records: Sequence[Record], files: Collection[str] = ()) -> str:
     """A card with the Hub's front matter: licence, library, tags, and the results as ``model-index``.
+
+    Links to files that are not there become text.
 
     Args:
         card: of the release.
         text: what stands in its README; its own front matter wins over ours.
         records: of the release.
+        files: names of what lies beside it.
     """
     own = ModelCard(text, ignore_metadata_errors=True) if text else None
     values: dict[str, Any] = {
@@ -155,7 +160,7 @@ def model_card(card: Card, text: str, records: Sequence[Record]) -> str:
     if records:
         values["model-index"] = eval_results_to_model_index(card.name, list(_results(records)))
     body = own.text.lstrip("\n") if own else f"# {card.name}\n\nArchitecture `{card.architecture}`; see `{CONFIG}`.\n"
-    return _front_matter(values, body)
+    return _front_matter(values, without_dead_links(body, files))
 
 
 def _release_files(folder: Path, card: Card, records: Sequence[Record], benchmark: str) -> dict[str, bytes]:
@@ -165,9 +170,9 @@ def _release_files(folder: Path, card: Card, records: Sequence[Record], benchmar
     if LICENSE not in files and card.license == "MIT":
         files[LICENSE] = _licence().encode()
     written = (folder / README).read_text(encoding="utf-8") if (folder / README).is_file() else ""
-    files[README] = model_card(card, written, records).encode()
     if records:
         files[EVALUATION] = _evaluation(records, benchmark).encode()
+    files[README] = model_card(card, written, records, {*files, README}).encode()
     return files
 
 

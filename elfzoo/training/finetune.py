@@ -27,7 +27,7 @@ from elfzoo.registry import architecture_of
 from elfzoo.training.config import DataConfig, Start, TrainConfig, TuneMethod
 from elfzoo.training.finetune_report import Change, Group, Report
 from elfzoo.training.loop import train
-from elfzoo.training.points import choose
+from elfzoo.training.points import VALIDATION_SEED, choose, draw_points
 
 __all__ = ["Tuning", "finetune"]
 
@@ -37,7 +37,10 @@ RATES: dict[TuneMethod, float] = {"full": 1e-3, "low_rank": 3e-3, "head": 1e-3, 
 PATIENCE = 10  # epochs
 MEASURED = 4000  # voxels of each structure that the report is about
 OLD_STRUCTURES = 6  # of each of the old validation sets
+WATCHED = 500  # voxels of each of them, after every epoch
+LOSS = 1.1  # an epoch whose error on what was known is more times the start's is chosen only if there is no other
 SEED = 7_000_003
+SAME = StructureMatcher(ltol=0.01, stol=0.01, angle_tol=0.5, scale=False, primitive_cell=False)
 TAKEN_OVER = ("batch_size", "structures_per_batch", "huber_beta", "weight_decay", "fields")  # from the old training
 
 
@@ -50,7 +53,8 @@ class Tuning:
         method: what to change of the weights, see :class:`~elfzoo.training.config.Start`; ``auto``: ``low_rank`` for
             fewer than four structures, else ``full``.
         rank: of the changes of ``low_rank``.
-        replay: points of the old training data for each new one; 0 for none.
+        replay: points of the old training data for each new one; 0 for none. Of field models, which learn whole cells,
+            all old structures are replayed, or none.
         points: drawn from each new structure, uniform in ELF.
         epochs: at most.
         learning_rate: the highest; by method where nothing is said.
@@ -61,9 +65,9 @@ class Tuning:
     name: str | None = None
     method: Literal["auto", "full", "low_rank", "head", "calibrate"] = "auto"
     rank: int = 4
-    replay: float = 1.0
-    points: int = 4000
-    epochs: int = 40
+    replay: float = 4.0
+    points: int = 2000
+    epochs: int = 25
     learning_rate: float | None = None
     spin: Literal["up", "down"] | None = None
     seed: int = 0
@@ -85,7 +89,8 @@ def finetune(
 
     Three structures or more are split: a quarter is held out, decides when to stop, and tells what came of it. Copies
     of a structure stay on one side. Points of what the model was trained on before are mixed in, where those data sets
-    are there, so that it does not forget them.
+    are there, so that it does not forget them; and the weights that are kept are those of the epoch that is best on
+    what was held out, of those where the error on no old validation set is above 1.1 times what it was.
 
     Args:
         model: the release to go on from: name, folder or repository.
@@ -145,9 +150,8 @@ def _sound(files: Sequence[Path]) -> tuple[list[Path], dict[str, str]]:
 def _split(files: Sequence[Path], wanted: Tuning) -> tuple[list[Path], list[Path]]:
     """Files to learn from and files to hold out; copies of one structure on one side."""
     groups: list[tuple[Structure, list[Path]]] = []
-    matcher = StructureMatcher(ltol=0.01, stol=0.01, angle_tol=0.5, scale=False, primitive_cell=False)
     for file, sample in zip(files, FieldFiles(files, wanted.spin), strict=True):
-        same = next((own for other, own in groups if matcher.fit(other, sample.structure)), None)
+        same = next((own for other, own in groups if SAME.fit(other, sample.structure)), None)
         if same is None:
             groups.append((sample.structure, [file]))
         else:
@@ -172,19 +176,20 @@ def _run_config(
     """The training run that this is."""
     before, method = _trained_with(start.card), _method(wanted, learned)
     old = _replayed(before, wanted.replay * wanted.points * len(learned), root)
+    watched = _watched(before, root) if kept else []
     facts = {} if before is None else {key: getattr(before, key) for key in TAKEN_OVER}
     return TrainConfig(
         name=wanted.name or f"{architecture_of(start)}.tuned-v1",
         architecture=architecture_of(start),
         train=(_new("train", learned, wanted), *old),
-        validate=(_new("val", kept or learned, wanted),),
+        validate=(_new("val", kept or learned, wanted), *watched),
         epochs=wanted.epochs,
         learning_rate=wanted.learning_rate or RATES[method],
         schedule="cosine",
         select_best=bool(kept),
         patience=PATIENCE if kept else None,
         seed=wanted.seed,
-        start=Start(release, method, wanted.rank),
+        start=Start(release, method, wanted.rank, _limits(start, watched, root)),
         **facts,
     )
 
@@ -216,16 +221,44 @@ def _replayed(before: TrainConfig | None, points: float, root: str | None) -> li
     return [replace(part, points=of_each) for part in parts]
 
 
+def _watched(before: TrainConfig | None, root: str | None) -> list[DataConfig]:
+    """Some structures of the old validation sets, of the data that were learned from."""
+    if before is None:
+        return []
+    learned = {part.dataset for part in before.train}
+    parts = [
+        replace(part, points=WATCHED, structures=OLD_STRUCTURES) for part in before.validate if part.dataset in learned
+    ]
+    return [part for part in parts if _is_there(part, root)]
+
+
+def _limits(start: Model, watched: Sequence[DataConfig], root: str | None) -> dict[str, float]:
+    """The largest errors on old data that an epoch to be chosen may have."""
+    limits = {}
+    for part in watched:
+        sets, _ = draw_points(part, VALIDATION_SEED, root, start.target)
+        errors = [np.abs(start.target.values(start.evaluator(s.structure)(s.points)) - s.y).mean() for s in sets]
+        limits[f"{part.dataset}/{part.split}"] = round(LOSS * float(np.mean(errors)), 6)
+    return limits
+
+
+def _is_there(part: DataConfig, root: str | None) -> bool:
+    try:
+        choose(part, root)
+    except ElfzooError:
+        return False  # replaying has warned
+    return True
+
+
 def _changes(
     before: Model, after: Model, files: dict[Group, list[Path]], wanted: Tuning, root: str | None
 ) -> list[Change]:
     fields = [(group, s.field) for group, paths in files.items() if paths for s in FieldFiles(paths, wanted.spin)]
-    old = _trained_with(before.card)
+    own, old = [field.structure for _, field in fields], _trained_with(before.card)
     for part in () if old is None else old.validate:
-        try:
-            fields += [("old", s.field) for s in choose(replace(part, structures=OLD_STRUCTURES), root)[1]]
-        except ElfzooError:
-            continue  # replaying has warned of data that are not there
+        if _is_there(part, root):
+            found = choose(replace(part, structures=OLD_STRUCTURES), root)[1]
+            fields += [("old", s.field) for s in found if not any(SAME.fit(s.structure, other) for other in own)]
     return [_change(before, after, field, group) for group, field in fields]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -67,9 +68,7 @@ class Report:
 
     def means(self, group: Group) -> tuple[float, float]:
         """Means over the structures of a group, before and after, outside of cores; NaN where it has none."""
-        found = [row.outside for row in self.rows(group)] or [(math.nan, math.nan)]
-        before, after = (sum(column) / len(found) for column in zip(*found, strict=True))
-        return before, after
+        return _means([row.outside for row in self.rows(group)])
 
     def rows(self, group: Group) -> list[Change]:
         """The changes of a group."""
@@ -84,7 +83,16 @@ class Report:
                 lines.append(_line(f"{title} ({len(rows)})", *self.means(group)))
             if group != "old":
                 lines += [_line(f"  {row.formula:14}{_short(row.file)}", *row.outside) for row in rows]
+        lines += [_line(f"  {name}", *self.known(name)) for name in self.old_datasets()]
         return "\n".join(lines)
+
+    def old_datasets(self) -> list[str]:
+        """The data sets that the old structures are of."""
+        return list(dict.fromkeys(_dataset(row) for row in self.rows("old")))
+
+    def known(self, dataset: str) -> tuple[float, float]:
+        """As :meth:`means`, of the old structures of one data set, such as ``fluid-h``."""
+        return _means([row.outside for row in self.rows("old") if _dataset(row) == dataset])
 
     def save(self, folder: Path) -> Path:
         """Write ``report.json`` and ``report.png`` into a folder, and return the path of the first."""
@@ -110,9 +118,20 @@ def draw(report: Report, path: Path) -> Path:
         return save_figure(figure, path)
 
 
+def _means(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Of each column; NaN where there is no row."""
+    before, after = (sum(column) / len(pairs) for column in zip(*pairs, strict=True)) if pairs else (math.nan, math.nan)
+    return before, after
+
+
+def _dataset(row: Change) -> str:
+    """Of an old structure, whose file is called ``dataset/file``."""
+    return row.file.partition("/")[0]
+
+
 def _line(text: str, before: float, after: float) -> str:
     return f"{text:44.44}{before:9.4f}{after:9.4f}"
 
 
 def _short(file: str) -> str:
-    return "/".join(Path(file).parts[-2:])[-27:]
+    return "/".join(Path(file).parts[-2:])[-28:]

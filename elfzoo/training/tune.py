@@ -65,12 +65,20 @@ class Offset(Slope):
 
 
 def prepare(model: Model, start: Start) -> None:
-    """Leave to learn what the method says, and nothing else.
+    """Leave to learn what the method says, and nothing else, and silence no unit at random.
+
+    A network that goes on learning with dropout gives up more of what it knew, and learns less: from eight hydrides of
+    yttrium, all weights free, ``grid_mlp.smooth-h-v3`` came to 0.0145 on three others, and 0.0179 on fluid-h/val, with
+    it; to 0.0121 and 0.0172 without. What a model hides of its input, such as degrees or elements, stays hidden. The
+    configuration keeps the rates.
 
     Raises:
         ElfzooError: a model that the method does not know how to treat.
     """
     METHODS[start.method](model, start.rank)
+    for part in model.modules():
+        if isinstance(part, nn.Dropout | nn.Dropout3d):
+            part.p = 0.0
 
 
 def merge(model: Model) -> None:

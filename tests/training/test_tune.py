@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import csv
+import inspect
 import json
 
 import numpy as np
@@ -12,13 +14,17 @@ from pymatgen.core import Lattice, Structure
 
 import elfzoo
 from elfzoo import Field
+from elfzoo.cli.finetune import finetune as command
 from elfzoo.config import parse
+from elfzoo.datasets import FluidHydrogen
 from elfzoo.errors import ConfigError, ElfzooError
 from elfzoo.hub import save_release
+from elfzoo.models.base import FieldModel
 from elfzoo.probe import probe_data
 from elfzoo.training import train
 from elfzoo.training.config import Start, TrainConfig
-from elfzoo.training.finetune import finetune
+from elfzoo.training.finetune import Tuning, finetune
+from elfzoo.training.finetune_report import Change, Report
 from elfzoo.training.tune import last_layer, merge, prepare
 from tests.training.conftest import TOY
 
@@ -195,6 +201,81 @@ def test_an_interrupted_run_goes_on_to_the_same_result(base, own, data, tmp_path
     assert [change.after for change in again.changes] == [change.after for change in whole.changes]
 
 
+def test_the_score_of_an_epoch_weighs_what_was_known():
+    config = {"start": {"release": "any", "limits": {"fluid-h/val": 0.02, "cavity-h/val": 0.03}}}
+    score = parse(TrainConfig, TOY | {"name": "a.b-v1"} | config).score
+    within = {"mae new/val": 0.04, "mae fluid-h/val": 0.02, "mae cavity-h/val": 0.01}
+    assert score(within) == pytest.approx(0.04)
+    assert score(within | {"mae fluid-h/val": 0.023, "mae cavity-h/val": 0.031}) == pytest.approx(0.08)
+    assert score(within | {"mae more/val": 0.06}) == pytest.approx(0.05)
+    assert parse(TrainConfig, TOY | {"name": "a.b-v1"}).score(within) == pytest.approx(0.07 / 3)
+
+
+@pytest.mark.filterwarnings("ignore::elfzoo.errors.ElfzooWarning")
+def test_an_epoch_that_forgets_too_much_is_not_chosen(base, own, data, tmp_path):
+    """Without replay a run forgets more the longer it goes on: what is kept is an epoch within the limit."""
+    options = {"epochs": 8, "points": 200, "learning_rate": 0.08, "name": "a.b-v1", "progress": False}
+    finetune(base, own, tmp_path, root=data, replay=0, **options)
+    rows = list(csv.DictReader((tmp_path / "a.b-v1" / "log.csv").open()))
+    new, old, scores = (
+        np.array([float(row[key]) for row in rows]) for key in ("mae new/val", "mae fluid-h/val", "score")
+    )
+    (part,) = elfzoo.load_pretrained(base).card.training["config"]["validate"]
+    sample = FluidHydrogen(root=data, split="val")[0].field
+    start = np.abs(elfzoo.load_pretrained(base).predict(sample.structure, grid=sample.grid).values - sample.values)
+    limits = elfzoo.load_pretrained(tmp_path / "a.b-v1" / "release").card.training["config"]["start"]["limits"]
+    assert part["dataset"] == "fluid-h" and list(limits) == ["fluid-h/val"]
+    assert limits["fluid-h/val"] == pytest.approx(1.1 * start.mean(), rel=0.1)  # at 500 of 1728 voxels
+    np.testing.assert_allclose(scores, new + 10 * np.maximum(old - limits["fluid-h/val"], 0), rtol=1e-6)
+    assert old.max() > limits["fluid-h/val"]
+    chosen = elfzoo.load_pretrained(tmp_path / "a.b-v1" / "release").card.training["validation_mae"]
+    assert chosen["new/val"] == pytest.approx(new[scores.argmin()], abs=1e-6)
+
+
+def test_no_unit_is_dropped_out(tmp_path):
+    """What is learned from does not change between two looks; the release keeps the rates of its configuration."""
+    for name, config in (
+        ("grid_mlp", SMALL["grid_mlp"] | {"dropout": 0.5}),
+        ("symmetry_unet", {"network": {"widths": [4, 8], "groups": 2, "dropout": 0.5}}),
+    ):
+        model = elfzoo.create_model(name, config).train()
+        assert not torch.equal(looked_at(model), looked_at(model))
+        prepare(model, Start("any"))
+        model.train()
+        torch.testing.assert_close(looked_at(model), looked_at(model))
+        merge(model)
+        save_release(model, tmp_path / name, f"{name}.any-v1")
+        again = elfzoo.load_pretrained(tmp_path / name).train()
+        assert not torch.equal(looked_at(again), looked_at(again))
+
+
+def looked_at(model):
+    """Logits as in training."""
+    if isinstance(model, FieldModel):
+        cell, grid = model.working_cell(CELL)
+        return model([cell], [grid])[0].detach()
+    return model(model.transform(probe_data(CELL, POINTS @ CELL.lattice.matrix))).detach()
+
+
+def test_the_report_tells_old_data_sets_apart(tmp_path):
+    rows = [("fluid-h/a.npz", 0.01, 0.02), ("fluid-h/b.npz", 0.03, 0.02), ("metals/c.npz", 0.5, 0.25)]
+    changes = [Change(file, "H", "old", 0.9, 0.9, before, after) for file, before, after in rows]
+    changes.append(Change("/my/metals/ELFCAR", "LiH", "learned", 0.9, 0.9, 0.7, 0.6))
+    report = Report(tmp_path, "any", "full", tuple(changes), {})
+    assert report.old_datasets() == ["fluid-h", "metals"]
+    assert report.known("fluid-h") == pytest.approx((0.02, 0.02)) and report.known("metals") == (0.5, 0.25)
+    lines = {line.split()[0]: line.split()[1:] for line in report.table().splitlines()}
+    assert lines["fluid-h"] == ["0.0200", "0.0200"] and lines["metals"] == ["0.5000", "0.2500"]
+
+
+@pytest.mark.filterwarnings("ignore::elfzoo.errors.ElfzooWarning")
+def test_what_is_learned_is_not_reported_as_known(base, data, tmp_path):
+    known = FluidHydrogen(root=data, split="val")[0].field
+    known.write(tmp_path / "ELFCAR")
+    report = finetune(base, [tmp_path / "ELFCAR"], tmp_path / "t", root=data, epochs=1, points=50)
+    assert len(report.rows("learned")) == 1 and not report.rows("old")
+
+
 def test_what_cannot_be_tuned(base, own, data, tmp_path):
     with pytest.raises(ConfigError, match="did you mean 'epochs'"):
         finetune(base, own, tmp_path, epoch=3)
@@ -224,3 +305,10 @@ def test_a_model_without_a_card_of_its_training(own, tmp_path):
     save_release(small("grid_mlp"), tmp_path / "plain", "grid_mlp.plain-v0")
     report = finetune(tmp_path / "plain", [own / "ELFCAR_0"], tmp_path / "t", epochs=1, points=50, method="head")
     assert elfzoo.load_pretrained(report.release).card.name == "grid_mlp.tuned-v1"
+
+
+def test_the_command_has_the_defaults_of_the_function():
+    given = inspect.signature(command).parameters
+    shared = {name: value for name, value in vars(Tuning()).items() if name in given}
+    assert {"replay", "points", "epochs", "rank", "method"} <= set(shared)
+    assert {name: given[name].default for name in shared} == shared
