@@ -1,0 +1,76 @@
+"""Seconds of one diagonalisation: fluid hydrogen of 64, 216 and 500 atoms, from a structure to ELF on 192³ points.
+
+    python benchmarks/harris_speed.py [--atoms 64 216 500]
+
+The logits are computed at 0.125 Å and put on the grid by splines (``predict(..., coarse=0.125)``). Beside it, in the
+same run, ``grid_mlp.smooth-h-v3`` on all points. Atoms at random in 2.2 Å³ each, at least 0.7 Å apart: what it costs
+depends on their number. Best of two runs; on all cores of a machine that does nothing else, the record says how many.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pymatgen.core import Lattice, Structure
+
+import elfzoo
+from elfzoo.benchmark import environment, write_json
+
+RECORD = Path(__file__).parent / "results" / "harris-speed.json"
+POINTS, COARSE, VOLUME, NEAREST = 192, 0.125, 2.2, 0.7
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--atoms", type=int, nargs="*", default=[64, 216, 500])
+    parser.add_argument("--points", type=int, default=POINTS, help="along each edge")
+    parser.add_argument("--out", type=Path, default=RECORD, help="where the results go")
+    args = parser.parse_args(arguments)
+    rows = []
+    for atoms in args.atoms:
+        rows.append(measured(random_cell(atoms), args.points))
+        row = rows[-1]
+        print(f"{atoms} H: harris_delta {row['harris_delta']:.1f} s, grid_mlp {row['grid_mlp']:.1f} s")
+    facts = {"points": args.points, "coarse": COARSE, "threads": torch.get_num_threads()}
+    write_json(args.out, {"environment": environment(), **facts, "rows": rows})
+
+
+def random_cell(atoms: int) -> Structure:
+    """Atoms at random, none nearer to another than ``NEAREST``."""
+    rng, edge = np.random.default_rng(0), (atoms * VOLUME) ** (1 / 3)
+    lattice, found = Lattice.cubic(edge), np.zeros((0, 3))
+    while len(found) < atoms:
+        new = rng.random(3)
+        away = (found - new + 0.5) % 1 - 0.5
+        if not len(found) or np.linalg.norm(away, axis=1).min() * edge > NEAREST:
+            found = np.vstack([found, new])
+    return Structure(lattice, ["H"] * atoms, found)
+
+
+def measured(structure: Structure, points: int) -> dict[str, Any]:
+    """Seconds of both models."""
+    corrected, geometric = map(elfzoo.load_pretrained, ("harris_delta.h-v1", "grid_mlp.smooth-h-v3"))
+    grid = (points, points, points)
+    first = best(lambda: corrected.predict(structure, grid=grid, coarse=COARSE, progress=False))
+    second = best(lambda: geometric.predict(structure, grid=grid, progress=False))
+    return {"atoms": len(structure), "harris_delta": first, "grid_mlp": second, "ratio": first / second}
+
+
+def best(job: Callable[[], Any]) -> float:
+    """The shorter of two runs, seconds."""
+    times = []
+    for _ in range(2):
+        began = time.perf_counter()
+        job()
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+if __name__ == "__main__":
+    main()
