@@ -39,6 +39,7 @@ _SUBMODULES = (
     "datasets",
     "io",
     "isosurface",
+    "md",
     "models",
     "plot",
     "testing",

@@ -11,7 +11,13 @@ from elfzoo.analysis.networking import Networking, networking
 from elfzoo.analysis.tc import TcEstimate, hydrogen_fraction
 from elfzoo.field import Field
 
-__all__ = ["FrameTopology", "track"]
+__all__ = ["ROW", "FrameTopology", "track"]
+
+ROW = (  # columns of a table of frames
+    *("frame", "formula", "phi", "phi_h", "phi_1d", "phi_2d", "phi_3d", "phi_1d_all", "phi_2d_all", "phi_3d_all"),
+    *("phi_h_1d", "phi_h_2d", "phi_h_3d", "phi_star", "phi_error", "exact", "at_saddle", "molecular_fraction"),
+    *("molecular_isovalue", "h_fraction", "tc_K", "tc_is_upper_bound", "grid"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +39,7 @@ class FrameTopology:
     tc: TcEstimate | None
 
     def row(self) -> dict[str, Any]:
-        """One flat row of a table: JSON values, None where a number does not exist."""
+        """One flat row of a table, its columns :data:`ROW`: JSON values, None where a number does not exist."""
         values = self.networking.to_dict()
         shape = values.pop("shape")
         return {

@@ -26,11 +26,6 @@ __all__ = ["critical_points", "networking"]
 JsonFile = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Write everything as JSON; - for standard output alone.")
 ]
-COLUMNS = (
-    *("file", "frame", "formula", "phi", "phi_h", "phi_1d", "phi_2d", "phi_3d", "phi_1d_all", "phi_2d_all"),
-    *("phi_3d_all", "phi_h_1d", "phi_h_2d", "phi_h_3d", "phi_star", "phi_error", "exact", "at_saddle"),
-    *("molecular_fraction", "molecular_isovalue", "h_fraction", "tc_K", "tc_is_upper_bound", "grid"),
-)
 HEADER = f"{'phi':>8}{'±':>9}{'phi_1d':>8}{'phi_2d':>8}{'phi_h':>8}{'phi*':>8}{'H2':>6}{'Tc, K':>9}  file"
 
 
@@ -110,13 +105,14 @@ def networking(
     H2       share of the hydrogens that are linked in twos at --isovalue
     Tc       published fit; ≤ where --h-dos is not given and taken as 1. Says nothing about stability.
     """
-    from elfzoo.cli.tables import RowTable
+    from elfzoo.analysis.trajectory import ROW
+    from elfzoo.io.tables import RowTable
 
     share, quiet = None if h_dos is None else _h_dos(h_dos), str(json_file) == "-"
     wanted = _Wanted(spacing, isovalue, share, formula, picture, several=len(files) > 1)
     rows: list[dict[str, Any]] = []
     failed = False
-    table = nullcontext() if csv_file is None else RowTable(csv_file, COLUMNS, ("file", "frame"), resume)
+    table = nullcontext() if csv_file is None else RowTable(csv_file, ("file", *ROW), ("file", "frame"), resume)
     with table as on_disk:
         for source in _sources(files, model, index, spin, split_species(species)):
             if on_disk is not None and on_disk.has(source.key):

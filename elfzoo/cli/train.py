@@ -26,6 +26,9 @@ def train(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start again, even if an interrupted run could go on.")
     ] = False,
+    device: Annotated[
+        str, typer.Option(metavar="cpu|cuda", help="Where the network is trained; cuda has not been tested.")
+    ] = "cpu",
 ) -> None:
     """Train a model on reference fields and write its release.
 
@@ -33,6 +36,7 @@ def train(
     Example:
       elfzoo train config.yaml --out runs
       elfzoo predict POSCAR -m runs/NAME/release -o ELFCAR
+      torchrun --nproc-per-node 2 -m elfzoo train config.yaml       the same result in two processes
 
     \b
     A small configuration:
@@ -49,14 +53,17 @@ def train(
     from elfzoo.config import read_yaml
     from elfzoo.training import TrainConfig
     from elfzoo.training import train as run
+    from elfzoo.training.parallel import is_first
 
     wanted = read_yaml(TrainConfig, config)
     try:
-        release = run(wanted, out, root=data, resume=not fresh)
+        release = run(wanted, out, root=data, resume=not fresh, device=device)
     except KeyboardInterrupt:
         hint = "the same command without --fresh" if fresh else "the same command"
         say("error", f"interrupted; {hint} goes on after the last finished epoch in {out / wanted.name}")
         raise typer.Exit(INTERRUPTED) from None
+    if not is_first():
+        return
     card = read_card(release)
     for name, error in card.training["validation_mae"].items():
         typer.echo(f"MAE {error:.4f} {card.target.learned.unit}".rstrip() + f" on sampled points of {name}")

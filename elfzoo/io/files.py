@@ -7,14 +7,14 @@ import gzip
 import os
 import uuid
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import MappingProxyType
 
 from elfzoo.errors import ElfzooError, FieldFileError, UnknownNameError
 
-__all__ = ["FORMATS", "format_of", "read_bytes", "write_bytes"]
+__all__ = ["FORMATS", "format_of", "read_bytes", "whole_file", "write_bytes"]
 
 # Format -> file names, without .gz and whatever the case; the first match counts, so ELFCAR_01.cube is a cube.
 FORMATS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -77,10 +77,21 @@ def write_bytes(path: Path, chunks: Iterable[bytes]) -> None:
     Raises:
         FieldFileError: it cannot be written; what was there before is untouched and no temporary file is left.
     """
+    with whole_file(path) as temporary:
+        _write(temporary, chunks, compress=path.name.lower().endswith(".gz"))
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A temporary file beside ``path`` to write to, which takes its place when all went well and else is removed.
+
+    Raises:
+        FieldFileError: it cannot be written; what was there before is untouched and no temporary file is left.
+    """
     target = Path(os.path.realpath(path))  # a symbolic link stays one
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        _write(temporary, chunks, compress=path.name.lower().endswith(".gz"))
+        yield temporary
         os.replace(temporary, target)
     except OSError as error:
         reason = error.strerror or error

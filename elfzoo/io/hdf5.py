@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,10 @@ import numpy as np
 from elfzoo.errors import ElfzooError, FieldFileError
 from elfzoo.field import Field
 from elfzoo.io.content import field_from, pack_meta
-from elfzoo.io.files import read_bytes, write_bytes
+from elfzoo.io.files import read_bytes, whole_file, write_bytes
 from elfzoo.structure import structure_from
 
-__all__ = ["read", "write"]
+__all__ = ["read", "stream", "write"]
 
 VERSION = 1
 DATASETS = ("values", "lattice", "frac_coords", "numbers")
@@ -25,6 +27,8 @@ ATTRIBUTES = ("version", "quantity", "spin", "meta")
 # Since 1.10 the library guards its own structures by checksums; text of fixed length stays out of the global heap,
 # which has none and in which a damaged file can lock the library up.
 LIBVER = ("v110", "v110")
+Put = Callable[[tuple[slice, ...], np.ndarray], None]
+STORED: dict[str, Any] = {"compression": "gzip", "shuffle": True, "fletcher32": True}
 
 
 def read(path: Path, species: Sequence[str] | None = None) -> dict[str, Field]:
@@ -49,21 +53,84 @@ def read(path: Path, species: Sequence[str] | None = None) -> dict[str, Field]:
 def write(fields: Mapping[str, Field], path: Path) -> None:
     """Write one field, values in their own type; everything is compressed and guarded by checksums."""
     field = next(iter(fields.values()))
-    meta = pack_meta(field)
     buffer = io.BytesIO()  # in memory, so that a full disk meets one plain write and not the HDF5 library
-    arrays = (
-        field.values,
-        field.structure.lattice.matrix,
-        field.structure.frac_coords,
-        np.array(field.structure.atomic_numbers, dtype=np.int64),
-    )
     with h5py.File(buffer, "w", libver=LIBVER) as file:
-        file.attrs["version"] = VERSION
-        for key, text in (("quantity", meta["quantity"]), ("spin", meta["spin"]), ("meta", json.dumps(meta))):
-            file.attrs[key] = np.bytes_(text.encode("utf-8"))
-        for name, data in zip(DATASETS, arrays, strict=True):
-            file.create_dataset(name, data=data, chunks=True, compression="gzip", shuffle=True, fletcher32=True)
+        _write_attributes(file, field)
+        file.create_dataset(DATASETS[0], data=field.values, chunks=True, **STORED)
+        _write_structure(file, field)
     write_bytes(path, [buffer.getvalue()])
+
+
+@contextmanager
+def stream(field: Field, path: Path, chunks: tuple[int, int, int]) -> Iterator[Put]:
+    """A field file whose values are written piece by piece; it appears whole, when all of them are there.
+
+    Args:
+        field: what the file is to say of its values; of these, type and shape count alone.
+        path: where the file is to be.
+        chunks: points along each axis of what is compressed together; pieces of this shape are written at once.
+
+    Yields:
+        A function that writes the values of a box.
+
+    Raises:
+        FieldFileError: the file cannot be written; what was there before is untouched.
+    """
+    with whole_file(path) as temporary, _Sink(temporary, "x+") as sink:
+        with h5py.File(sink, "w", libver=LIBVER) as file:
+            _write_attributes(file, field)
+            values = file.create_dataset(DATASETS[0], field.values.shape, field.values.dtype, chunks=chunks, **STORED)
+
+            def put(box: tuple[slice, ...], piece: np.ndarray) -> None:
+                values[box] = piece
+                sink.check()
+
+            yield put
+            _write_structure(file, field)
+        sink.check()
+        os.fsync(sink.fileno())
+
+
+class _Sink(io.FileIO):
+    """A file that keeps its first error for :meth:`check`: the HDF5 library cannot be closed after a failed write."""
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        done = 0
+        while done < len(view) and self.error is None:
+            try:
+                done += super().write(view[done:]) or 0
+            except OSError as error:
+                self.error = error
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return size or 0
+
+    def check(self) -> None:
+        """Raise what went wrong, if anything did."""
+        if self.error is not None:
+            raise self.error
+
+
+def _write_attributes(file: h5py.File, field: Field) -> None:
+    meta = pack_meta(field)
+    file.attrs["version"] = VERSION
+    for key, text in (("quantity", meta["quantity"]), ("spin", meta["spin"]), ("meta", json.dumps(meta))):
+        file.attrs[key] = np.bytes_(text.encode("utf-8"))
+
+
+def _write_structure(file: h5py.File, field: Field) -> None:
+    numbers = np.array(field.structure.atomic_numbers, dtype=np.int64)
+    arrays = (field.structure.lattice.matrix, field.structure.frac_coords, numbers)
+    for name, data in zip(DATASETS[1:], arrays, strict=True):
+        file.create_dataset(name, data=data, chunks=True, **STORED)
 
 
 def _load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -165,7 +165,7 @@ class HarrisDelta(PointModel):
         return True
 
     def features(self, structure: Structure, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points n"]:
-        """As :meth:`encode`, at points (Cartesian, Å)."""
+        """The same at points (Cartesian, Å), as an array."""
         return self._reader(structure, stored_inputs)(points)
 
     def evaluator(self, structure: Structure) -> Evaluator:

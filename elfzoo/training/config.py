@@ -13,6 +13,7 @@ __all__ = ["DataConfig", "FieldTraining", "Start", "TrainConfig", "TuneMethod"]
 
 TuneMethod = Literal["full", "low_rank", "head", "calibrate"]
 LossTerm = Literal["voxel", "gradient", "histogram"]
+EXCESS = 10.0  # weight in a score of an error above its limit
 
 
 @config_class
@@ -53,11 +54,14 @@ class Start:
             ``calibrate``: slope and offset of the last layer, two numbers: what another engine or pseudopotential
             shifts.
         rank: of the thin matrices.
+        limits: how large the error of a validation set may become, by its name, such as ``fluid-h/val``: what the
+            trained model knows is not to be given up. See :meth:`TrainConfig.score`.
     """
 
     release: str
     method: TuneMethod = "full"
     rank: int = 4
+    limits: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.rank < 1:
@@ -107,6 +111,8 @@ class TrainConfig:
         train: what to train on.
         validate: what to measure after every epoch; never trained on. Their mean MAE decides where ``select_best``.
         epochs, batch_size, learning_rate, weight_decay: of AdamW; a batch is of points, for field models of cells.
+        accumulate: into how many pieces a batch is cut, whose gradients are added up before a step: the same result to
+            rounding, for less memory. Of no account for field models, which take a batch cell by cell.
         structures_per_batch: that the points of a batch come from; null for all of them. Few where a model's work per
             structure is large. Of no account where features are stored, and for field models.
         schedule: ``constant``, or ``cosine`` with a linear warm-up over the first 5 % of the steps.
@@ -114,6 +120,8 @@ class TrainConfig:
             scale.
         select_best: release the epoch with the lowest validation error instead of the last.
         patience: stop after so many epochs without improvement; null for never.
+        precision: of the network in training: ``float32``, or ``bfloat16`` where PyTorch's autocast allows it, on CUDA
+            devices alone. Weights, losses and the optimizer stay in float32.
         feature_precision: precision in which stored features are kept.
         fields: how field models are trained; point models take no notice.
         seed: of weights, sampled points and their order.
@@ -128,6 +136,7 @@ class TrainConfig:
     target: Target = field(default_factory=Target)
     epochs: int = 80
     batch_size: int = 4096
+    accumulate: int = 1
     structures_per_batch: int | None = None
     learning_rate: float = 3e-4
     weight_decay: float = 1e-6
@@ -135,6 +144,7 @@ class TrainConfig:
     huber_beta: float = 0.03
     select_best: bool = False
     patience: int | None = None
+    precision: Literal["float32", "bfloat16"] = "float32"
     feature_precision: Literal["float16", "float32"] = "float32"
     fields: FieldTraining = field(default_factory=FieldTraining)
     seed: int = 0
@@ -145,5 +155,20 @@ class TrainConfig:
             raise ConfigError("a training run needs data to train on and data to validate on")
         if min(self.epochs, self.batch_size, self.learning_rate, self.huber_beta) <= 0:
             raise ConfigError("epochs, batch_size, learning_rate and huber_beta must be positive")
+        if self.accumulate < 1:
+            raise ConfigError(f"a batch is cut into one piece or more; got accumulate: {self.accumulate}")
         if self.structures_per_batch is not None and not 1 <= self.structures_per_batch <= self.batch_size:
             raise ConfigError(f"a batch has points of at least one structure; got {self.structures_per_batch}")
+
+    def score(self, errors: dict[str, float]) -> float:
+        """What decides which epoch is best, the lowest: the mean of the validation errors.
+
+        Of sets with a limit there counts instead, ten times, by how much they are above it.
+
+        Args:
+            errors: by ``mae dataset/split``.
+        """
+        limits = {} if self.start is None else {f"mae {name}": limit for name, limit in self.start.limits.items()}
+        free = [error for name, error in errors.items() if name not in limits]
+        above = [max(errors[name] - limit, 0.0) for name, limit in limits.items() if name in errors]
+        return sum(free) / max(len(free), 1) + EXCESS * sum(above)

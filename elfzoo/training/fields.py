@@ -19,6 +19,7 @@ from elfzoo.interpolate import spline_interpolate
 from elfzoo.models.base import FieldModel
 from elfzoo.training.config import DataConfig, FieldTraining, TrainConfig
 from elfzoo.training.losses import FieldLoss
+from elfzoo.training.parallel import ALONE, Ranks
 from elfzoo.training.points import VALIDATION_SEED, PointSet, choose, draw_points
 from elfzoo.training.task import Part, Task
 from elfzoo.transforms.patches import cut, patch_starts, stitch
@@ -94,6 +95,7 @@ class FieldTask(Task):
         config: the run.
         root: folder of the datasets.
         progress: taken no notice of: preparing is quick.
+        ranks: the processes that share the work.
 
     Raises:
         ElfzooError: an empty split, or crops of a model that has none.
@@ -103,11 +105,13 @@ class FieldTask(Task):
     unit: ClassVar[str] = "voxels"
     model: FieldModel
 
-    def __init__(self, model: FieldModel, config: TrainConfig, root: str | None, progress: bool | None):
+    def __init__(
+        self, model: FieldModel, config: TrainConfig, root: str | None, progress: bool | None, ranks: Ranks = ALONE
+    ):
         self.criterion = FieldLoss(config.fields.terms, config.huber_beta, config.fields.bins, model.target)
         train = [_load(model, d, root, config.fields.grids) for d in config.train]
         validate = [Part(*draw_points(d, VALIDATION_SEED, root, model.target)) for d in config.validate]
-        super().__init__(model, config, train, validate)
+        super().__init__(model, config, train, validate, ranks)
         self.samples = [s for part in train for s in part.sets]
         self.validation = validate
         self.steps_per_epoch = -(-sum(self._copies(s) for s in self.samples) // config.batch_size)
@@ -115,7 +119,7 @@ class FieldTask(Task):
     def size(self) -> int:
         return sum(s.grid.size for s in self.samples)
 
-    def batches(self, epoch: int) -> Iterator[list[FieldSet | _Crop]]:
+    def plans(self, epoch: int) -> Iterator[list[FieldSet | _Crop]]:
         """Every cell once (as many crops of it as fill it), in random order, shifted and turned anew."""
         rng, size = np.random.default_rng([self.config.seed, epoch]), self.config.batch_size
         order = rng.permutation(np.repeat(np.arange(len(self.samples)), [self._copies(s) for s in self.samples]))
@@ -124,22 +128,36 @@ class FieldTask(Task):
             chosen = [augment(cell, self.config.fields, rng) for cell in cells]
             yield [self._crop(sample, rng) for sample in chosen]
 
+    def cut(self, plan: list[FieldSet | _Crop], piece: int, pieces: int) -> list[FieldSet | _Crop]:
+        return plan[piece::pieces]
+
+    def count(self, plan: list[FieldSet | _Crop]) -> int:
+        return len(plan)
+
+    def load(self, plan: list[FieldSet | _Crop]) -> list[FieldSet | _Crop]:
+        return plan
+
     def losses(self, batch: list[FieldSet | _Crop]) -> Iterator[Tensor]:
         for item in batch:
             if isinstance(item, FieldSet):
-                logits = self.model([item.structure], [item.grid])[0]
+                with self.autocast():
+                    logits = self.model([item.structure], [item.grid])[0].float()
                 loss = self.criterion(logits, item.target.to(logits), item.grid.spacing)
             else:
                 sample, starts = item.sample, np.array([item.start])
-                logits = self.model.forward_crop(sample.structure, sample.grid, item.start, item.size)
+                with self.autocast():
+                    logits = self.model.forward_crop(sample.structure, sample.grid, item.start, item.size).float()
                 target = cut(sample.target[None], starts, item.size)[0, 0]
                 loss = self.criterion(logits, target.to(logits), sample.grid.spacing, periodic=False)
             yield loss / len(batch)
 
     def validate(self) -> dict[str, float]:
         names = [f"mae {d.dataset}/{d.split}" for d in self.config.validate]
-        errors = (field_errors(self.model, part.sets).mean() for part in self.validation)
-        return dict(zip(names, map(float, errors), strict=True))
+        return {name: float(self._errors(part.sets).mean()) for name, part in zip(names, self.validation, strict=True)}
+
+    def _errors(self, sets: Sequence[PointSet]) -> Float[np.ndarray, " structures"]:
+        own = field_errors(self.model, sets[self.ranks.rank :: self.ranks.size])
+        return self.ranks.gathered(torch.from_numpy(own), len(sets)).numpy()
 
     def closing_facts(self) -> dict[str, float]:
         """The seam error of the first cell, where crops were trained on."""

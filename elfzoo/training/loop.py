@@ -8,6 +8,7 @@ import math
 import os
 import platform
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from elfzoo.training.config import TrainConfig
 from elfzoo.training.domain import training_domain
 from elfzoo.training.fields import FieldTask
 from elfzoo.training.memory import keep_freed_memory
+from elfzoo.training.parallel import ALONE, Ranks, joined
 from elfzoo.training.points import PointTask
 from elfzoo.training.task import Task
 from elfzoo.training.tune import merge, prepare
@@ -35,13 +37,24 @@ from elfzoo.training.tune import merge, prepare
 __all__ = ["train"]
 
 WARM_UP = 0.05
+RELEASE = "release"
+RANK_SEED = 7_919  # between the random numbers of two processes
 CRITERION_SPEED = 10.0  # learning rate of a loss's own parameters: logarithms of small numbers have far to go
 
 
 def train(
-    config: TrainConfig, out: str | Path, *, root: str | None = None, resume: bool = True, progress: bool | None = None
+    config: TrainConfig,
+    out: str | Path,
+    *,
+    root: str | None = None,
+    resume: bool = True,
+    progress: bool | None = None,
+    device: str = "cpu",
 ) -> Path:
     """Train a model and write its release.
+
+    Processes that ``torchrun`` started share every batch, and give the result of one to rounding (dropout apart, whose
+    random numbers differ). All of them need the data and the folder of runs; the first one writes.
 
     Args:
         config: what to do.
@@ -50,24 +63,32 @@ def train(
         root: folder of the datasets, see :class:`elfzoo.datasets.FieldDataset`.
         resume: go on from a checkpoint that is there; False starts afresh.
         progress: show progress bars; by default in a terminal.
+        device: of the network, ``cpu`` or ``cuda``. GPUs were not tested.
 
     Returns:
         The folder of the release, which :func:`elfzoo.load_pretrained` takes.
 
     Raises:
         ElfzooError: an empty split, a model that does not fit the configuration, or a checkpoint of another one.
+        ConfigError: a precision that the device has not.
     """
     keep_freed_memory()
+    place = _device(device, config)
     folder = Path(out) / config.name
     folder.mkdir(parents=True, exist_ok=True)
-    run = _start(config, folder, root, resume, progress)
-    with progress_bar(f"training {config.name}", config.epochs, progress) as advance:
-        advance(run.epoch)
-        while run.epoch < config.epochs and not run.exhausted:
-            run.one_epoch()
-            run.save()
-            advance(1)
-    return run.release(training_domain(config.train, root))
+    with joined() as ranks:
+        shown = progress if ranks.first else False
+        run = _start(config, folder, root, resume, shown, place, ranks)
+        with progress_bar(f"training {config.name}", config.epochs, shown) as advance:
+            advance(run.epoch)
+            while run.epoch < config.epochs and not run.exhausted:
+                run.one_epoch()
+                run.save()
+                advance(1)
+        if ranks.first:
+            run.release(training_domain(config.train, root))
+        ranks.wait()
+    return folder / RELEASE
 
 
 @dataclass
@@ -76,6 +97,7 @@ class _Run:
     folder: Path
     task: Task
     optimizer: torch.optim.Optimizer
+    ranks: Ranks = ALONE
     epoch: int = 0
     best: dict[str, Tensor] = field(default_factory=dict)
     log: list[dict[str, float]] = field(default_factory=list)
@@ -84,10 +106,12 @@ class _Run:
         """Every batch once, then validation."""
         began, total, count = time.perf_counter(), 0.0, 0
         self.task.model.train()
-        torch.manual_seed(self.config.seed * 100_003 + self.epoch)  # dropout: the same after a resume
-        for step, batch in enumerate(self.task.batches(self.epoch)):
+        own = RANK_SEED * self.ranks.rank
+        torch.manual_seed(self.config.seed * 100_003 + self.epoch + own)  # dropout: the same after a resume
+        for step, pieces in enumerate(self.task.batches(self.epoch)):
             self._set_rate(self.epoch * self.task.steps_per_epoch + step)
-            total, count = total + self._step(batch), count + 1
+            total, count = total + self._step(pieces), count + 1
+        total = self.ranks.total(total)
         if not math.isfinite(total):
             raise ElfzooError(
                 f"the loss became {total} in epoch {self.epoch + 1}; lower learning_rate "
@@ -95,7 +119,7 @@ class _Run:
             )
         self.epoch += 1
         errors = self._validate()
-        score = sum(errors.values()) / len(errors)
+        score = self.config.score(errors)
         seconds = round(time.perf_counter() - began, 3)
         self.log.append({"epoch": self.epoch, "loss": total / count, **errors, "score": score, "seconds": seconds})
         if score <= min(row["score"] for row in self.log):
@@ -110,7 +134,9 @@ class _Run:
         return len(self.log) - 1 - best >= self.config.patience
 
     def save(self) -> None:
-        """Checkpoint and log of the epoch that has just ended."""
+        """Checkpoint and log of the epoch that has just ended, by the first process."""
+        if not self.ranks.first:
+            return
         weights = {"model": clone_weights(self.task.model), "best": self.best}
         weights["criterion"] = clone_weights(self.task.criterion)
         state = {"epoch": self.epoch, "log": self.log, "config": to_dict(self.config)}
@@ -141,14 +167,15 @@ class _Run:
         task = self.task
         if self.config.select_best:
             task.model.load_state_dict(self.best)
-        merge(task.model)
+        merge(task.model.cpu())
         chosen = min(self.log, key=lambda r: r["score"]) if self.config.select_best else self.log[-1]
         facts = {"config": to_dict(self.config), "data_sha256": task.data_sha256, task.unit: task.size()}
-        facts |= _environment() | task.closing_facts()
+        facts |= _environment() | ({} if self.ranks.size == 1 else {"processes": self.ranks.size})
+        facts |= task.closing_facts()
         facts |= {"epochs_run": self.epoch, "seconds": round(sum(r["seconds"] for r in self.log), 1)}
         facts["validation_mae"] = {k[4:]: round(v, 6) for k, v in chosen.items() if k.startswith("mae ")}
         recipe = {} if task.recipe is None else vars(task.recipe)
-        folder = self.folder / "release"
+        folder = self.folder / RELEASE
         folder.mkdir(exist_ok=True)
         write_bytes(folder / HISTORY, [self.history()])
         told: dict[str, Any] = {"elements": task.elements, "domain": domain, "training": facts}
@@ -157,12 +184,15 @@ class _Run:
         save_release(task.model, folder, self.config.name, **told, **recipe)
         return folder
 
-    def _step(self, batch: Any) -> float:
+    def _step(self, pieces: Iterator[tuple[Any, float]]) -> float:
         self.optimizer.zero_grad()
         total = 0.0
-        for loss in self.task.losses(batch):
-            loss.backward()
-            total += float(loss.detach())
+        for piece, share in pieces:
+            for part in self.task.losses(piece):
+                loss = part * share
+                loss.backward()
+                total += float(loss.detach())
+        self.ranks.add_gradients(p for group in self.optimizer.param_groups for p in group["params"])
         self.optimizer.step()
         return total
 
@@ -184,17 +214,38 @@ class _Run:
         return max(rising * falling, 1e-3)
 
 
-def _start(config: TrainConfig, folder: Path, root: str | None, resume: bool, progress: bool | None) -> _Run:
+def _device(name: str, config: TrainConfig) -> torch.device:
+    """Of several processes on one machine each takes a GPU of its own."""
+    if name not in ("cpu", "cuda"):
+        raise ElfzooError(f"a network is trained on cpu or cuda; got {name!r}")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ElfzooError("there is no CUDA device here; train on the cpu")
+    if name == "cpu" and config.precision != "float32":
+        raise ConfigError(f"precision: {config.precision} is for CUDA devices; on a processor leave it at float32")
+    return torch.device("cpu" if name == "cpu" else f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
+
+
+def _start(
+    config: TrainConfig,
+    folder: Path,
+    root: str | None,
+    resume: bool,
+    progress: bool | None,
+    device: torch.device,
+    ranks: Ranks,
+) -> _Run:
     torch.manual_seed(config.seed)
-    task = _task(_model(config), config, root, progress)
+    task = _task(_model(config).to(device), config, root, progress, ranks)
+    task.criterion.to(device)
     learned = [p for p in task.model.parameters() if p.requires_grad]
     groups: list[dict[str, Any]] = [{"params": learned, "speed": 1.0}]
     if own := list(task.criterion.parameters()):
         groups.append({"params": own, "speed": CRITERION_SPEED, "weight_decay": 0.0})
     optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
-    run = _Run(config, folder, task, optimizer)
+    run = _Run(config, folder, task, optimizer, ranks)
     if resume and (folder / "checkpoint.safetensors").exists():
         run.restore()
+    ranks.start_alike(task.model, run.epoch)
     return run
 
 
@@ -213,11 +264,11 @@ def _model(config: TrainConfig) -> Model:
     return model
 
 
-def _task(model: Model, config: TrainConfig, root: str | None, progress: bool | None) -> Task:
+def _task(model: Model, config: TrainConfig, root: str | None, progress: bool | None, ranks: Ranks) -> Task:
     if isinstance(model, PointModel):
-        return PointTask(model, config, root, progress)
+        return PointTask(model, config, root, progress, ranks)
     if isinstance(model, FieldModel):
-        return FieldTask(model, config, root, progress)
+        return FieldTask(model, config, root, progress, ranks)
     raise ElfzooError(f"{config.architecture} learns neither from points nor from fields")
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,6 +24,7 @@ from elfzoo.progress import progress_bar
 from elfzoo.quantity import quantity_of
 from elfzoo.target import Target
 from elfzoo.training.config import DataConfig, TrainConfig
+from elfzoo.training.parallel import ALONE, Ranks
 from elfzoo.training.task import Part, Task
 
 __all__ = [
@@ -141,20 +141,17 @@ class FeatureStore:
 
     def structure_errors(self, model: PointModel) -> Float[Tensor, " structures"]:
         """MAE of ``model`` over the points of each structure, in double precision."""
+        device = next(model.parameters()).device
         with torch.no_grad():
-            logits = torch.cat([model.head(block.float()) for block in self.features.split(model.block_size)])
+            parts = [model.head(block.float().to(device)) for block in self.features.split(model.block_size)]
+            logits = torch.cat(parts).cpu()
         error = (model.target.tensor(logits) - self.y).abs().double()
         sums = torch.zeros(int(self.structure.max()) + 1, dtype=torch.float64).index_add_(0, self.structure, error)
         return sums / torch.bincount(self.structure)
 
-    def batches(self, size: int, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """(features, y) in this order; a last batch smaller than ``size`` is left out unless it is the only one."""
-        for start in range(0, max(len(order) - size + 1, 1), size):
-            chosen = order[start : start + size]
-            yield self.features[chosen].float(), self.y[chosen]
 
-
-Plan = list[list[tuple[PointSet, np.ndarray]]]  # of each batch, structures and the numbers of their points
+BatchPlan = list[tuple[PointSet, np.ndarray]]  # structures and the numbers of their points
+Plan = list[BatchPlan]
 
 
 def plan_batches(sets: Sequence[PointSet], size: int, generator: torch.Generator, structures: int | None) -> Plan:
@@ -192,6 +189,7 @@ class PointTask(Task):
         config: the run.
         root: folder of the datasets.
         progress: show bars while features are computed.
+        ranks: the processes that share the work; each keeps the features of all points.
 
     Raises:
         ElfzooError: an empty split.
@@ -200,11 +198,13 @@ class PointTask(Task):
     unit: ClassVar[str] = "points"
     model: PointModel
 
-    def __init__(self, model: PointModel, config: TrainConfig, root: str | None, progress: bool | None):
+    def __init__(
+        self, model: PointModel, config: TrainConfig, root: str | None, progress: bool | None, ranks: Ranks = ALONE
+    ):
         train = [Part(*draw_points(d, config.seed, root, model.target)) for d in config.train]
         self.sets = [s for part in train for s in part.sets]
         validate = [Part(*draw_points(d, VALIDATION_SEED, root, model.target)) for d in config.validate]
-        super().__init__(model, config, train, validate)
+        super().__init__(model, config, train, validate, ranks)
         self.criterion = nn.SmoothL1Loss(beta=config.huber_beta)
         self._store = self._stored(self.sets, self.elements, progress)
         stored = max(self.size() // config.batch_size, 1)
@@ -216,23 +216,52 @@ class PointTask(Task):
     def size(self) -> int:
         return sum(len(s.y) for s in self.sets)
 
-    def batches(self, epoch: int) -> Iterator[tuple[Any, Tensor]]:
-        """(features or probe points, reference values), in random order, each point once."""
+    def plans(self, epoch: int) -> Iterator[BatchPlan | Tensor]:
+        """Points in random order, each once: structures and points of them, or which of the stored features.
+
+        Of stored ones a last batch that is not full is left out, unless it is the only one.
+        """
         generator = torch.Generator().manual_seed(self.config.seed * 100_003 + epoch)
         if self._store is None:
-            return stream_batches(self.model, self._plan(generator))
-        return self._store.batches(self.config.batch_size, torch.randperm(self.size(), generator=generator))
+            return iter(self._plan(generator))
+        order, size = torch.randperm(self.size(), generator=generator), self.config.batch_size
+        return (order[start : start + size] for start in range(0, max(len(order) - size + 1, 1), size))
+
+    def cut(self, plan: BatchPlan | Tensor, piece: int, pieces: int) -> BatchPlan | Tensor:
+        """By structures where there are enough of them, for much of a model's work may be per structure."""
+        if isinstance(plan, Tensor) or len(plan) >= pieces:
+            return plan[piece::pieces]
+        return [(s, chosen[piece::pieces]) for s, chosen in plan if len(chosen) > piece]
+
+    def count(self, plan: BatchPlan | Tensor) -> int:
+        return len(plan) if isinstance(plan, Tensor) else sum(len(chosen) for _, chosen in plan)
+
+    def load(self, plan: BatchPlan | Tensor) -> tuple[Any, Tensor]:
+        """Features or probe points, and reference values."""
+        if isinstance(plan, Tensor):
+            assert self._store is not None
+            return self._store.features[plan].float(), self._store.y[plan]
+        return next(stream_batches(self.model, [plan]))
 
     def losses(self, batch: tuple[Any, Tensor]) -> Iterator[Tensor]:
-        inputs, y = batch
-        logits = self.model.head(inputs) if isinstance(inputs, Tensor) else self.model(inputs)
+        device = next(self.model.parameters()).device
+        inputs, y = (part.to(device) for part in batch)
+        with self.autocast():
+            logits = (self.model.head(inputs) if isinstance(inputs, Tensor) else self.model(inputs)).float()
         target = self.model.target
         yield self.criterion(target.tensor(logits) / target.unit, y / target.unit)
 
     def validate(self) -> dict[str, float]:
         names = [f"mae {d.dataset}/{d.split}" for d in self.config.validate]
-        errors = (float(make().structure_errors(self.model).mean()) for make in self._validation)
-        return dict(zip(names, errors, strict=True))
+        return {name: self._error(*part) for name, part in zip(names, self._validation, strict=True)}
+
+    def _error(self, count: int, own: Sequence[PointSet], store: FeatureStore | None) -> float:
+        """Mean over the structures of a part, of which this process measures its own."""
+        errors = torch.zeros(0, dtype=torch.float64)
+        if own:
+            store = store or FeatureStore.build(self.model, own, "float32", False)
+            errors = store.structure_errors(self.model)
+        return float(self.ranks.gathered(errors, count).mean())
 
     def _fit_statistics(self, progress: bool | None) -> None:
         if self._store is not None:
@@ -253,11 +282,9 @@ class PointTask(Task):
 
     def _validation_stores(
         self, parts: Sequence[Part[PointSet]], progress: bool | None
-    ) -> list[Callable[[], FeatureStore]]:
-        """For each part what gives its features: kept ones, or with the weights of the moment."""
+    ) -> list[tuple[int, Sequence[PointSet], FeatureStore | None]]:
+        """For each part: of how many structures, those of this process, and their features where they are kept."""
         elements = {site.specie.symbol for part in parts for s in part.sets for site in s.structure}
-        kept = [self._stored(part.sets, elements, progress) for part in parts]
-        return [partial(self._features, part.sets, store) for part, store in zip(parts, kept, strict=True)]
-
-    def _features(self, sets: Sequence[PointSet], store: FeatureStore | None) -> FeatureStore:
-        return store or FeatureStore.build(self.model, sets, "float32", False)
+        own = [part.sets[self.ranks.rank :: self.ranks.size] for part in parts]
+        kept = [self._stored(sets, elements, progress) if sets else None for sets in own]
+        return [(len(part.sets), sets, store) for part, sets, store in zip(parts, own, kept, strict=True)]

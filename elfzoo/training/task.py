@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
+import torch
 from pymatgen.core import Structure
 from torch import Tensor, nn
 
 from elfzoo.field import Recipe
 from elfzoo.models.base import Model
 from elfzoo.training.config import TrainConfig
+from elfzoo.training.parallel import Ranks
 
 __all__ = ["Part", "Task"]
 
@@ -45,6 +48,7 @@ class Task(ABC):
         model: with fresh weights.
         config: the run.
         train, validate: data in the order of the configuration.
+        ranks: the processes that share the work.
     """
 
     criterion: nn.Module  # its parameters belong to the run, not to the released model
@@ -52,9 +56,14 @@ class Task(ABC):
     unit: ClassVar[str]  # what is counted in the facts
 
     def __init__(
-        self, model: Model, config: TrainConfig, train: Sequence[Part[Labelled]], validate: Sequence[Part[Labelled]]
+        self,
+        model: Model,
+        config: TrainConfig,
+        train: Sequence[Part[Labelled]],
+        validate: Sequence[Part[Labelled]],
+        ranks: Ranks,
     ):
-        self.model, self.config = model, config
+        self.model, self.config, self.ranks = model, config, ranks
         sets = [s for part in train for s in part.sets]
         # a model that goes on from a trained one takes on the recipe of its new data, which come first
         recipes = {s.recipe for s in (train[0].sets if config.start else sets)}
@@ -67,13 +76,41 @@ class Task(ABC):
     def size(self) -> int:
         """Number of points that are trained on."""
 
+    def batches(self, epoch: int) -> Iterator[Iterator[tuple[Any, float]]]:
+        """Of each batch of an epoch the pieces that this process takes, with their shares of it.
+
+        They are the same whenever the epoch is run, and those of all processes together are the batch.
+        """
+        pieces = self.ranks.size * self.config.accumulate
+        for plan in self.plans(epoch):
+            cut = [part for part in (self.cut(plan, i, pieces) for i in range(pieces)) if self.count(part)]
+            own, whole = cut[self.ranks.rank :: self.ranks.size], self.count(plan)
+            yield ((self.load(part), self.count(part) / whole) for part in own)
+
     @abstractmethod
-    def batches(self, epoch: int) -> Iterator[Any]:
-        """The batches of an epoch, the same whenever it is run."""
+    def plans(self, epoch: int) -> Iterator[Any]:
+        """What belongs into each batch of an epoch, the same whenever it is run and in every process."""
+
+    @abstractmethod
+    def cut(self, plan: Any, piece: int, pieces: int) -> Any:
+        """The part of a plan that is one of so many pieces; with one piece, all of it."""
+
+    @abstractmethod
+    def count(self, plan: Any) -> int:
+        """Number of items that the loss is a mean over."""
+
+    @abstractmethod
+    def load(self, plan: Any) -> Any:
+        """What :meth:`losses` takes."""
 
     @abstractmethod
     def losses(self, batch: Any) -> Iterator[Tensor]:
         """Parts of a batch's loss; each is differentiated and let go before the next, the gradients add up."""
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The precision of the network's work in training."""
+        half = self.config.precision == "bfloat16"
+        return torch.autocast("cuda", torch.bfloat16) if half else nullcontext()
 
     @abstractmethod
     def validate(self) -> dict[str, float]:

@@ -7,6 +7,7 @@ import pytest
 from pymatgen.core import Structure
 
 from elfzoo.analysis import networking, percolation, track
+from elfzoo.analysis.trajectory import ROW
 from elfzoo.field import Field
 
 pytestmark = pytest.mark.skipif(not percolation.available(), reason="the compiled kernel was not built")
@@ -48,7 +49,7 @@ def test_each_frame_is_taken_when_it_is_wanted():
 
 def test_rows_are_flat_json():
     row = next(track([gaussians(0.6)], h_dos=0.5)).row()
-    assert json.loads(json.dumps(row)) == row
+    assert json.loads(json.dumps(row)) == row and tuple(row) == ROW
     assert not any(isinstance(value, dict | list) for value in row.values())
     assert row["tc_is_upper_bound"] is False and row["h_fraction"] == 1.0
 

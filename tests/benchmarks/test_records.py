@@ -45,10 +45,14 @@ def test_readme_and_cards_are_rendered_from_the_records():
 def test_cards_say_what_they_must(name):
     card, text = read_card(shipped_releases()[name]), (shipped_releases()[name] / "README.md").read_text()
     assert card.name == name
-    assert "H" in card.elements and card.domain is not None
-    assert (card.recipe is None) == (len(card.elements) > 1)  # two engines made the labels of more than hydrogen
+    assert "H" in card.elements
     for heading in ("Intended use", "Training data", "Results", "Limits", "Licence and citation"):
         assert f"## {heading}" in text
+    if name == "harris.h-v1":  # nothing in it is trained
+        assert not card.training and card.recipe is None and not list(elfzoo.load_pretrained(name).parameters())
+        return
+    assert card.domain is not None
+    assert (card.recipe is None) == (len(card.elements) > 1)  # two engines made the labels of more than hydrogen
     assert not any(part["split"] == "test" for part in card.training["config"]["train"])
 
 

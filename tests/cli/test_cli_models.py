@@ -77,7 +77,7 @@ def test_a_trained_release_predicts(elfzoo: Run, trained: Path) -> None:
         (CONFIG.format(epochs="many"), "epochs"),
         ("name: [", "not valid YAML"),
         ("", "expected a mapping"),
-        (CONFIG.format(epochs=1).replace("grid_mlp\n", "grid_mpl\n"), "did you mean grid_mlp?"),
+        (CONFIG.format(epochs=1).replace("grid_mlp\n", "grid_mpl\n"), "did you mean grid_mlp"),
     ],
 )
 def test_a_wrong_configuration_is_one_line(elfzoo: Run, text: str, part: str) -> None:

@@ -19,7 +19,7 @@ from elfzoo.cli import app
 from elfzoo.cli.shell import command, with_options
 from elfzoo.errors import ElfzooError, RecipeError, UnknownNameError
 
-FIELDS = ("predict", "networking", "critical-points", "compare", "plot", "view", "check")
+FIELDS = ("predict", "networking", "critical-points", "screen", "compare", "plot", "view", "check")
 COMMANDS = (*FIELDS, "models", "train", "benchmark", "leaderboard", "demo")
 RUN = [sys.executable, "-c", "from elfzoo.cli import main; main()"]
 

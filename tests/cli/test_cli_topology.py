@@ -13,10 +13,10 @@ from pymatgen.core import Structure
 from typer.testing import Result
 
 from elfzoo.analysis import critical_points, networking, percolation
-from elfzoo.cli.tables import RowTable
 from elfzoo.errors import ElfzooError
 from elfzoo.examples import example_path, load_example
 from elfzoo.field import Field
+from elfzoo.io.tables import RowTable
 from tests.cli.conftest import error_line
 
 pytestmark = pytest.mark.skipif(not percolation.available(), reason="the compiled kernel was not built")

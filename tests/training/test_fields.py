@@ -103,7 +103,7 @@ def test_every_epoch_draws_one_of_the_grids(data):
     task = FieldTask(elfzoo.create_model("symmetry_unet", MODEL), values, data, None)
     once = FieldTask(elfzoo.create_model("symmetry_unet", MODEL), config(), data, None)
     assert task.steps_per_epoch == once.steps_per_epoch and task.size() == once.size()
-    shapes = {item.grid.shape for epoch in range(12) for batch in task.batches(epoch) for item in batch}
+    shapes = {item.grid.shape for epoch in range(12) for plan in task.plans(epoch) for item in plan}
     known = {s.grid.shape for sample in task.samples for s in (sample, *sample.others)}
     assert shapes == known and len(known) > len({s.grid.shape for s in once.samples})
 
@@ -152,7 +152,7 @@ def test_resuming_gives_the_same_weights_as_never_stopping(data, tmp_path, chang
 
 def test_a_batch_of_cells_has_the_mean_of_their_gradients(data):
     task = FieldTask(elfzoo.create_model("symmetry_unet", MODEL).eval(), config(batch_size=2), data, None)
-    (batch,) = list(task.batches(0))
+    (batch,) = list(task.plans(0))
     assert task.steps_per_epoch == 1
     gradients = []
     for cells in (batch, batch[:1], batch[1:]):
@@ -171,7 +171,7 @@ def test_crops_fill_the_cell_and_their_loss_is_that_of_the_whole(data):
         data,
         None,
     )
-    crops = [item for batch in task.batches(0) for item in batch]
+    crops = [item for plan in task.plans(0) for item in plan]
     assert len(crops) == task.steps_per_epoch == sum(round(s.grid.size / 64) for s in task.samples)
     crop = crops[0]
     part = float(next(task.losses([crop])))

@@ -98,7 +98,8 @@ def test_losses_are_huber_in_units_of_the_scale(data, architecture):
     task = (PointTask if architecture == "grid_mlp" else FieldTask)(
         model, config(architecture, LOG, fields={"terms": ["voxel"], "shift": False, "turn": False}), data, None
     )
-    batch = next(iter(task.batches(0)))
+    ((batch, share),) = next(task.batches(0))
+    assert share == 1
     with torch.no_grad():
         loss = float(next(iter(task.losses(batch))))
         if architecture == "grid_mlp":

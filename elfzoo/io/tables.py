@@ -26,6 +26,9 @@ class RowTable:
         key: names of the columns that name a row.
         resume: go on with a file that is there; else it is refused, for hours of work may be in it.
 
+    Attributes:
+        earlier: whole rows that were there, as text by column.
+
     Raises:
         ElfzooError: another suffix, a file that is there without ``resume``, or one with other columns.
     """
@@ -35,6 +38,7 @@ class RowTable:
             raise ElfzooError(f"a table that grows ends in .csv; got {path}")
         self.path, self.columns, self.key = path, list(columns), list(key)
         rows = self._earlier(resume) if path.exists() else []
+        self.earlier = rows
         self.done = {tuple(row[name] for name in self.key) for row in rows}
         write_bytes(path, [_text([self.columns, *([row[name] for name in self.columns] for row in rows)]).encode()])
         self._handle = open(path, "a", encoding="utf-8", newline="")  # noqa: SIM115
@@ -55,6 +59,10 @@ class RowTable:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; every row is on the disk before."""
         self._handle.close()
 
     def _earlier(self, resume: bool) -> list[dict[str, str]]:
