@@ -15,6 +15,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from harris_seeds import RECORD as HARRIS_SEEDS
+from harris_seeds import table as harris_table
 from study_config import STUDIES, StudyConfig, read_study
 from study_tables import markdown
 
@@ -25,7 +27,7 @@ from elfzoo.benchmark.board import HEADLINES, is_hybrid
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 FIGURES = ROOT / "benchmarks" / "figures"
-NAMES = "board|results|solids|topology-speed|topology|critical-points|speed|studies|study|invariances"
+NAMES = "harris-seeds|board|results|solids|topology-speed|topology|critical-points|speed|studies|study|invariances"
 MARKER = re.compile(rf"(<!-- ({NAMES})(?: (\w[\w. -]*?))? -->\n).*?(<!-- end -->)", re.S)
 GRIDS = {
     "own": "{:.4f} on fluid snapshots on its own grid,",
@@ -226,6 +228,11 @@ def study_section(name: str, found: StudyConfig) -> list[str]:
     return lines + [line for p in pictures for line in ("", f"![{p.stem}](../../figures/{p.name})")]
 
 
+def seeds_of_harris(_: str | None) -> str:
+    """harris_delta with other seeds and less data."""
+    return "\n".join([*harris_table(json.loads(HARRIS_SEEDS.read_text())["runs"]), ""])
+
+
 TABLES = {
     "board": leaderboard,
     "results": results,
@@ -235,6 +242,7 @@ TABLES = {
     "critical-points": searches,
     "speed": speed,
     "invariances": invariances,
+    "harris-seeds": seeds_of_harris,
     "studies": study_list,
     "study": study,
 }

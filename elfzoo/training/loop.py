@@ -253,10 +253,13 @@ def _model(config: TrainConfig) -> Model:
     """Fresh weights, or those of a trained model, ready for what the run may change of them.
 
     Raises:
-        ConfigError: the configuration names another architecture than the trained model's.
+        ConfigError: the configuration names another architecture than the trained model's, or one without weights.
     """
     if config.start is None:
-        return create_model(config.architecture, config.model, config.target)
+        fresh = create_model(config.architecture, config.model, config.target)
+        if not list(fresh.parameters()):
+            raise ConfigError(f"{config.architecture} has nothing to learn; expected an architecture with weights")
+        return fresh
     model = load_pretrained(config.start.release)
     if architecture_of(model) != config.architecture:
         raise ConfigError(f"{config.start.release} is a {architecture_of(model)}, the run's {config.architecture}")
