@@ -27,6 +27,7 @@ from elfzoo.transforms.harris.xc import Functional
 
 __all__ = ["Densities", "HarrisConfig", "harris_densities"]
 
+LARGEST = 2000  # atoms: dense matrices of 18 000 orbitals take 2.6 GB each, and some are needed
 SMALLEST_DENSITY = 1e-7  # 1/bohr³
 SMALLEST_STATE = 1e-8  # of the largest diagonal element, where a local decomposition ends
 
@@ -82,11 +83,15 @@ def harris_densities(structure: Structure, config: HarrisConfig) -> Densities:
     """One diagonalisation for a structure of hydrogen.
 
     Raises:
-        ElfzooError: another element, named.
+        ElfzooError: another element, named, or too many atoms.
     """
     others = sorted({str(site.specie) for site in structure} - {"H"})
     if others:
         raise ElfzooError(f"a Harris field needs orbitals of each element, so far of H alone; got {', '.join(others)}")
+    if len(structure) > LARGEST:
+        raise ElfzooError(
+            f"a Harris field needs all orbitals at once; expected at most {LARGEST} atoms, got {len(structure)}"
+        )
     grid = Grid.from_spacing(structure.lattice.matrix, config.spacing)
     potential, _ = effective_potential(structure.cart_coords, grid, config.atom_exponent, config.functional)
     pairs = find_pairs(structure, grid, config.basis.r_cut)

@@ -116,6 +116,14 @@ def test_kept_in_a_folder(tmp_path, monkeypatch):
     assert len(list(folder.iterdir())) == 2
 
 
+def test_too_many_atoms_are_refused():
+    chain = Structure(
+        Lattice.orthorhombic(3.0, 3.0, 2100.0), ["H"] * 2001, np.linspace([0, 0, 0], [0, 0, 1], 2001, endpoint=False)
+    )
+    with pytest.raises(ElfzooError, match="at most 2000 atoms, got 2001"):
+        harris_densities(chain, CONFIG)
+
+
 def test_other_elements_are_refused_by_name():
     with pytest.raises(ElfzooError, match="of H alone; got Ca, La"):
         harris_densities(Structure(Lattice.cubic(3.0), ["H", "La", "Ca"], np.eye(3) / 2), CONFIG)
