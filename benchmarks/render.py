@@ -15,6 +15,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from harris_physics import RECORD as HARRIS_PHYSICS
+from harris_physics import table as physics_table
 from harris_seeds import RECORD as HARRIS_SEEDS
 from harris_seeds import table as harris_table
 from study_config import STUDIES, StudyConfig, read_study
@@ -27,7 +29,8 @@ from elfzoo.benchmark.board import HEADLINES, is_hybrid
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 FIGURES = ROOT / "benchmarks" / "figures"
-NAMES = "harris-seeds|board|results|solids|topology-speed|topology|critical-points|speed|studies|study|invariances"
+NAMES = "board|results|solids|topology-speed|topology|critical-points|speed|studies|study|invariances"
+NAMES += "|harris-physics|harris-seeds"
 MARKER = re.compile(rf"(<!-- ({NAMES})(?: (\w[\w. -]*?))? -->\n).*?(<!-- end -->)", re.S)
 GRIDS = {
     "own": "{:.4f} on fluid snapshots on its own grid,",
@@ -233,6 +236,11 @@ def seeds_of_harris(_: str | None) -> str:
     return "\n".join([*harris_table(json.loads(HARRIS_SEEDS.read_text())["runs"]), ""])
 
 
+def physics_of_harris(_: str | None) -> str:
+    """The untrained diagonalisation with one thing changed."""
+    return "\n".join([*physics_table(json.loads(HARRIS_PHYSICS.read_text())["variants"]), ""])
+
+
 TABLES = {
     "board": leaderboard,
     "results": results,
@@ -243,6 +251,7 @@ TABLES = {
     "speed": speed,
     "invariances": invariances,
     "harris-seeds": seeds_of_harris,
+    "harris-physics": physics_of_harris,
     "studies": study_list,
     "study": study,
 }

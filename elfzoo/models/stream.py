@@ -44,7 +44,7 @@ def predict_to(
 
     The values are those of :meth:`~elfzoo.models.base.Model.predict`, bit for bit; of a difference from superposed
     densities, to the error of a spline through these, which needs memory for them on a grid of 0.05 Å. The file is
-    that of :meth:`Field.write <elfzoo.Field.write>` but for its chunks. ``h5py`` reads parts of it::
+    that of :meth:`elfzoo.Field.write` but for its chunks. ``h5py`` reads parts of it::
 
         with h5py.File("elf.h5") as file:
             first = file["values"][:8]

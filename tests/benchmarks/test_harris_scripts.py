@@ -9,8 +9,12 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
+import harris_physics
 import harris_seeds
 import harris_speed
+
+from elfzoo.config import parse, to_dict
+from elfzoo.transforms.harris import HarrisConfig
 
 
 def test_random_cells_keep_their_distance():
@@ -37,9 +41,27 @@ def test_seeds_differ_in_seed_and_data_alone():
 
 def test_the_record_of_seeds_is_of_these_configurations():
     """What the README states was measured with the settings that stand in the repository."""
-    from elfzoo.config import to_dict
 
     known = [json.loads(json.dumps(to_dict(run))) for run in harris_seeds.configurations([0, 1, 2])]
     found = json.loads(harris_seeds.RECORD.read_text())["runs"]
     assert found and all(run["config"] in known for run in found)
     assert len(harris_seeds.table(found)) == 2 + len(found)
+
+
+def test_physics_is_measured_and_kept(tmp_path, monkeypatch):
+    coarse = {"basis": {"shells": [{"l": 0, "zeta": 1.0}], "r_cut": 2.0}, "k_mesh": {"spacing": 2.0}, "spacing": 0.3}
+    monkeypatch.setattr(harris_physics, "VARIANTS", {"coarse": coarse})
+    out = ["--crystals", "1", "--snapshots", "0", "--out", str(tmp_path / "physics.json")]
+    harris_physics.main(out)
+    first = json.loads((tmp_path / "physics.json").read_text())["variants"]
+    assert 0.02 < first["coarse"]["crystals"][0] < 0.5 and first["coarse"]["fluid"] == []
+    monkeypatch.setattr(harris_physics, "error", None)  # not asked again
+    harris_physics.main(out)
+    assert json.loads((tmp_path / "physics.json").read_text())["variants"] == first
+
+
+def test_every_variant_of_the_physics_is_another():
+    configs = [parse(HarrisConfig, changes) for changes in harris_physics.VARIANTS.values()]
+    assert configs[0] == HarrisConfig() and len(set(configs)) == len(configs)
+    found = json.loads(harris_physics.RECORD.read_text())["variants"]
+    assert all(found[name]["config"] == to_dict(parse(HarrisConfig, harris_physics.VARIANTS[name])) for name in found)
