@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from invariances import snapshots
 
 import elfzoo
 from elfzoo.benchmark import environment, write_json
 from elfzoo.config import parse, to_dict
-from elfzoo.datasets import CrystalHydrogen, FluidHydrogen
+from elfzoo.datasets import CrystalHydrogen
 from elfzoo.field import Field
 from elfzoo.transforms.harris import HarrisConfig
 
@@ -55,7 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=RECORD, help="where the results go")
     args = parser.parse_args(arguments)
     found = json.loads(args.out.read_text())["variants"] if args.out.is_file() else {}
-    fields = {"crystals": small_crystals(args.crystals), "fluid": snapshots(args.snapshots)}
+    fields = {"crystals": small_crystals(args.crystals), "fluid": snapshots(None)[: args.snapshots]}
     for name in args.only or VARIANTS:
         config = to_dict(parse(HarrisConfig, VARIANTS[name]))
         if found.get(name, {}).get("config") != config:
@@ -70,13 +71,6 @@ def small_crystals(count: int) -> list[Field]:
     data = CrystalHydrogen(split="val")
     small = (sample.field for sample in data if len(sample.structure) <= LARGEST)
     return list(islice(small, count))
-
-
-def snapshots(count: int) -> list[Field]:
-    """The first of each pressure."""
-    data = FluidHydrogen(split="val")
-    first = {file.split("_")[1]: i for i, file in reversed(list(enumerate(data.raw_file_names)))}
-    return [data[i].field for i in sorted(first.values())[:count]]
 
 
 def error(reference: Field, changes: dict[str, Any]) -> float:

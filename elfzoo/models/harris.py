@@ -62,10 +62,7 @@ class Harris(PointModel):
 
     def transform(self, data: ProbeData) -> ProbeData:
         """Solve the structure and add what it says at the probe points."""
-        structure = _structure(data)
-        inputs = harris_inputs(structure, self.config.harris, self.config.window)
-        data.probe_inputs = torch.as_tensor(inputs.at(data.probe_pos.double().numpy()), dtype=data.pos.dtype)
-        return data
+        return _add_inputs(data, self.config.harris, self.config.window)
 
     def encode(self, batch: ProbeData) -> Float[Tensor, "points inputs"]:
         """Logit, density and gradient at each probe point."""
@@ -142,8 +139,7 @@ class HarrisDelta(PointModel):
 
     def transform(self, data: ProbeData) -> ProbeData:
         """Solve the structure; add what it says at the probe points, and the atoms around them."""
-        inputs = harris_inputs(_structure(data), self.config.harris, self.config.window)
-        data.probe_inputs = torch.as_tensor(inputs.at(data.probe_pos.double().numpy()), dtype=data.pos.dtype)
+        data = _add_inputs(data, self.config.harris, self.config.window)
         return add_probe_edges(data, partial(probe_edges, r_cut=self.config.descriptor.r_cut))
 
     def encode(self, batch: ProbeData) -> Float[Tensor, "points features"]:
@@ -200,7 +196,10 @@ def _power_spectra(structure: Structure, config: PowerSpectrumConfig) -> Callabl
     return slow
 
 
-def _structure(data: ProbeData) -> Structure:
-    """The structure that probe data were made of."""
-    positions, lattice = data.pos.double().numpy(), data.cell[0].double().numpy()
-    return Structure(lattice, data.z.tolist(), positions, coords_are_cartesian=True)
+def _add_inputs(data: ProbeData, config: HarrisConfig, window: tuple[float, float]) -> ProbeData:
+    """Solve the structure that probe data were made of; add what it says at their points."""
+    positions, lattice, points = (part.double().numpy() for part in (data.pos, data.cell[0], data.probe_pos))
+    structure = Structure(lattice, data.z.tolist(), positions, coords_are_cartesian=True)
+    found = harris_inputs(structure, config, window).at(points)
+    data.probe_inputs = torch.as_tensor(found, dtype=data.pos.dtype)
+    return data

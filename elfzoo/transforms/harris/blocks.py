@@ -72,6 +72,10 @@ class Pairs:
         """The pair that each two images of a block are."""
         return np.searchsorted(self.keys, _keys(block, self.n_atoms, self.reach))
 
+    def turned(self) -> Int[np.ndarray, " pairs"]:
+        """Of each pair (i, j, R) the pair (j, i, -R)."""
+        return np.searchsorted(self.keys, _encoded(self.j, self.i, -self.translation, self.n_atoms, self.reach))
+
 
 def blocks(structure: Structure, grid: Grid, r_cut: float) -> Iterator[Block]:
     """All boxes of a grid; those without an atom near are left out.
@@ -129,7 +133,12 @@ def _block(flat: np.ndarray, positions: np.ndarray, images: Images, r_cut: float
 
 
 def _keys(block: Block, n_atoms: int, reach: int) -> np.ndarray:
+    translation = block.shift[None, :, :] - block.shift[:, None, :]
+    return _encoded(block.atom[:, None], block.atom[None, :], translation, n_atoms, reach)
+
+
+def _encoded(i: np.ndarray, j: np.ndarray, translation: np.ndarray, n_atoms: int, reach: int) -> np.ndarray:
+    """One number for atoms i and j + R."""
     width = 2 * reach + 1
-    x, y, z = np.moveaxis(block.shift[None, :, :] - block.shift[:, None, :] + reach, -1, 0)
-    pair = block.atom[:, None].astype(np.int64) * n_atoms + block.atom[None, :]
-    return ((pair * width + x) * width + y) * width + z
+    x, y, z = np.moveaxis(translation + reach, -1, 0)
+    return (((i.astype(np.int64) * n_atoms + j) * width + x) * width + y) * width + z

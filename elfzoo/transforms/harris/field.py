@@ -28,6 +28,7 @@ from elfzoo.transforms.harris.xc import Functional
 __all__ = ["Densities", "HarrisConfig", "harris_densities"]
 
 LARGEST = 2000  # atoms: dense matrices of 18 000 orbitals take 2.6 GB each, and some are needed
+UNIFORM = 0.3 * (3 * np.pi**2) ** (2 / 3)  # kinetic-energy density of the uniform gas over n^(5/3)
 SMALLEST_DENSITY = 1e-7  # 1/bohr³
 SMALLEST_STATE = 1e-8  # of the largest diagonal element, where a local decomposition ends
 
@@ -76,7 +77,7 @@ class Densities:
     def chi(self) -> Float[np.ndarray, "nx ny nz"]:
         """D / D_h (Becke and Edgecombe 1990), never negative."""
         excess = np.maximum(self.tau - self.gradient / (8 * self.n), 0.0)
-        return excess / (0.3 * (3 * np.pi**2) ** (2 / 3) * self.n ** (5 / 3))
+        return excess / (UNIFORM * self.n ** (5 / 3))
 
 
 def harris_densities(structure: Structure, config: HarrisConfig) -> Densities:

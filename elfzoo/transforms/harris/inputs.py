@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from pymatgen.core import Structure
 from elfzoo.config import to_dict
 from elfzoo.interpolate import PeriodicSpline, low_pass
 from elfzoo.io.files import write_bytes
-from elfzoo.transforms.harris.field import Densities, HarrisConfig, harris_densities
+from elfzoo.transforms.harris.field import UNIFORM, Densities, HarrisConfig, harris_densities
 
 __all__ = ["CACHE_VARIABLE", "N_INPUTS", "HarrisInputs", "harris_inputs", "stored_inputs"]
 
@@ -24,7 +25,6 @@ N_INPUTS = 3
 LOWEST_CHI, HIGHEST_CHI = 1e-2, 1e2  # logit(ELF) within ±9.2, as labels are clipped
 CACHE_VARIABLE = "ELFZOO_HARRIS_CACHE"
 VERSION = 1  # of what is computed; a cache of another one is not read
-UNIFORM = 0.3 * (3 * np.pi**2) ** (2 / 3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +42,12 @@ class HarrisInputs:
 
     def at(self, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points inputs"]:
         """By quintic splines, at points in Å."""
-        return np.stack([spline(points @ np.linalg.inv(self.lattice)) for spline in self._splines()], axis=1)
+        frac_coords = points @ np.linalg.inv(self.lattice)
+        return np.stack([spline(frac_coords) for spline in self._splines], axis=1)
 
+    @cached_property
     def _splines(self) -> list[PeriodicSpline]:
-        if not self.__dict__.get("_kept"):
-            object.__setattr__(self, "_kept", [PeriodicSpline.through(part, 5) for part in self.values.astype(float)])
-        return self.__dict__["_kept"]
+        return [PeriodicSpline.through(part, 5) for part in self.values.astype(float)]
 
 
 def harris_inputs(structure: Structure, config: HarrisConfig, window: tuple[float, float]) -> HarrisInputs:

@@ -125,7 +125,4 @@ def _by_pair(matrix: torch.Tensor, m: int) -> torch.Tensor:
 
 
 def _hermitian(parts: np.ndarray, pairs: Pairs) -> np.ndarray:
-    width, n = 2 * pairs.reach + 1, pairs.n_atoms
-    x, y, z = (pairs.reach - pairs.translation).T
-    turned = np.searchsorted(pairs.keys, (((pairs.j * n + pairs.i) * width + x) * width + y) * width + z)
-    return 0.5 * (parts + parts[turned].transpose(0, 2, 1))
+    return 0.5 * (parts + parts[pairs.turned()].transpose(0, 2, 1))
