@@ -128,6 +128,37 @@ def test_a_sample_of_a_point_model_is_made_of_the_blocks_it_visits(monkeypatch: 
         np.testing.assert_array_equal(found, expected)
 
 
+def test_the_set_up_of_a_point_model_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A diagonalisation takes as long for few points as for many."""
+    model, structure, spent = (
+        create_model("grid_mlp", {"hidden": [8], "descriptor": {"n_radial": 4}}),
+        TINY.structure(),
+        [0.0],
+    )
+
+    def slow_evaluator(structure: Structure) -> object:
+        spent[0] += 50.0
+
+        def evaluate(points: np.ndarray) -> np.ndarray:
+            spent[0] += 1e-3 * len(points)
+            return np.zeros(len(points), dtype=np.float32)
+
+        return evaluate
+
+    def seconds(call: module.Call, task: SpeedTask) -> np.ndarray:
+        before = spent[0]
+        call()
+        return np.full(2, spent[0] - before)
+
+    monkeypatch.setattr(model, "evaluator", slow_evaluator)
+    monkeypatch.setattr(type(model), "block_size", 512)
+    monkeypatch.setattr(module, "_clock", seconds)
+    task = dataclasses.replace(TINY, points=64)
+    found = time_job(Entrant("any", model, model=model), structure, task.grid(structure), task)
+    assert found.seconds == pytest.approx(50 + 262.144)  # not 50 for every sample of the grid
+    assert found.points_timed == pytest.approx(64**3 / 64, rel=0.05)
+
+
 def test_the_record_is_of_the_common_form(task: str, entrants: Path, tmp_path: Path) -> None:
     path = run(Benchmark(f"{entrants}:waves", task, tmp_path / "work"), tmp_path / "results", workers=2, progress=False)
     found = read_record(path)
