@@ -24,7 +24,7 @@ from study_tables import markdown
 
 import elfzoo
 from elfzoo.benchmark import board, find_task, list_tasks, read_records
-from elfzoo.benchmark.board import HEADLINES, is_hybrid
+from elfzoo.benchmark.board import HEADLINES, absent, is_hybrid
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -58,7 +58,8 @@ def accuracy_row(label: str, m: dict[str, float]) -> str:
 
 def leaderboard(_: str | None) -> str:
     """Every record of errors of ELF, best first within its task."""
-    records = [record for record in board(read_records(RESULTS, list_tasks())) if "mae" in record["metrics"]]
+    measured = [record for record in read_records(RESULTS, list_tasks()) if "mae" in record["metrics"]]
+    records = board(measured)
     known = {name for record in records for name in record["metrics"]} - {"rmse", "phi_r2"}
     shown = {name: title for name, title in HEADLINES.items() if name in known}
     lines = [f"| task | model | {' | '.join(shown.values())} |", "|---" * (2 + len(shown)) + "|"]
@@ -67,7 +68,14 @@ def leaderboard(_: str | None) -> str:
         mark = (" (‡)" if is_hybrid(record) else "") + (" (†)" if record["unknown_elements"] else "")
         lines.append(f"| {record['task']} | `{record['model']}`{mark} | {' | '.join(cells)} |")
     notes = "‡ diagonalises once; others see the geometry alone. † never saw some of the elements. Floors: `floor.…`."
-    return "\n".join([*lines, "", notes, ""])
+    return "\n".join([*lines, "", notes, *blanks(absent(measured)), ""])
+
+
+def blanks(missing: dict[str, dict[str, list[str]]]) -> list[str]:
+    """A line for each task and reason that releases have no record."""
+    parts = [(task, why, names) for task, reasons in missing.items() for why, names in reasons.items()]
+    lines = [f"- {task}: {', '.join(f'`{name}`' for name in names)} ({why})" for task, why, names in parts]
+    return ["", "No record:", "", *lines] if lines else []
 
 
 def results(name: str | None) -> str:

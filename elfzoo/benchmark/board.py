@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from pymatgen.core import Composition
+
 from elfzoo.analysis import paired_bootstrap
+from elfzoo.card import read_card, shipped_releases
 from elfzoo.errors import ElfzooError, UnknownNameError
 
-__all__ = ["COUNTS", "HEADLINES", "board", "comparison", "is_hybrid", "place", "shown", "tables"]
+__all__ = ["COUNTS", "HEADLINES", "absent", "board", "comparison", "is_hybrid", "place", "shown", "tables"]
 
 Record = Mapping[str, Any]
 
@@ -40,6 +43,7 @@ HEADLINES = {
     "share_timed": "share timed",
 }
 COUNTS = ("voxels_per_second",)  # shown without decimals
+NARROWEST = 7  # characters, of -0.0117
 RANKED_BY = {"mae": 1, "spearman": -1, "voxels_per_second": -1}  # the first that a record has; -1: the largest is best
 PAIRED: Mapping[
     str, tuple[str, Callable[[Any], float]]
@@ -60,6 +64,33 @@ def board(records: Iterable[Record]) -> list[dict[str, Any]]:
     return sorted(kept, key=lambda record: (order.index(record["task"]), place(record)))
 
 
+def absent(
+    records: Iterable[Record], releases: Mapping[str, Collection[str]] | None = None
+) -> dict[str, dict[str, list[str]]]:
+    """Releases that a task with records has none of: for each task the reasons, with the releases.
+
+    That a release was not trained on some element of every structure is a reason.
+
+    Args:
+        records: of any tasks, with their structures.
+        releases: name and elements of each release; those that ship by default.
+    """
+    if releases is None:
+        releases = {name: read_card(folder).elements for name, folder in shipped_releases().items()}
+    found: dict[str, dict[str, list[str]]] = {}
+    by_task: dict[str, list[Record]] = {}
+    for record in records:
+        by_task.setdefault(record["task"], []).append(record)
+    for task, own in by_task.items():
+        asked = [{e.symbol for e in Composition(row["formula"])} for row in own[0]["structures"] if "formula" in row]
+        for name in sorted(set(releases) - {record["model"] for record in own}):
+            known = releases[name]
+            strange = bool(known and asked) and all(elements - set(known) for elements in asked)
+            why = f"knows {', '.join(known)} alone" if strange else "not measured yet"
+            found.setdefault(task, {}).setdefault(why, []).append(name)
+    return found
+
+
 def place(record: Record) -> float:
     """What the records of a task are sorted by, smallest first: MAE; without one, minus Spearman's ρ or the speed."""
     metrics = record["metrics"]
@@ -74,13 +105,15 @@ def shown(name: str, value: float) -> str:
 def tables(records: Iterable[Record]) -> list[str]:
     """A table of text for each task."""
     lines: list[str] = []
-    found = board(records)
+    records = list(records)
+    found, missing = board(records), absent(records)
     for task in dict.fromkeys(record["task"] for record in found):
         rows = [record for record in found if record["task"] == task]
         columns = {name: title for name, title in HEADLINES.items() if any(name in r["metrics"] for r in rows)}
         width = max(len(row["model"]) for row in rows) + 2
-        lines += ["", task, " " * width + "".join(f"{title:>{len(title) + 3}}" for title in columns.values())]
+        lines += ["", task, " " * width + "".join(f"{title:>{_wide(title)}}" for title in columns.values())]
         lines += [row["model"].ljust(width) + _cells(row["metrics"], columns) + _note(row) for row in rows]
+        lines += [f"no record of {', '.join(names)}: {why}" for why, names in missing.get(task, {}).items()]
     return lines[1:]
 
 
@@ -133,4 +166,9 @@ def _note(row: Record) -> str:
 
 def _cells(metrics: Mapping[str, float], columns: Mapping[str, str]) -> str:
     texts = [shown(name, metrics[name]) if name in metrics else "-" for name in columns]
-    return "".join(f"{text:>{len(title) + 3}}" for text, title in zip(texts, columns.values(), strict=True))
+    return "".join(f"{text:>{_wide(title)}}" for text, title in zip(texts, columns.values(), strict=True))
+
+
+def _wide(title: str) -> int:
+    """Characters of a column: room for its title and for any figure."""
+    return max(len(title), NARROWEST) + 3

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from elfzoo.benchmark.board import board, comparison, tables
+from elfzoo.benchmark.board import absent, board, comparison, tables
 from elfzoo.errors import ElfzooError, UnknownNameError
 
 
@@ -38,7 +38,25 @@ def test_tables_leave_no_figure_out_and_mark_what_is_missing() -> None:
     lines = tables([record("long-name", [0.02], phi_mae=0.0123), record("b", [0.01])])
     assert lines[0] == "fluid-h" and "φ MAE" in lines[1] and "R²" not in lines[1]
     assert lines[2].split() == ["b", "0.0100", "-"] and lines[3].split() == ["long-name", "0.0200", "0.0123"]
-    assert len({len(line) for line in lines[1:]}) == 1
+    assert len({len(line) for line in lines[1:4]}) == 1
+
+
+def test_figures_of_neighbouring_columns_never_touch() -> None:
+    (_, head, line, *_) = tables([record("a", [0.5], rmse=0.3029, r2=-0.0117)])
+    assert line.split() == ["a", "0.5000", "0.3029", "-0.0117"] and head.split() == ["MAE", "RMSE", "R²"]
+
+
+def test_a_release_without_a_record_is_named_with_the_reason() -> None:
+    solid = record("b.x-v1", [0.2, 0.2], "metals")
+    for row, formula in zip(solid["structures"], ("Mg4", "Ni2 Al2"), strict=True):
+        row["formula"] = formula
+    releases = {"a.h-v1": ("H",), "b.x-v1": ("H", "Mg"), "c.x-v1": ("H", "Mg"), "d.x-v1": ()}
+    assert absent([record("a.h-v1", [0.1]), solid], releases) == {
+        "fluid-h": {"not measured yet": ["b.x-v1", "c.x-v1", "d.x-v1"]},
+        "metals": {"knows H alone": ["a.h-v1"], "not measured yet": ["c.x-v1", "d.x-v1"]},
+    }
+    lines = tables([record("not a release", [0.1])])
+    assert any(line.startswith("no record of") and "grid_mlp.smooth-h-v3" in line for line in lines)
 
 
 def test_a_comparison_is_paired() -> None:
@@ -71,7 +89,7 @@ def test_every_kind_of_task_is_sorted_by_what_it_asks() -> None:
     lines = tables([*ranked, blind, *fast])
     assert "Spearman ρ" in lines[1] and "MAE of strength" in lines[1] and "voxels/s" not in lines[1]
     assert lines[5].split() == ["blind", "-", "0.5000"]
-    assert lines[-1].split() == ["a", "10,000", "707.7888", "1.0000"]
+    assert lines[-2].split() == ["a", "10,000", "707.7888", "1.0000"]
 
 
 def test_strengths_of_templates_are_compared_in_pairs_and_speeds_are_not() -> None:
