@@ -1,0 +1,51 @@
+/* Runs one job of the baseline kernel: reads it from standard input as test_other_processors.py writes it, writes floats. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "kernel.h"
+
+static void *array(long bytes) {
+    void *p = NULL;
+    if (bytes == 0) return NULL;
+    if (posix_memalign(&p, 64, (size_t)bytes) || fread(p, 1, (size_t)bytes, stdin) != (size_t)bytes) exit(2);
+    return p;
+}
+
+static long number(void) {
+    long long x;
+    if (fread(&x, sizeof x, 1, stdin) != 1) exit(2);
+    return (long)x;
+}
+
+int main(void) {
+    Descriptor d;
+    CellList cells;
+    Network net = {0};
+    d.n_radial = (int)number(), d.l_max = (int)number(), d.n_channels = (int)number(), d.smooth = (int)number();
+    float *lengths = array(4 * sizeof(float));
+    d.r_cut = lengths[0], d.spacing = lengths[1], d.sigma = lengths[2], d.softening = lengths[3];
+    long images = number(), starts = number();
+    for (int i = 0; i < 3; i++) cells.bins[i] = (int)number();
+    double *place = array(4 * sizeof(double));
+    for (int i = 0; i < 3; i++) cells.origin[i] = place[i];
+    cells.inverse_bin = place[3];
+    cells.positions = array(images * 3 * (long)sizeof(double));
+    cells.weights = array(images * d.n_channels * (long)sizeof(float));
+    cells.bin_start = array(starts * (long)sizeof(int));
+    net.n_layers = (int)number();
+    for (int i = 0; i <= net.n_layers; i++) net.width[i] = (int)number();
+    if (net.n_layers) {
+        float *clamp = array(sizeof(float));
+        net.clamp = clamp[0];
+        net.mean = array(net.width[0] * (long)sizeof(float)), net.scale = array(net.width[0] * (long)sizeof(float));
+        for (int i = 0; i < net.n_layers; i++) {
+            net.weights[i] = array((net.width[i + 1] + 5) / 6 * 6 * net.width[i] * (long)sizeof(float));
+            net.biases[i] = array(net.width[i + 1] * (long)sizeof(float));
+        }
+    }
+    long n = number(), wide = number();
+    double *points = array(n * 3 * (long)sizeof(double));
+    float *out = malloc((size_t)(n * wide) * sizeof(float));
+    if (elfzoo_run_baseline(&d, &cells, net.n_layers ? &net : NULL, points, n, out)) return 3;
+    return fwrite(out, sizeof(float), (size_t)(n * wide), stdout) == (size_t)(n * wide) ? 0 : 4;
+}

@@ -1,0 +1,97 @@
+"""The kernel's portable vectors on a processor that is not here: built for 64-bit ARM (NEON), run by QEMU.
+
+Needs a cross compiler and QEMU's user emulation (Debian: gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user).
+"""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from elfzoo.nn import mlp
+from elfzoo.periodic import CellList, periodic_images, wrap
+from elfzoo.transforms import PowerSpectrumConfig, fused
+from tests.transforms.test_power_spectrum import CELLS, CONFIGS, random_case, reference
+
+COMPILER, EMULATOR = "aarch64-linux-gnu-gcc", "qemu-aarch64"
+FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-static")
+HERE = Path(__file__).parent
+NATIVE = Path(fused.__file__).parent / "native"
+
+pytestmark = pytest.mark.skipif(
+    not (shutil.which(COMPILER) and shutil.which(EMULATOR)), reason=f"no {COMPILER} or no {EMULATOR}"
+)
+
+
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    program = tmp_path_factory.mktemp("arm") / "kernel"
+    sources = [str(HERE / "kernel_driver.c"), str(NATIVE / "baseline.c")]
+    subprocess.run([COMPILER, *FLAGS, f"-I{NATIVE}", *sources, "-o", str(program), "-lm"], check=True)
+    return program
+
+
+def integers(*values: int) -> bytes:
+    return np.array(values, np.int64).tobytes()
+
+
+def singles(*values: float) -> bytes:
+    return np.array(values, np.float32).tobytes()
+
+
+def run(
+    program: Path,
+    config: PowerSpectrumConfig,
+    cells: CellList,
+    weights: np.ndarray,
+    points: np.ndarray,
+    network: tuple[np.ndarray, np.ndarray, float, list[tuple[np.ndarray, np.ndarray]]] | None = None,
+) -> np.ndarray:
+    job = integers(config.n_radial, config.l_max, config.channels, config.smooth)
+    job += singles(config.r_cut, config.spacing, config.sigma, config.softening)
+    job += integers(len(cells.positions), len(cells.start), *cells.shape)
+    job += np.array([*cells.origin, 1 / cells.width], np.float64).tobytes()
+    job += np.ascontiguousarray(cells.positions, np.float64).tobytes()
+    job += np.ascontiguousarray(weights, np.float32)[cells.atom].tobytes()
+    job += np.ascontiguousarray(cells.start, np.int32).tobytes()
+    if network is None:
+        job += integers(0, 0)
+    else:
+        mean, scale, clamp, layers = network
+        job += integers(len(layers), len(mean), *(len(bias) for _, bias in layers)) + singles(clamp)
+        job += mean.astype(np.float32).tobytes() + scale.astype(np.float32).tobytes()
+        job += b"".join(fused._panels(w).tobytes() + b.astype(np.float32).tobytes() for w, b in layers)
+    wide = config.n_features if network is None else 1
+    job += integers(len(points), wide) + np.ascontiguousarray(points, np.float64).tobytes()
+    found = subprocess.run([EMULATOR, str(program)], input=job, stdout=subprocess.PIPE, check=True).stdout
+    return np.frombuffer(found, np.float32).reshape(len(points), wide)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=["paper", "smooth l 4", "two channels"])
+@pytest.mark.parametrize("cell", ["skewed", *(name for name in CELLS if name != "skewed")][:2])
+def test_features_equal_the_reference(kernel: Path, cell: str, config: PowerSpectrumConfig, rng) -> None:
+    points, positions, weights = random_case(CELLS[cell], config, rng, points=131)
+    expected = reference(points, positions, CELLS[cell], weights, config).numpy()
+    cells = CellList.build(periodic_images(positions, CELLS[cell], config.r_cut))
+    found = run(kernel, config, cells, weights, wrap(points, CELLS[cell]))
+    assert np.abs(found - expected).max() < 2e-5 * np.abs(expected).max()
+
+
+def test_network_equals_torch(kernel: Path, rng) -> None:
+    config = CONFIGS[2]
+    points, positions, weights = random_case(CELLS["skewed"], config, rng, points=70)
+    torch.manual_seed(0)
+    network = mlp([config.n_features, 50, 6, 13, 1])
+    features = reference(points, positions, CELLS["skewed"], weights, config)
+    mean, std = features.mean(0), features.std(0)
+    with torch.no_grad():
+        expected = network(((features - mean) / std).clamp(-1.5, 1.5).float())[:, 0].numpy()
+    linear = [m for m in network if isinstance(m, torch.nn.Linear)]
+    layers = [(m.weight.detach().numpy(), m.bias.detach().numpy()) for m in linear]
+    cells = CellList.build(periodic_images(positions, CELLS["skewed"], config.r_cut))
+    job = (mean.numpy(), 1 / std.numpy(), 1.5, layers)
+    found = run(kernel, config, cells, weights, wrap(points, CELLS["skewed"]), job)[:, 0]
+    np.testing.assert_allclose(found, expected, atol=2e-4)
