@@ -1,4 +1,4 @@
-"""Write the release ``harris.h-v1``, which has no weights to train: its configuration is all there is.
+"""Write the releases ``harris.h-v1`` and ``harris_pw.solids-v1``, which have no weights: a configuration is all.
 
 python benchmarks/release_harris.py
 """
@@ -10,12 +10,14 @@ from pathlib import Path
 import elfzoo
 from elfzoo.hub.release import save_release
 
-FOLDER = Path(__file__).parents[1] / "model_cards" / "harris.h-v1"
+CARDS = Path(__file__).parents[1] / "model_cards"
+ELEMENTS = {"harris.h-v1": ("H",), "harris_pw.solids-v1": ()}  # any that GPAW has
 
 
 def main() -> None:
-    card = save_release(elfzoo.create_model("harris"), FOLDER, "harris.h-v1", elements=("H",))
-    print(f"wrote {FOLDER.name}: {card.weights_sha256[:12]}…")
+    for name, elements in ELEMENTS.items():
+        card = save_release(elfzoo.create_model(name.partition(".")[0]), CARDS / name, name, elements=elements)
+        print(f"wrote {name}: {card.weights_sha256[:12]}…")
 
 
 if __name__ == "__main__":

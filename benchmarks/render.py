@@ -19,8 +19,12 @@ from harris_physics import RECORD as HARRIS_PHYSICS
 from harris_physics import table as physics_table
 from harris_seeds import RECORD as HARRIS_SEEDS
 from harris_seeds import table as harris_table
+from selection import RECORD as SELECTION
+from selection import table as selection_table
 from study_config import STUDIES, StudyConfig, read_study
 from study_tables import markdown
+from uncertainty import RECORD as UNCERTAINTY
+from uncertainty import table as uncertainty_table
 
 import elfzoo
 from elfzoo.benchmark import board, find_task, list_tasks, read_records
@@ -30,7 +34,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 FIGURES = ROOT / "benchmarks" / "figures"
 NAMES = "board|results|solids|topology-speed|topology|critical-points|speed|studies|study|invariances"
-NAMES += "|harris-physics|harris-seeds"
+NAMES += "|harris-physics|harris-seeds|uncertainty|selection"
 MARKER = re.compile(rf"(<!-- ({NAMES})(?: (\w[\w. -]*?))? -->\n).*?(<!-- end -->)", re.S)
 GRIDS = {
     "own": "{:.4f} on fluid snapshots on its own grid,",
@@ -48,6 +52,11 @@ def load(task: str, model: str) -> dict:
 def models() -> list[str]:
     """The releases that ship."""
     return elfzoo.list_pretrained()
+
+
+def measured_titles(model: str) -> list[tuple[str, str]]:
+    """The tasks of hydrogen that a release has a record of, with their titles."""
+    return [(task, title) for task, title in TITLES.items() if (RESULTS / task / f"{model}.json").is_file()]
 
 
 def accuracy_row(label: str, m: dict[str, float]) -> str:
@@ -85,7 +94,7 @@ def results(name: str | None) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for model in [name] if name else models():
-        for task, title in TITLES.items():
+        for task, title in measured_titles(model):
             found = load(task, model)
             label = title if name else f"`{model}`, {title}"
             lines.append(accuracy_row(f"{label} ({len(found['structures'])})", found["metrics"]))
@@ -102,7 +111,7 @@ def solids(name: str | None) -> str:
     found = [r for r in read_records(RESULTS, list(SOLIDS)) if name in (None, r["model"])]
     for record in sorted(found, key=lambda r: (SOLIDS.index(r["task"]), r["metrics"]["mae_outside_cores"])):
         title = f"{find_task(record['task']).title} ({len(record['structures'])})"
-        label = title if name else f"`{record['model']}`, {title}"
+        label = title if name else f"`{record['model']}`{' (‡)' * is_hybrid(record)}, {title}"
         lines.append(f"| {label} | {solid_cells(record['metrics'])} |")
     return "\n".join(lines) + "\n"
 
@@ -127,7 +136,7 @@ def topology(_: str | None) -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for model in models():
-        for task, title in TITLES.items():
+        for task, title in measured_titles(model):
             found = load(task, model)
             m, label = found["metrics"], f"`{model}`, {title} ({len(found['structures'])})"
             phi = f"{m['phi_mae']:.3f} ({m['phi_mae_low']:.3f} to {m['phi_mae_high']:.3f})"
@@ -249,6 +258,16 @@ def physics_of_harris(_: str | None) -> str:
     return "\n".join([*physics_table(json.loads(HARRIS_PHYSICS.read_text())["variants"]), ""])
 
 
+def uncertainties(_: str | None) -> str:
+    """Predicted and true errors on test structures."""
+    return "\n".join([*uncertainty_table(json.loads(UNCERTAINTY.read_text())), ""])
+
+
+def selections(_: str | None) -> str:
+    """Structures chosen by their worth against structures by lot."""
+    return "\n".join([*selection_table(json.loads(SELECTION.read_text())), ""])
+
+
 TABLES = {
     "board": leaderboard,
     "results": results,
@@ -260,6 +279,8 @@ TABLES = {
     "invariances": invariances,
     "harris-seeds": seeds_of_harris,
     "harris-physics": physics_of_harris,
+    "uncertainty": uncertainties,
+    "selection": selections,
     "studies": study_list,
     "study": study,
 }
@@ -274,7 +295,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="only say whether the files are up to date")
     args = parser.parse_args()
-    pages = [ROOT / "README.md", *sorted((ROOT / "model_cards").glob("*/README.md"))]
+    docs = [ROOT / "docs" / name for name in ("uncertainty.md", "select.md")]
+    pages = [ROOT / "README.md", *docs, *sorted((ROOT / "model_cards").glob("*/README.md"))]
     texts = {path: rendered(path.read_text()) for path in pages} | {RESULTS / "studies" / "README.md": study_page()}
     stale = []
     for path, text in texts.items():

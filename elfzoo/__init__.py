@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from elfzoo.hub import list_pretrained, load_pretrained
     from elfzoo.hub.push import push_to_hub
     from elfzoo.registry import create_model, list_models, register
+    from elfzoo.selection import select
     from elfzoo.structure import as_structure, read_structures
     from elfzoo.training.finetune import finetune
 
@@ -32,6 +33,7 @@ _WHERE = {
     "read_field": "field",
     "read_structures": "structure",
     "register": "registry",
+    "select": "selection",
 }
 _SUBMODULES = (
     "analysis",
@@ -42,9 +44,11 @@ _SUBMODULES = (
     "md",
     "models",
     "plot",
+    "selection",
     "testing",
     "training",
     "transforms",
+    "uncertainty",
 )
 
 __all__ = [
@@ -63,6 +67,7 @@ __all__ = [
     "read_field",
     "read_structures",
     "register",
+    "select",
 ]
 
 

@@ -69,6 +69,7 @@ QUANTITIES: Mapping[str, Quantity] = MappingProxyType(
         q.name: q
         for q in (
             Quantity("elf", "ELF", "", 0.0, 1.0),
+            Quantity("elf_deviation", "standard deviation of ELF", "", 0.0),
             Quantity("density", "electron density", "e/Å³", 0.0, counts_electrons=True),
             Quantity("density_difference", "density difference", "e/Å³"),
         )

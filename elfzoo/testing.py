@@ -303,12 +303,17 @@ def _require(condition: bool, message: str) -> None:
 def check_registry(names: list[str] | None = None) -> dict[str, list[Deviation]]:
     """:func:`check_model` on every registered architecture with fresh weights.
 
+    Args:
+        names: of the architectures; by default all that lack no optional package.
+
     Raises:
         ElfzooError: an empty registry.
     """
-    from elfzoo.registry import create_model, list_models
+    from elfzoo.registry import create_model, find_architecture, list_models
 
-    chosen = list_models() if names is None else names
+    chosen = (
+        [name for name in list_models() if not find_architecture(name).missing_packages()] if names is None else names
+    )
     if not chosen:
         raise ElfzooError("no architecture is registered")
     torch.manual_seed(0)

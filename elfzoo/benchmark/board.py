@@ -10,6 +10,7 @@ from pymatgen.core import Composition
 from elfzoo.analysis import paired_bootstrap
 from elfzoo.card import read_card, shipped_releases
 from elfzoo.errors import ElfzooError, UnknownNameError
+from elfzoo.registry import find_architecture
 
 __all__ = ["COUNTS", "HEADLINES", "absent", "board", "comparison", "is_hybrid", "place", "shown", "tables"]
 
@@ -65,7 +66,9 @@ def board(records: Iterable[Record]) -> list[dict[str, Any]]:
 
 
 def absent(
-    records: Iterable[Record], releases: Mapping[str, Collection[str]] | None = None
+    records: Iterable[Record],
+    releases: Mapping[str, Collection[str]] | None = None,
+    needs: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, dict[str, list[str]]]:
     """Releases that a task with records has none of: for each task the reasons, with the releases.
 
@@ -74,9 +77,12 @@ def absent(
     Args:
         records: of any tasks, with their structures.
         releases: name and elements of each release; those that ship by default.
+        needs: the packages that a release requires, where it does; by default those of the releases that ship.
     """
     if releases is None:
-        releases = {name: read_card(folder).elements for name, folder in shipped_releases().items()}
+        cards = {name: read_card(folder) for name, folder in shipped_releases().items()}
+        releases = {name: card.elements for name, card in cards.items()}
+        needs = {name: find_architecture(card.architecture).requires for name, card in cards.items()}
     found: dict[str, dict[str, list[str]]] = {}
     by_task: dict[str, list[Record]] = {}
     for record in records:
@@ -86,7 +92,9 @@ def absent(
         for name in sorted(set(releases) - {record["model"] for record in own}):
             known = releases[name]
             strange = bool(known and asked) and all(elements - set(known) for elements in asked)
-            why = f"knows {', '.join(known)} alone" if strange else "not measured yet"
+            packages = (needs or {}).get(name)
+            why = f"needs {packages[0]}; not measured yet" if packages else "not measured yet"
+            why = f"knows {', '.join(known)} alone" if strange else why
             found.setdefault(task, {}).setdefault(why, []).append(name)
     return found
 

@@ -22,6 +22,7 @@ from elfzoo.cli.models import card, models
 from elfzoo.cli.predict import predict
 from elfzoo.cli.reference import app as reference
 from elfzoo.cli.screen import screen
+from elfzoo.cli.select import select
 from elfzoo.cli.shell import command
 from elfzoo.cli.topology import critical_points, networking
 from elfzoo.cli.train import train
@@ -60,7 +61,7 @@ def _root(
     """
 
 
-FIELDS = (predict, networking, critical_points, screen, compare, plot, view, check)
+FIELDS = (predict, networking, critical_points, screen, select, compare, plot, view, check)
 MODELS = (models, card, train, finetune, benchmark, leaderboard, demo)
 for _function in (*FIELDS, *MODELS):
     app.command()(command(_function))

@@ -65,8 +65,9 @@ def benchmark(
       elfzoo benchmark -m my_model.py:make -t speed
 
     \b
-    all                as a model every release that ships, as a task every task but speed, which wants an otherwise
-                       idle machine, and hydrides-few-shot, which trains for hours: ask for them by name
+    all                as a model every release that ships and needs no engine, as a task every task but speed, which
+                       wants an otherwise idle machine, and hydrides-few-shot, which trains for hours: ask for the
+                       others by name
     FILE.py:factory    a function of yours that returns an object with predict(structure, grid), or such a function:
                        pymatgen Structure and elfzoo.Grid in, values (nx, ny, nz) or elfzoo.Field out
     --predictions DIR  a file NAME.npz, .cube, .ELFCAR, .xsf or .h5 for each NAME.npz of the task
@@ -99,11 +100,14 @@ def benchmark(
 
 def _named(models: list[str], tasks: list[str]) -> tuple[list[str], list[str]]:
     """What is meant by the given names, in their order, each once."""
-    from elfzoo import list_pretrained
     from elfzoo.benchmark import find_task, list_tasks
+    from elfzoo.card import read_card, shipped_releases
+    from elfzoo.registry import find_architecture
 
+    cards = {name: read_card(folder) for name, folder in sorted(shipped_releases().items())}
+    able = [name for name, card in cards.items() if not find_architecture(card.architecture).requires]
     every = [name for name in list_tasks() if not find_task(name).on_request] if ALL in tasks else []
-    named_models = [name for spec in models for name in (list_pretrained() if spec == ALL else [spec])]
+    named_models = [name for spec in models for name in (able if spec == ALL else [spec])]
     named_tasks = [name for spec in tasks for name in (every if spec == ALL else [spec])]
     return list(dict.fromkeys(named_models)), list(dict.fromkeys(named_tasks))
 

@@ -37,6 +37,7 @@ class _Request:
     quantity: str | None
     coarse: float | None
     stream: bool
+    uncertainty: Path | None
 
 
 def predict(
@@ -81,6 +82,10 @@ def predict(
         str | None,
         typer.Option(metavar="NAME", help="Of a model of densities: density, or density_difference from free atoms."),
     ] = None,
+    uncertainty: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write the standard deviation of the field, where the model has one."),
+    ] = None,
     stream: Annotated[
         bool, typer.Option("--stream", help="Write .h5 block by block: for fields larger than the memory.")
     ] = False,
@@ -102,13 +107,16 @@ def predict(
       elfzoo predict XDATCAR --index ::100 -o ELFCAR       ELFCAR.0000, ELFCAR.0100, ...
       elfzoo predict POSCAR --line 0,0,0:1/2,1/2,1/2:200 -o diagonal.csv
       elfzoo predict POSCAR --plane 1,1,0=0 -o slice.png
+      elfzoo predict POSCAR -o elf.cube --uncertainty deviation.cube
 
     Without --grid or --spacing the grid is that of STRUCTURE if it is a field file, else 0.1 Å.
     A picture shows the field on such a grid, interpolated. Densities are in e/Å³, in every kind of file.
     """
-    request = _Request(spacing, grid, plane, line, symmetry, quantity, coarse, stream)
+    request = _Request(spacing, grid, plane, line, symmetry, quantity, coarse, stream, uncertainty)
     _check_request(request)
     check_output(output, structure, plane=plane is not None, line=line is not None)
+    if uncertainty is not None:
+        check_output(uncertainty, structure, plane=False, line=False)
     from elfzoo import load_pretrained
 
     frames = read_frames(structure, index, split_species(species))
@@ -142,6 +150,8 @@ def _predict_one(model: Model, frame: Frame, request: _Request, path: Path, prog
     formula = frame.structure.composition.formula
     if request.stream:
         return f"{formula}, {_stream(model, frame, request, path, progress)} points"
+    if request.uncertainty is not None:
+        return f"{formula}, {_with_deviation(model, frame, request, path, progress)}"
     if request.plane is None and request.line is None:
         field = _field(model, frame, request, progress)
         field.write(path)
@@ -161,6 +171,19 @@ def _predict_one(model: Model, frame: Frame, request: _Request, path: Path, prog
     return f"{formula}, {len(values)} points, {_range(quantity, values)}"
 
 
+def _with_deviation(model: Model, frame: Frame, request: _Request, path: Path, progress: bool | None) -> str:
+    """Predict and write the field and its standard deviation; what they are, in words."""
+    from elfzoo.uncertainty import predict
+
+    assert request.uncertainty is not None
+    options: dict[str, Any] = {} if request.spacing is None else {"spacing": request.spacing}
+    field, deviation = predict(model, frame.structure, _grid(frame, request), progress=progress, **options)
+    field.write(path)
+    deviation.write(numbered(request.uncertainty, frame.number))
+    ranges = (_range(part.quantity, part.values) for part in (field, deviation))
+    return f"{' x '.join(map(str, field.grid.shape))} points, {', '.join(ranges)}"
+
+
 def _range(quantity: str, values: Any) -> str:
     from elfzoo.quantity import quantity_of
 
@@ -170,8 +193,13 @@ def _range(quantity: str, values: Any) -> str:
 def _field(model: Model, frame: Frame, request: _Request, progress: bool | None) -> Any:
     options: dict[str, Any] = {} if request.spacing is None else {"spacing": request.spacing}
     options |= {"quantity": request.quantity, "coarse": request.coarse}
-    grid = request.grid if request.spacing is not None or request.grid is not None else frame.grid
+    grid = _grid(frame, request)
     return model.predict(frame.structure, grid=grid, symmetry=request.symmetry, progress=progress, **options)
+
+
+def _grid(frame: Frame, request: _Request) -> Any:
+    """The grid that is asked for; None where a spacing decides."""
+    return request.grid if request.spacing is not None or request.grid is not None else frame.grid
 
 
 def _stream(model: Model, frame: Frame, request: _Request, path: Path, progress: bool | None) -> str:
@@ -208,6 +236,11 @@ def _check_request(request: _Request) -> None:
     for name in ("plane", "line", "symmetry", "coarse") if request.stream else ():
         if getattr(request, name) not in (None, False):
             raise typer.BadParameter(f"--stream and --{name} exclude each other: only whole grids are streamed")
+    for name in ("plane", "line", "symmetry", "coarse", "quantity", "stream") if request.uncertainty else ():
+        if getattr(request, name) not in (None, False):
+            raise typer.BadParameter(
+                f"--uncertainty and --{name} exclude each other: it is of whole fields, as learned"
+            )
     chosen = [f"--{name}" for name in ("grid", "plane", "line") if getattr(request, name) is not None]
     if len(chosen) > 1:
         raise typer.BadParameter(f"{' and '.join(chosen)} exclude each other")

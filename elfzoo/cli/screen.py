@@ -40,6 +40,9 @@ def screen(
     symmetry: Annotated[
         bool, typer.Option("--symmetry", help="Compute one point of each orbit of the space group, copy the others.")
     ] = False,
+    members: Annotated[
+        int, typer.Option(metavar="N", help="Fields drawn for the model's error of φ, 16 say. [default: not estimated]")
+    ] = 0,
     workers: Annotated[int, typer.Option(metavar="N", help="Processes on this machine; they share its cores.")] = 1,
     scheduler: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Of a Dask scheduler, tcp://HOST:PORT; its workers compute.")
@@ -58,6 +61,7 @@ def screen(
     Examples:
       elfzoo screen POSCAR md.traj --index ::10 -o results.parquet
       elfzoo screen structures/ -m grid_mlp.smooth-h-v3 --threshold 0.6 --workers 4 -o results.parquet
+      elfzoo screen structures/ --threshold 0.6 --members 16 -o results.parquet
       elfzoo screen list.txt --threshold 0.6 --margin 0.03 --scheduler tcp://node7:8786 -o results.parquet
 
     \b
@@ -71,7 +75,8 @@ def screen(
     abstain      it is not, or the structure holds elements that the model was not trained on
     (none)       it failed; status and message say why, and the others go on
 
-    phi's error is that of the grid; --margin adds the model's. The column uncertainty is empty: no model has one yet.
+    phi's error is that of the grid. The model's own is in the column uncertainty, if --members asks for it and the
+    model comes with one; the verdict then adds it twice. Without, --margin is the place for it.
 
     The same command again goes on where it was stopped or killed, takes in new structures and computes nothing twice:
     neither what is finished nor copies (atoms in another order, moved by lattice vectors, the cell turned). What is
@@ -82,6 +87,7 @@ def screen(
 
     work = Work(workers, scheduler, threads, _part(part), retry_failed)
     options = {"spacing": spacing, "phi_spacing": phi_spacing, "persistence": persistence, "symmetry": symmetry}
+    options["members"] = members
     try:
         done = run(
             structures, model, out, index=index, threshold=threshold, margin=margin, work=work, **options  # type: ignore[arg-type]

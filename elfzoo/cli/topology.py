@@ -19,7 +19,9 @@ from elfzoo.errors import ElfzooError
 if TYPE_CHECKING:
     from elfzoo.analysis import Networking
     from elfzoo.analysis.trajectory import FrameTopology
+    from elfzoo.cli.frames import Frame
     from elfzoo.field import Field
+    from elfzoo.models.base import Model
 
 __all__ = ["critical_points", "networking"]
 
@@ -27,15 +29,17 @@ JsonFile = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Write everything as JSON; - for standard output alone.")
 ]
 HEADER = f"{'phi':>8}{'±':>9}{'phi_1d':>8}{'phi_2d':>8}{'phi_h':>8}{'phi*':>8}{'H2':>6}{'Tc, K':>9}  file"
+MODEL = "±model"
 
 
 @dataclass(frozen=True)
 class _Source:
-    """One field to come: where from, its number in a trajectory, and how to get it."""
+    """One field to come: where from, its number in a trajectory, how to get it, and φ's error of the model."""
 
     file: str
     frame: int | None
     field: Callable[[], Field]
+    sigma: Callable[[], float] | None = None
 
     @property
     def key(self) -> dict[str, Any]:
@@ -69,6 +73,9 @@ def networking(
         str | None, typer.Option("-m", "--model", metavar="NAME|FOLDER", help="Predict the fields of structures first.")
     ] = None,
     index: FrameIndex = "-1",
+    members: Annotated[
+        int, typer.Option(metavar="N", help="With -m: fields drawn for the model's error of φ, 16 say. [default: none]")
+    ] = 0,
     spacing: Annotated[float, typer.Option(metavar="Å", help="Of the grid that cross-checks φ.")] = 0.08,
     isovalue: Annotated[float, typer.Option(metavar="ELF", help="At or above it two hydrogens are linked.")] = 0.85,
     h_dos: Annotated[
@@ -96,6 +103,7 @@ def networking(
       elfzoo networking */ELFCAR --csv phi.csv                    many; what fails is said, the rest goes on
       elfzoo networking ELFCAR --h-dos 0.43 --picture net.png
       elfzoo networking XDATCAR --index ::10 -m grid_mlp.smooth-h-v3 --csv phi.csv
+      elfzoo networking POSCAR -m grid_mlp.smooth-h-v3 --members 16       phi with the model's error, ±model
 
     \b
     phi      highest isovalue at which one region of ELF runs through the crystal in three directions
@@ -103,27 +111,34 @@ def networking(
     phi_h    phi where no region may enter a metal's core
     phi*     highest isovalue at which one region holds two hydrogens; near 1: molecules
     H2       share of the hydrogens that are linked in twos at --isovalue
+    ±model   with --members: phi's error by the model, one standard deviation, where it comes with an uncertainty
     Tc       published fit; ≤ where --h-dos is not given and taken as 1. Says nothing about stability.
     """
     from elfzoo.analysis.trajectory import ROW
     from elfzoo.io.tables import RowTable
 
+    if members and model is None:
+        raise typer.BadParameter("--members needs -m: fields of DFT have no model's error")
+    columns = ("file", *ROW, *(("phi_sigma",) if members else ()))
+    header = HEADER.replace("  file", f"{MODEL:>8}  file") if members else HEADER
+
     share, quiet = None if h_dos is None else _h_dos(h_dos), str(json_file) == "-"
     wanted = _Wanted(spacing, isovalue, share, formula, picture, several=len(files) > 1)
     rows: list[dict[str, Any]] = []
     failed = False
-    table = nullcontext() if csv_file is None else RowTable(csv_file, ("file", *ROW), ("file", "frame"), resume)
+    table = nullcontext() if csv_file is None else RowTable(csv_file, columns, ("file", "frame"), resume)
     with table as on_disk:
-        for source in _sources(files, model, index, spin, split_species(species)):
+        for source in _sources(files, model, index, spin, split_species(species), members, spacing):
             if on_disk is not None and on_disk.has(source.key):
                 continue
             frame = _searched(source, wanted)
             if frame is None:
                 failed = True
                 continue
+            sigma = None if source.sigma is None else source.sigma()
             if not quiet:
-                typer.echo((HEADER + "\n") * (not rows) + _line(frame, source.name))
-            rows.append(frame.row() | source.key)
+                typer.echo((header + "\n") * (not rows) + _line(frame, source.name, sigma))
+            rows.append(frame.row() | source.key | ({} if sigma is None else {"phi_sigma": sigma}))
             if on_disk is not None:
                 on_disk.add(rows[-1])
     if json_file is not None:
@@ -178,7 +193,13 @@ def critical_points(
 
 
 def _sources(
-    files: list[Path], model: str | None, index: str, spin: str | None, species: list[str] | None
+    files: list[Path],
+    model: str | None,
+    index: str,
+    spin: str | None,
+    species: list[str] | None,
+    members: int,
+    spacing: float,
 ) -> Iterator[_Source]:
     """The fields in the order of the files; nothing but the frames of one trajectory is held at a time."""
     if model is None:
@@ -196,7 +217,16 @@ def _sources(
             continue
         for frame in frames:
             predict = partial(predictor.predict, frame.structure, grid=frame.grid, progress=False)
-            yield _Source(str(file), frame.number, predict)
+            sigma = partial(_sigma, predictor, frame, members, spacing) if members else None
+            yield _Source(str(file), frame.number, predict, sigma)
+
+
+def _sigma(model: Model, frame: Frame, members: int, spacing: float) -> float:
+    """Of φ, by the model's uncertainty."""
+    from elfzoo.uncertainty import networking_with_error
+
+    options = {"phi_spacing": spacing, "members": members, "progress": False}
+    return networking_with_error(model, frame.structure, frame.grid, **options).sigma  # type: ignore[arg-type]
 
 
 def _searched(source: _Source, wanted: _Wanted) -> FrameTopology | None:
@@ -242,13 +272,14 @@ def _draw(field: Field, found: Networking, path: Path, source: _Source, several:
     plot_isosurface(field, path, found=found)
 
 
-def _line(frame: FrameTopology, name: str) -> str:
+def _line(frame: FrameTopology, name: str, sigma: float | None) -> str:
     found = frame.networking
     columns = "".join(_number(x, 8) for x in (found.phi_1d, found.phi_2d, found.phi_h, found.phi_star))
     tc = "-" if frame.tc is None else ("≤ " * frame.tc.is_upper_bound + f"{frame.tc.tc:.0f}")
     share = "-" if frame.molecular_fraction is None else f"{frame.molecular_fraction:.2f}"
     mark = "" if found.exact else "   (from the grid: the saddles do not tell)"
-    return f"{found.phi:>8.4f}{found.phi_error:>9.1e}{columns}{share:>6}{tc:>9}  {name}{mark}"
+    model = "" if sigma is None else f"{sigma:>8.4f}"
+    return f"{found.phi:>8.4f}{found.phi_error:>9.1e}{columns}{share:>6}{tc:>9}{model}  {name}{mark}"
 
 
 def _number(value: float | None, width: int) -> str:

@@ -13,11 +13,11 @@ import hashlib
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
+from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -32,6 +32,7 @@ from elfzoo._version import __version__
 from elfzoo.card import CONFIG, WEIGHTS, read_card
 from elfzoo.errors import ConfigError, HubError, UnknownNameError, WeightsError
 from elfzoo.hub.release import pickles_among
+from elfzoo.posterior import UNCERTAINTY
 from elfzoo.registry import find_architecture
 
 __all__ = [
@@ -88,6 +89,7 @@ def fetch_release(repo: str, revision: str | None = None) -> Path:
             f"{repo} was written by elfzoo {card.elfzoo}, and {error}; this is elfzoo {__version__}"
         ) from None
     fetch_weights(repo, folder.name, card.weights_sha256)
+    _fetch_optional(repo, folder.name, UNCERTAINTY)
     return folder
 
 
@@ -228,6 +230,18 @@ def _download(repo: str, file: str, revision: str | None, force: bool = False) -
             raise
         except EntryNotFoundError:
             raise _no_release(repo, revision, file) from None
+
+
+def _fetch_optional(repo: str, commit: str, file: str) -> None:
+    """A file of a commit into the cache, if there is one; what the cache knows, missing files too, is not asked again.
+
+    Raises:
+        HubError: not allowed, or the connection broke. Where the Hub is not reached at all the release works without.
+    """
+    if try_to_load_from_cache(repo, file, revision=commit) is not None:  # a path, or known to be missing
+        return
+    with hub_errors(repo, commit), suppress(EntryNotFoundError):  # not reached is a kind of not found
+        _patiently(lambda: hf_hub_download(repo, file, revision=commit, library_name="elfzoo"))
 
 
 def _patiently(ask: Callable[[], T]) -> T:

@@ -31,6 +31,7 @@ from elfzoo.hub.links import without_dead_links
 from elfzoo.hub.release import load_release, save_release
 from elfzoo.io.files import read_bytes
 from elfzoo.models.base import Model
+from elfzoo.posterior import UNCERTAINTY
 
 __all__ = ["CHECKSUMS", "Pushed", "model_card", "push_dataset", "push_to_hub"]
 
@@ -74,7 +75,7 @@ def push_to_hub(
     records: Iterable[Record] = (),
     benchmark: str | None = None,
 ) -> Pushed:
-    """Put a release on the Hub: configuration, weights, card with its results, licence, history of the training.
+    """Put a release on the Hub: configuration, weights, card with its results, uncertainty, licence, history.
 
     All of it is one commit. A release is immutable: a repository that holds other weights under the same name is left
     as it is.
@@ -166,7 +167,9 @@ def model_card(card: Card, text: str, records: Sequence[Record], files: Collecti
 def _release_files(folder: Path, card: Card, records: Sequence[Record], benchmark: str) -> dict[str, bytes]:
     """What a release consists of on the Hub, by name."""
     files = {file: (folder / file).read_bytes() for file in (CONFIG, WEIGHTS)}
-    files |= {file: (folder / file).read_bytes() for file in (HISTORY, LICENSE) if (folder / file).is_file()}
+    files |= {
+        file: (folder / file).read_bytes() for file in (UNCERTAINTY, HISTORY, LICENSE) if (folder / file).is_file()
+    }
     if LICENSE not in files and card.license == "MIT":
         files[LICENSE] = _licence().encode()
     written = (folder / README).read_text(encoding="utf-8") if (folder / README).is_file() else ""

@@ -18,6 +18,7 @@ from elfzoo.config import to_dict
 from elfzoo.errors import WeightsError
 from elfzoo.io.files import write_bytes
 from elfzoo.models.base import Model
+from elfzoo.posterior import UNCERTAINTY, find_posterior
 from elfzoo.registry import architecture_of, create_model
 
 __all__ = ["PICKLES", "load_release", "pickles_among", "read_weights", "save_release"]
@@ -33,7 +34,8 @@ def load_release(folder: str | Path, weights: Path | None = None) -> Model:
         weights: the file with its weights, where that is not in the folder.
 
     Raises:
-        WeightsError: weights missing, truncated, changed or not fitting the configuration. Pickles are never opened.
+        WeightsError: weights missing, truncated, changed or not fitting the configuration, or an uncertainty of other
+            weights. Pickles are never opened.
     """
     card = read_card(folder)
     path = weights or Path(folder) / WEIGHTS
@@ -44,12 +46,12 @@ def load_release(folder: str | Path, weights: Path | None = None) -> Model:
     except (RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())
         raise WeightsError(f"{path} does not fit {card.architecture}: {reason}") from None
-    model.card = card
+    model.card, model.posterior = card, find_posterior(folder, card.weights_sha256)
     return model
 
 
 def save_release(model: Model, folder: str | Path, name: str, readme: str = "", **facts: Any) -> Card:
-    """Write a release; it appears whole or not at all.
+    """Write a release; it appears whole or not at all. The model's posterior goes with it if it is of these weights.
 
     Args:
         model: with trained weights.
@@ -72,6 +74,9 @@ def save_release(model: Model, folder: str | Path, name: str, readme: str = "", 
     folder.mkdir(parents=True, exist_ok=True)
     # the configuration comes last: without it the folder is no release, and with it everything else is there
     write_bytes(folder / WEIGHTS, [weights])
+    (folder / UNCERTAINTY).unlink(missing_ok=True)  # of what was there before
+    if model.posterior is not None and model.posterior.weights_sha256 == card.weights_sha256:
+        model.posterior.write(folder)
     if readme:
         write_bytes(folder / README, [readme.encode()])
     write_bytes(folder / CONFIG, [(json.dumps(to_dict(card), indent=2) + "\n").encode()])

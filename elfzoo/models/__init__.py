@@ -3,6 +3,8 @@
 from elfzoo.models.base import FieldModel, Model, PointModel
 from elfzoo.models.grid_mlp import GridMLP, GridMLPConfig
 from elfzoo.models.harris import Harris, HarrisDelta, HarrisDeltaConfig, HarrisModelConfig
+from elfzoo.models.harris_pw import HarrisPW, HarrisPWConfig, HarrisPWDelta, HarrisPWDeltaConfig
+from elfzoo.models.latent_field import LatentField, LatentFieldConfig
 from elfzoo.models.patch_cnn import PatchCNN, PatchCNNConfig
 from elfzoo.models.probe_graph import ProbeGraph, ProbeGraphConfig
 from elfzoo.models.symmetry_unet import SymmetryUNet, SymmetryUNetConfig
@@ -15,6 +17,12 @@ __all__ = [
     "HarrisDelta",
     "HarrisDeltaConfig",
     "HarrisModelConfig",
+    "HarrisPW",
+    "HarrisPWConfig",
+    "HarrisPWDelta",
+    "HarrisPWDeltaConfig",
+    "LatentField",
+    "LatentFieldConfig",
     "Model",
     "PatchCNN",
     "PatchCNNConfig",

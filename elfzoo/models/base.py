@@ -7,6 +7,7 @@ what it stands for is the business of :class:`elfzoo.target.Target`: the logit o
 
 from __future__ import annotations
 
+import importlib.util
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,11 +33,13 @@ from elfzoo.target import Target
 
 if TYPE_CHECKING:
     from elfzoo.card import Card
+    from elfzoo.posterior import Posterior
 
 __all__ = ["EXACT_INVARIANCES", "FieldModel", "Invariance", "Model", "PointModel"]
 
 Invariance = Literal["exact", "approximate"]
 Evaluator = Callable[[np.ndarray], np.ndarray]
+Reader = Callable[[np.ndarray], Tensor]
 Link = Callable[[np.ndarray], np.ndarray]  # from logits to what is stored: values, or the logits themselves
 
 EXACT_INVARIANCES: Mapping[str, Invariance] = {
@@ -61,18 +64,21 @@ class Model(nn.Module, ABC):
         invariances: which ones hold exactly and which approximately; see :func:`elfzoo.testing.check_model`.
         sees: what a prediction rests on: ``geometry`` alone, or ``one diagonalisation``; classes apart on the board.
         elements: symbols of the only elements that it can be given; empty where any will do.
+        requires: optional packages without which it predicts nothing, by the names under which they are imported.
         costly: each point costs so much that a finer grid is better interpolated than predicted, as
             :mod:`elfzoo.benchmark` does where it searches topology.
 
     Attributes:
         target: what the logits stand for; ELF unless :func:`elfzoo.registry.create_model` was told otherwise.
         card: of a trained release.
+        posterior: of the weights of its last layer, where the release has one; see :mod:`elfzoo.uncertainty`.
     """
 
     config_class: ClassVar[type]
     invariances: ClassVar[Mapping[str, Invariance]]
     sees: ClassVar[Literal["geometry", "one diagonalisation"]] = "geometry"
     elements: ClassVar[tuple[str, ...]] = ()
+    requires: ClassVar[tuple[str, ...]] = ()
     costly: ClassVar[bool] = False
 
     def __init__(self, config: Any):
@@ -80,6 +86,12 @@ class Model(nn.Module, ABC):
         self.config = config
         self.target = Target()
         self.card: Card | None = None
+        self.posterior: Posterior | None = None
+
+    @classmethod
+    def missing_packages(cls) -> tuple[str, ...]:
+        """Of those that it requires, what is not installed."""
+        return tuple(name for name in cls.requires if importlib.util.find_spec(name) is None)
 
     @property
     def quantity(self) -> str:
@@ -269,6 +281,25 @@ class PointModel(Model):
     @abstractmethod
     def fit_statistics(self, features: Tensor) -> None:
         """Take means and scales from the features of the training set, before the first step."""
+
+    @property
+    def last_layer(self) -> nn.Linear | None:
+        """The layer that ``head`` ends in, whose output is the logit or is added to it; None where there is no such.
+
+        :mod:`elfzoo.uncertainty` asks what the training data leave open of its weights.
+        """
+        return None
+
+    def reader(self, structure: Structure) -> Reader:
+        """A function from points (Cartesian, Å) to what ``encode`` gives; all set-up is done before it returns."""
+        weight = next(self.parameters())
+
+        def read(points: np.ndarray) -> Tensor:
+            data = self.transform(probe_data(structure, points, dtype=weight.dtype))
+            with torch.no_grad():
+                return self.encode(data.to(weight.device))
+
+        return read
 
     def encoder_is_constant(self, elements: Iterable[str]) -> bool:
         """Whether no parameter takes part in ``encode`` for these elements, so that its output may be stored."""

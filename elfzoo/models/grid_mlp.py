@@ -14,8 +14,9 @@ from torch import Tensor
 
 from elfzoo.config import config_class
 from elfzoo.errors import ConfigError
-from elfzoo.models.base import EXACT_INVARIANCES, FUSED_BLOCK, TORCH_BLOCK, Evaluator, PointModel
+from elfzoo.models.base import EXACT_INVARIANCES, FUSED_BLOCK, TORCH_BLOCK, Evaluator, PointModel, Reader
 from elfzoo.nn import DegreeDropout, ElementEmbedding, Standardise, mlp
+from elfzoo.nn.mlp import last_linear
 from elfzoo.periodic import CellList, periodic_images, probe_edges, wrap
 from elfzoo.probe import ProbeData, add_probe_edges
 from elfzoo.registry import register
@@ -110,9 +111,21 @@ class GridMLP(PointModel):
         cells, weights = self._surroundings(structure)
         return fused.features(self.config.descriptor, cells, weights, wrap(points, structure.lattice.matrix))
 
+    def reader(self, structure: Structure) -> Reader:
+        """Power spectra, by the kernel where it applies."""
+        if not self._fused:
+            return super().reader(structure)
+        lattice, config = structure.lattice.matrix, self.config.descriptor
+        cells, weights = self._surroundings(structure)
+        return lambda points: torch.from_numpy(fused.features(config, cells, weights, wrap(points, lattice)))
+
     def fit_statistics(self, features: Float[Tensor, "points features"]) -> None:
         """Standardise with the training set's mean and deviation."""
         self.standardise.fit(features)
+
+    @property
+    def last_layer(self) -> torch.nn.Linear:
+        return last_linear(self.network)
 
     def encoder_is_constant(self, elements: Iterable[str]) -> bool:
         """True for hydrogen alone, whose embedding is (1, 0, ...) by construction."""

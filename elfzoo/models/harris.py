@@ -15,14 +15,16 @@ from torch import Tensor
 
 from elfzoo.config import config_class
 from elfzoo.errors import ConfigError
-from elfzoo.models.base import EXACT_INVARIANCES, Evaluator, Invariance, PointModel
+from elfzoo.models.base import EXACT_INVARIANCES, Evaluator, Invariance, PointModel, Reader
 from elfzoo.nn import Standardise, mlp
-from elfzoo.periodic import CellList, periodic_images, probe_edges, wrap
-from elfzoo.probe import ProbeData, add_probe_edges, probe_data
+from elfzoo.nn.mlp import last_linear
+from elfzoo.periodic import probe_edges
+from elfzoo.probe import ProbeData, add_probe_edges
 from elfzoo.registry import register
-from elfzoo.transforms import PowerSpectrumConfig, fused, power_spectrum
+from elfzoo.transforms import PowerSpectrumConfig, power_spectrum
 from elfzoo.transforms.harris import HarrisConfig, HarrisInputs, harris_inputs
 from elfzoo.transforms.harris.inputs import N_INPUTS, stored_inputs
+from elfzoo.transforms.surroundings import surroundings
 
 __all__ = ["Harris", "HarrisDelta", "HarrisDeltaConfig", "HarrisModelConfig"]
 
@@ -157,6 +159,10 @@ class HarrisDelta(PointModel):
         """Standardise with the training set's mean and deviation."""
         self.standardise.fit(features)
 
+    @property
+    def last_layer(self) -> torch.nn.Linear:
+        return last_linear(self.network)
+
     def encoder_is_constant(self, elements: Iterable[str]) -> bool:
         return True
 
@@ -166,34 +172,23 @@ class HarrisDelta(PointModel):
 
     def evaluator(self, structure: Structure) -> Evaluator:
         """One diagonalisation, then any number of blocks of points."""
-        read, weight = self._reader(structure, harris_inputs), self.standardise.mean
+        read = self.reader(structure)
 
         def evaluate(points: np.ndarray) -> np.ndarray:
             with torch.no_grad():
-                return self.head(torch.from_numpy(read(points)).to(weight)).cpu().numpy()
+                return self.head(read(points)).cpu().numpy()
 
         return evaluate
 
+    def reader(self, structure: Structure) -> Reader:
+        """One diagonalisation, then any number of blocks of points."""
+        read, weight = self._reader(structure, harris_inputs), self.standardise.mean
+        return lambda points: torch.from_numpy(read(points)).to(weight)
+
     def _reader(self, structure: Structure, solve: Callable[..., HarrisInputs]) -> Callable[[np.ndarray], np.ndarray]:
         inputs = solve(structure, self.config.harris, self.config.window)
-        surroundings = _power_spectra(structure, self.config.descriptor)
-        return lambda points: np.concatenate([inputs.at(points), surroundings(points)], axis=1, dtype=np.float32)
-
-
-def _power_spectra(structure: Structure, config: PowerSpectrumConfig) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from points (Å) to power spectra, by the kernel where there is one."""
-    lattice = structure.lattice.matrix
-    if fused.supports(config):
-        cells = CellList.build(periodic_images(structure.cart_coords, lattice, config.r_cut))
-        weights = np.ones((len(structure), 1), np.float32)
-        return lambda points: fused.features(config, cells, weights, wrap(points, lattice))
-
-    def slow(points: np.ndarray) -> np.ndarray:
-        data = add_probe_edges(probe_data(structure, points), partial(probe_edges, r_cut=config.r_cut))
-        atom, probe = data.probe_edge_index
-        return power_spectrum(data.edge_vectors(), torch.ones(len(atom), 1), probe, len(points), config).numpy()
-
-    return slow
+        around = surroundings(structure, self.config.descriptor, np.ones((len(structure), 1)))
+        return lambda points: np.concatenate([inputs.at(points), around(points)], axis=1, dtype=np.float32)
 
 
 def _add_inputs(data: ProbeData, config: HarrisConfig, window: tuple[float, float]) -> ProbeData:

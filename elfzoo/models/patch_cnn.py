@@ -22,6 +22,7 @@ from elfzoo.errors import ConfigError
 from elfzoo.models.base import EXACT_INVARIANCES, Invariance, PointModel
 from elfzoo.nn import ElementEmbedding, Standardise, mlp
 from elfzoo.nn.average_pool import HalvingPool
+from elfzoo.nn.mlp import last_linear
 from elfzoo.probe import ProbeData, add_probe_edges
 from elfzoo.registry import register
 from elfzoo.transforms.density_patch import (
@@ -127,6 +128,10 @@ class PatchCNN(PointModel):
         """One mean and deviation per channel, not per voxel: the convolutions see the same scale everywhere."""
         sample = features[:: max(1, len(features) // SAMPLE)]
         self.standardise.fit(self._voxels(sample).flatten(0, 1))
+
+    @property
+    def last_layer(self) -> nn.Linear:
+        return last_linear(self.network)
 
     def encoder_is_constant(self, elements: Iterable[str]) -> bool:
         """True for hydrogen alone, whose embedding is (1, 0, ...) by construction."""

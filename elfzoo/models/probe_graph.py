@@ -12,7 +12,6 @@ quantities that ELF is made of.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -24,10 +23,11 @@ from torch import Tensor, nn
 
 from elfzoo.config import config_class
 from elfzoo.errors import ConfigError
-from elfzoo.models.base import EXACT_INVARIANCES, Evaluator, PointModel
+from elfzoo.models.base import EXACT_INVARIANCES, Evaluator, PointModel, Reader
 from elfzoo.nn import ElementEmbedding, Standardise, mlp
-from elfzoo.nn.equivariant import AtomLayer, invariants, n_invariants, normalise
+from elfzoo.nn.equivariant import AtomLayer, invariants, n_invariants, normalise, parse_irreps
 from elfzoo.nn.messages import ProductMatrices, basis_irreps, collect, edge_basis
+from elfzoo.nn.mlp import last_linear
 from elfzoo.probe import ProbeData, add_probe_edges, probe_data
 from elfzoo.registry import register
 from elfzoo.transforms.atom_graph import atom_edges, atom_probe_edges
@@ -86,7 +86,8 @@ class ProbeGraphConfig:
             raise ConfigError(f"a probability lies in [0, 1]; got element_dropout: {self.element_dropout}")
         if self.growth < 0:
             raise ConfigError(f"growth of the reach cannot be negative; got {self.growth}")
-        _ = _irreps(self.states), _irreps(self.fields), self.between_atoms, self.at_probes  # each refuses nonsense
+        _ = parse_irreps(self.states), parse_irreps(self.fields)  # each refuses nonsense, and so do these
+        _ = self.between_atoms, self.at_probes
 
     @property
     def between_atoms(self) -> PowerSpectrumConfig:
@@ -115,7 +116,7 @@ class ProbeGraph(PointModel):
 
     def __init__(self, config: ProbeGraphConfig):
         super().__init__(config)
-        states, self.fields = _irreps(config.states), _irreps(config.fields)
+        states, self.fields = parse_irreps(config.states), parse_irreps(config.fields)
         first = o3.Irreps([(states.count("0e"), "0e")])
         self.embedding = ElementEmbedding(config.channels, dropout=config.element_dropout)
         self.lift = nn.Linear(config.channels, first.dim, bias=False)
@@ -149,23 +150,27 @@ class ProbeGraph(PointModel):
         """Standardise with mean and deviation of what the fresh encoder gives on the training set."""
         self.standardise.fit(features)
 
+    @property
+    def last_layer(self) -> nn.Linear:
+        return last_linear(self.network)
+
     def features(self, structure: Structure, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points n"]:
         """What ``encode`` gives at points (Cartesian, Å); atoms evaluated once, points in blocks."""
-        read = self._reader(structure)
+        read = self.reader(structure)
         blocks = np.array_split(points, max(1, -(-len(points) // BLOCK)))
         return np.concatenate([read(block).float().cpu().numpy() for block in blocks])
 
     def evaluator(self, structure: Structure) -> Evaluator:
         """Atoms once, then any number of blocks of points."""
-        read = self._reader(structure)
+        read = self.reader(structure)
         return lambda points: self.head(read(points)).detach().cpu().numpy()
 
     @property
     def block_size(self) -> int:
         return BLOCK
 
-    def _reader(self, structure: Structure) -> Callable[[np.ndarray], Tensor]:
-        """A function from points (Å) to features, without gradients."""
+    def reader(self, structure: Structure) -> Reader:
+        """Atoms once, then any number of blocks of points, without gradients."""
         weight = next(self.parameters())
         with torch.no_grad():
             atoms = self.transform(probe_data(structure, np.zeros((0, 3)), dtype=weight.dtype))
@@ -216,19 +221,3 @@ class ProbeGraph(PointModel):
             return found
         reach = (expansion.r_cut * stretch).to(vectors)
         return torch.cat([found, sad_features(vectors, batch.z[sender], reach, receiver, n_points)], dim=1)
-
-
-def _irreps(text: str) -> o3.Irreps:
-    """Irreps with even scalars first (e3nn sorts odd ones before them), then by degree.
-
-    Raises:
-        ConfigError: not e3nn's notation, or no even scalars.
-    """
-    try:
-        parts = sorted(o3.Irreps(text), key=lambda part: (not part.ir.is_scalar(), part.ir.l, part.ir.p))
-    except ValueError as error:
-        raise ConfigError(f"expected irreps such as '32x0e + 16x1o + 8x2e'; got {text!r} ({error})") from None
-    irreps = o3.Irreps(parts).simplify()
-    if irreps.count("0e") < 1:
-        raise ConfigError(f"irreps need even scalars, such as '32x0e'; got {text!r}")
-    return irreps

@@ -10,10 +10,11 @@ from e3nn import o3
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from elfzoo.errors import ConfigError
 from elfzoo.nn.messages import ProductMatrices, basis_irreps, collect, edge_basis
 from elfzoo.transforms.power_spectrum import PowerSpectrumConfig
 
-__all__ = ["AtomLayer", "Gate", "invariants", "n_invariants", "normalise"]
+__all__ = ["AtomLayer", "Gate", "invariants", "n_invariants", "normalise", "parse_irreps"]
 
 
 class Gate(nn.Module):
@@ -120,3 +121,19 @@ def invariants(fields: Float[Tensor, "points field"], irreps: o3.Irreps) -> Floa
 def n_invariants(irreps: o3.Irreps) -> int:
     """How many numbers :func:`invariants` returns per point."""
     return sum(mul if ir.is_scalar() else mul * (mul + 1) // 2 for mul, ir in irreps)
+
+
+def parse_irreps(text: str) -> o3.Irreps:
+    """Irreps with even scalars first (e3nn sorts odd ones before them), then by degree.
+
+    Raises:
+        ConfigError: not e3nn's notation, or no even scalars.
+    """
+    try:
+        parts = sorted(o3.Irreps(text), key=lambda part: (not part.ir.is_scalar(), part.ir.l, part.ir.p))
+    except ValueError as error:
+        raise ConfigError(f"expected irreps such as '32x0e + 16x1o + 8x2e'; got {text!r} ({error})") from None
+    irreps = o3.Irreps(parts).simplify()
+    if irreps.count("0e") < 1:
+        raise ConfigError(f"irreps need even scalars, such as '32x0e'; got {text!r}")
+    return irreps

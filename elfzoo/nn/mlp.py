@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from torch import nn
 
-__all__ = ["mlp"]
+__all__ = ["last_linear", "mlp"]
 
 
 def mlp(widths: Sequence[int], dropout: float = 0.0) -> nn.Sequential:
@@ -16,3 +16,10 @@ def mlp(widths: Sequence[int], dropout: float = 0.0) -> nn.Sequential:
     for n_in, n_out in pairwise(widths[:-1]):
         layers += [nn.Linear(n_in, n_out), nn.SiLU(), nn.Dropout(dropout)]
     return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))
+
+
+def last_linear(network: nn.Sequential) -> nn.Linear:
+    """The last layer of what :func:`mlp` makes."""
+    last = network[-1]
+    assert isinstance(last, nn.Linear)
+    return last

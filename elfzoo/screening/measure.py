@@ -14,15 +14,16 @@ from elfzoo.field import Field
 from elfzoo.io.json_values import json_values
 from elfzoo.models.base import Model
 from elfzoo.screening.settings import ScreenSettings
+from elfzoo.uncertainty import networking_with_error
 
 __all__ = ["failure", "measure"]
 
-PHIS = ("phi", "phi_error", "phi_1d", "phi_2d", "phi_h", "phi_star", "exact", "at_saddle")
+PHIS = ("phi", "phi_error", "phi_1d", "phi_2d", "phi_h", "phi_star", "exact", "at_saddle", "uncertainty")
 COUNTS = ("maxima", "bond_saddles", "ring_saddles", "minima")
 
 
 def measure(model: Model, structure: Structure, settings: ScreenSettings) -> dict[str, Any]:
-    """JSON values: networking values, critical points, ``status``, ``message`` and ``seconds``.
+    """JSON values: networking values, critical points, ``uncertainty``, ``status``, ``message`` and ``seconds``.
 
     ``status`` is ``"done"``; ``"partial"`` where critical points could not be had but φ could; or ``"failed"``.
     ``message`` says why it is not ``"done"``.
@@ -30,7 +31,7 @@ def measure(model: Model, structure: Structure, settings: ScreenSettings) -> dic
     began = time.perf_counter()
     try:
         field = _field(model, structure, settings)
-        found = networking(field, settings.phi_spacing).to_dict()
+        found = networking(field, settings.phi_spacing).to_dict() | _uncertainty(model, structure, settings)
     except Exception as error:  # whatever goes wrong with one structure must not stop the others
         return failure(_text(error)) | {"seconds": time.perf_counter() - began}
     row = {name: found[name] for name in PHIS} | {"grid": "x".join(map(str, field.grid.shape))}
@@ -47,6 +48,17 @@ def _field(model: Model, structure: Structure, settings: ScreenSettings) -> Fiel
     with warnings.catch_warnings():  # unknown elements have a column of their own
         warnings.simplefilter("ignore", ElfzooWarning)
         return model.predict(structure, spacing=settings.spacing, symmetry=settings.symmetry, progress=False)
+
+
+def _uncertainty(model: Model, structure: Structure, settings: ScreenSettings) -> dict[str, float | None]:
+    """The model's error of φ, where it is asked for."""
+    if not settings.members:
+        return {"uncertainty": None}
+    spacing, phi_spacing, members = settings.spacing, settings.phi_spacing, settings.members
+    found = networking_with_error(
+        model, structure, spacing=spacing, phi_spacing=phi_spacing, members=members, progress=False, warn=False
+    )
+    return {"uncertainty": found.sigma}
 
 
 def _critical_points(field: Field, settings: ScreenSettings) -> dict[str, Any]:

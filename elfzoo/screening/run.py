@@ -15,6 +15,7 @@ from elfzoo.card import Card, read_card
 from elfzoo.config import parse, to_dict
 from elfzoo.errors import ElfzooError, QuantityError
 from elfzoo.hub.load import locate
+from elfzoo.posterior import find_posterior
 from elfzoo.progress import progress_bar
 from elfzoo.screening.catalogue import Entry, catalogue, read_again
 from elfzoo.screening.engines import dask_client, run_here, run_on
@@ -126,8 +127,8 @@ def screen(
     earlier row has the same; ``formula, atoms, volume`` (Å³); ``status``: done, partial (no critical points) or failed,
     and ``message``; ``verdict``: pass, fail, abstain, or null without threshold or φ, and ``reason``; ``phi`` to
     ``at_saddle`` as in :class:`~elfzoo.analysis.Networking`; ``maxima, bond_saddles, ring_saddles, minima``: numbers of
-    (3,-3), (3,-1), (3,+1), (3,+3) points per cell; ``morse_sum, morse_reason``; ``uncertainty`` of the model, null, for
-    no model has one yet; ``unknown_elements``: not in its training data; ``grid``; ``seconds``, ``worker`` and
+    (3,-3), (3,-1), (3,+1), (3,+3) points per cell; ``morse_sum, morse_reason``; ``uncertainty``: the model's error of
+    φ, null without ``members``; ``unknown_elements``: not in its training data; ``grid``; ``seconds``, ``worker`` and
     ``elfzoo`` (version) of the computation.
 
     Args:
@@ -139,16 +140,19 @@ def screen(
         margin: ELF, added to the error of φ where it is judged.
         work: who does it, and which part.
         progress: show a bar; by default in a terminal.
-        settings: ``spacing, phi_spacing, persistence, symmetry`` of :class:`~elfzoo.screening.ScreenSettings`.
+        settings: ``spacing, phi_spacing, persistence, symmetry, members`` of :class:`~elfzoo.screening.ScreenSettings`.
 
     Raises:
-        ElfzooError: nothing to screen, no such model or one of densities, another run's output, no workers.
+        ElfzooError: nothing to screen, no such model or one of densities, another run's output, no workers, or members
+            of a model without an uncertainty.
     """
     out = Path(out)
     require_parquet(out)
     card, source = _model(model)
     identity = {"model": card.name, "weights_sha256": card.weights_sha256}
     chosen = parse(ScreenSettings, identity | settings, where="screening")
+    if chosen.members and find_posterior(locate(model)[0], card.weights_sha256) is None:
+        raise ElfzooError(f"{card.name} comes without an uncertainty; expected members=0, or a model that has one")
     criterion = Criterion(threshold, margin, card.elements)
     files, folder = work.part.take(find_files(sources)), work_folder(out)
     if out.exists() and not folder.is_dir():

@@ -27,6 +27,7 @@ class ScreenSettings:
         phi_spacing: Å, of the grid that cross-checks φ and so gives its error.
         persistence: ELF; pairs of critical points closer in value are noise.
         symmetry: one point of each orbit of the space group is computed, the others are copied.
+        members: fields drawn for the model's error of φ (:func:`elfzoo.uncertainty.networking_with_error`); 0 for none.
     """
 
     model: str
@@ -35,6 +36,7 @@ class ScreenSettings:
     phi_spacing: float = 0.08
     persistence: float = 0.001
     symmetry: bool = False
+    members: int = 0
 
     def __post_init__(self) -> None:
         for name in ("spacing", "phi_spacing"):
@@ -42,6 +44,8 @@ class ScreenSettings:
                 raise ConfigError(f"{name} is a length in Å above 0; got {getattr(self, name)}")
         if not 0 <= self.persistence < 1:
             raise ConfigError(f"persistence is a difference of ELF, from 0 to below 1; got {self.persistence}")
+        if self.members < 0 or self.members == 1:
+            raise ConfigError(f"a spread of φ needs two members or more, 0 for none; got {self.members}")
 
 
 def keep_settings(settings: ScreenSettings, folder: Path) -> None:
@@ -63,12 +67,12 @@ def keep_settings(settings: ScreenSettings, folder: Path) -> None:
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
-    """The settings in a folder.
+    """The settings in a folder; what an earlier version did not have is what it is by default.
 
     Raises:
         ElfzooError: there are none, or they are damaged.
     """
     try:
-        return json.loads((folder / FILE).read_text())
+        return {"members": 0} | json.loads((folder / FILE).read_text())
     except (OSError, json.JSONDecodeError) as error:
         raise ElfzooError(f"cannot read {folder / FILE}: {error}") from error

@@ -13,14 +13,17 @@ from elfzoo.errors import ConfigError
 __all__ = ["Criterion", "unknown_elements"]
 
 
+SIGMAS = 2  # of the model's error, where it is known: normally distributed errors are larger in one case of twenty
+
+
 @dataclass(frozen=True)
 class Criterion:
     """A threshold on φ.
 
     Args:
         threshold: ELF; None judges nothing.
-        margin: ELF, added to φ's own error, which is that of the grid alone: such as the model's error of φ on the
-            leaderboard.
+        margin: ELF, added to φ's own error, which is that of the grid, and to twice the model's, where a record has it
+            under ``uncertainty``: such as the model's error of φ on the leaderboard where it has not.
         elements: symbols that the model was trained on; empty where its card names none.
     """
 
@@ -45,7 +48,7 @@ class Criterion:
         unknown = unknown_elements(formula, self.elements)
         if unknown:
             return "abstain", f"the model was not trained on {', '.join(unknown)}"
-        error = record["phi_error"] + self.margin
+        error = record["phi_error"] + self.margin + SIGMAS * (record.get("uncertainty") or 0.0)
         if phi - error < self.threshold <= phi + error:
             return "abstain", f"phi {phi:.4f} ± {error:.4f} lies on both sides of {self.threshold:g}"
         return ("pass" if phi >= self.threshold else "fail"), None

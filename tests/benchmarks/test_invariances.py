@@ -74,6 +74,8 @@ def test_the_record_keeps_what_is_not_measured_again_and_is_rendered(tmp_path, m
 
 @pytest.mark.parametrize("name", elfzoo.list_pretrained())
 def test_every_release_is_in_the_record_with_the_weights_that_ship(name):
+    if elfzoo.load_pretrained(name).requires:
+        pytest.skip("needs an engine: not measured")
     models = json.loads(invariances.RESULTS.read_text())["models"]
     assert models[name]["weights_sha256"] == elfzoo.load_pretrained(name).card.weights_sha256
     assert all(row["largest"] < 2e-5 for row in models[name]["contract"] if row["declared"] == "exact")

@@ -83,9 +83,10 @@ def test_prediction_files_enter(elfzoo: Run, task: str) -> None:
 
 def test_what_takes_an_idle_machine_or_hours_is_measured_by_name_alone() -> None:
     models, tasks = _named(["all", "mine.py:half"], ["all"])
-    assert models == [*list_pretrained(), "mine.py:half"]
+    able = [name for name in list_pretrained() if not name.startswith("harris_pw")]  # these need an engine
+    assert models == [*able, "mine.py:half"]
     assert set(list_tasks()) - set(tasks) == {"speed", "hydrides-few-shot"}
-    assert _named(["all", list_pretrained()[0]], ["speed", "all", "metals"]) == (list_pretrained(), ["speed", *tasks])
+    assert _named(["all", able[0]], ["speed", "all", "metals"]) == (able, ["speed", *tasks])
 
 
 def test_templates_are_ranked_and_rendered(elfzoo: Run, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from elfzoo.errors import ConfigError, ElfzooError
 from elfzoo.examples import load_example
 from elfzoo.testing import enliven
 from elfzoo.training import TrainConfig, train
+from elfzoo.transforms import fused
 
 CELL = Structure(Lattice.hexagonal(2.2, 2.8), ["H", "H"], [[0.1, 0.2, 0.1], [0.7, 0.5, 0.6]])
 COARSE = {
@@ -38,13 +39,11 @@ def test_a_fresh_correction_is_small():
 
 def test_features_without_the_kernel(monkeypatch):
     """The readable power spectrum gives what the compiled one does."""
-    from elfzoo.models import harris
-
     torch.manual_seed(0)
     model = enliven(elfzoo.create_model("harris_delta", {**COARSE, "descriptor": {"smooth": True, "l_max": 2}}))
     points = np.random.default_rng(1).random((50, 3))
     fast = model.predict(CELL, points=points, progress=False)
-    monkeypatch.setattr(harris.fused, "supports", lambda config: False)
+    monkeypatch.setattr(fused, "supports", lambda config: False)
     np.testing.assert_allclose(model.predict(CELL, points=points, progress=False), fast, atol=2e-5)
 
 

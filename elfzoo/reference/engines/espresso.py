@@ -37,7 +37,7 @@ from elfzoo.reference.engines.gth import gth_file
 from elfzoo.reference.engines.process import run_process
 from elfzoo.reference.smooth import ON_GRID
 
-__all__ = ["EspressoEngine", "pw_input"]
+__all__ = ["EspressoEngine", "pp_input", "pseudopotential_file", "pw_input"]
 
 INSTALL = "install it with: apt-get install quantum-espresso quantum-espresso-data"
 RYDBERG, BOHR = 13.605693122994, 0.529177210903  # eV, Å (CODATA 2018)
@@ -130,11 +130,8 @@ class EspressoEngine:
 
     def _plot(self, folder: Path, grid: Grid, quantity: str) -> np.ndarray:
         """What pp.x writes, in our unit."""
-        number, unit = PLOTS[quantity]
-        (folder / f"{quantity}.in").write_text(
-            f"&inputpp\n prefix='x', outdir='scratch', plot_num={number}, filplot='{quantity}.dat'\n/\n"
-            f"&plot\n iflag=3, output_format=6, fileout='{quantity}.cube'\n/\n"
-        )
+        unit = PLOTS[quantity][1]
+        (folder / f"{quantity}.in").write_text(pp_input(quantity))
         run_process(["pp.x", "-in", f"{quantity}.in"], folder, quantity)
         bounds = quantity_of(quantity).bounds
         values = read_field(folder / f"{quantity}.cube", check=bounds is not None).values
@@ -173,6 +170,14 @@ def pw_input(structure: Structure, settings: Settings, grid: Grid | None) -> str
             _k_points(settings, structure),
             "",
         ]
+    )
+
+
+def pp_input(quantity: str) -> str:
+    """Input of pp.x after :func:`pw_input`: a quantity of ``PLOTS`` as ``QUANTITY.cube``, on pw.x's FFT grid."""
+    return (
+        f"&inputpp\n prefix='x', outdir='scratch', plot_num={PLOTS[quantity][0]}, filplot='{quantity}.dat'\n/\n"
+        f"&plot\n iflag=3, output_format=6, fileout='{quantity}.cube'\n/\n"
     )
 
 
@@ -274,11 +279,16 @@ def read_trajectory_end(output: str, start: Structure) -> tuple[Structure, int]:
     return Structure(cell, species, np.array(coords, dtype=float)), len(found)
 
 
+def pseudopotential_file(name: str, element: str) -> str:
+    """File of an element: of a set in ``SETS``, or of a pattern of one's own such as ``"{element}.upf"``."""
+    return SETS.get(name, name).format(element=element)
+
+
 def _cards(structure: Structure, pseudopotential: str) -> list[str]:
     names = _symbols(structure)
     return [
         "ATOMIC_SPECIES",
-        *(f" {x} {float(Element(x).atomic_mass):.4f} {SETS[pseudopotential].format(element=x)}" for x in names),
+        *(f" {x} {float(Element(x).atomic_mass):.4f} {pseudopotential_file(pseudopotential, x)}" for x in names),
         "CELL_PARAMETERS angstrom",
         *(" ".join(f"{x:.12f}" for x in row) for row in structure.lattice.matrix),
         "ATOMIC_POSITIONS crystal",

@@ -43,7 +43,14 @@ from elfzoo.reference.engines.process import run_process
 from elfzoo.reference.smooth import ON_GRID
 from elfzoo.symmetry import grid_orbits, space_group_operations
 
-__all__ = ["GpawEngine", "elf_from_densities", "gradient_squared", "pauli_elf", "symmetrised"]
+__all__ = [
+    "GpawEngine",
+    "elf_from_densities",
+    "gradient_squared",
+    "one_diagonalisation",
+    "pauli_elf",
+    "symmetrised",
+]
 
 INSTALL = (
     "install it with: apt-get install gcc libxc-dev libopenblas-dev libfftw3-dev libopenmpi-dev openmpi-bin, "
@@ -56,6 +63,7 @@ VACUUM = 1e-6  # electrons per bohr³; below it ELF is a ratio of rounding error
 SYMMETRY_TOLERANCE = 1e-3  # of ELF, or e/Å³: half of what a change of cutoff may do
 MAX_SCF_STEPS = 200
 LAST_STEP = 300  # seconds for the ionic step that is running when a relaxation's time is up
+NO_SYMMETRY = (np.eye(3, dtype=int)[None], np.zeros((1, 3)))  # but the identity
 CELL_MARGIN = 0.9  # a relaxation keeps its grid while its cell may grow
 
 
@@ -115,6 +123,30 @@ class GpawEngine:
             "k_mesh": list(k_mesh(settings, structure)),
             "k_spacing": round(k_spacing(settings, structure), 6),
         }
+
+
+def one_diagonalisation(
+    structure: Structure, settings: Settings, steps: int, folder: Path, symmetry: bool = True
+) -> tuple[Float[np.ndarray, "a b c"], Float[np.ndarray, "a b c"]]:
+    """Density and kinetic-energy density of the occupied states in the potential of superposed atoms.
+
+    Args:
+        structure: the cell that is computed, with the k-points of a label of it.
+        settings: of the label that this stands for.
+        steps: of the eigensolver at the one potential.
+        folder: to work in.
+        symmetry: use the space group, whose origin must then lie on its elements.
+
+    Returns:
+        Electrons per bohr³ and hartree per bohr³ on GPAW's grid, which holds all their waves.
+
+    Raises:
+        EngineError: GPAW is missing, has no setup for an element, or fails.
+    """
+    setup_files(structure, settings.pseudopotential)
+    job = _job("diagonalise", structure, settings, symmetry=symmetry) | {"steps": steps}
+    result = _run(job, folder)
+    return result["density"], result["kinetic"]
 
 
 def setup_files(structure: Structure, pseudopotential: str) -> dict[str, str]:
@@ -220,18 +252,23 @@ def symmetrised(
     return means[orbit].reshape(values.shape), deviation
 
 
-def calculation_grid(structure: Structure, cutoff: float, margin: float = 1.0) -> list[int]:
+def calculation_grid(
+    structure: Structure, cutoff: float, margin: float = 1.0, operations: tuple[np.ndarray, np.ndarray] | None = None
+) -> list[int]:
     """Points along each axis that hold the density of orbitals up to ``cutoff`` eV without aliasing.
 
     Products of orbitals reach 2 G_max, hence a spacing of π / (2 G_max) along the edges, times ``margin``.
     """
     spacing = margin * np.pi / (2 * np.sqrt(2 * cutoff / HARTREE)) * BOHR
-    return list(Grid.for_symmetry(structure.lattice.matrix, spacing, *space_group_operations(structure)).shape)
+    operations = space_group_operations(structure) if operations is None else operations
+    return list(Grid.for_symmetry(structure.lattice.matrix, spacing, *operations).shape)
 
 
-def _job(task: str, structure: Structure, settings: Settings | RelaxSettings, margin: float = 1.0) -> dict[str, Any]:
+def _job(
+    task: str, structure: Structure, settings: Settings | RelaxSettings, margin: float = 1.0, symmetry: bool = True
+) -> dict[str, Any]:
     """What :mod:`elfzoo.reference.engines.gpaw_job` needs, in JSON values."""
-    rotations, translations = _operations(structure)
+    rotations, translations = _operations(structure) if symmetry else NO_SYMMETRY
     return {
         "task": task,
         "numbers": list(structure.atomic_numbers),
@@ -241,7 +278,7 @@ def _job(task: str, structure: Structure, settings: Settings | RelaxSettings, ma
         "cutoff": settings.cutoff,
         "smearing_width": settings.smearing_width,
         "k_points": _k_points(k_mesh(settings, structure), getattr(settings, "k_shift", False)).tolist(),
-        "grid": calculation_grid(structure, settings.cutoff, margin),
+        "grid": calculation_grid(structure, settings.cutoff, margin, None if symmetry else NO_SYMMETRY),
         "rotations": rotations.tolist(),
         "translations": translations.tolist(),
         "max_scf_steps": MAX_SCF_STEPS,

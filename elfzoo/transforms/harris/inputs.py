@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -35,14 +37,17 @@ class HarrisInputs:
         values: (3, nx, ny, nz): logit(ELF), ln n (n in 1/bohr³), ln(1 + τ_W / τ_TF), each without waves shorter than
             the labels have.
         lattice: (3, 3) rows, Å.
+        origin: (3,), Å, where the first point of the grid is.
     """
 
     values: Float[np.ndarray, "inputs nx ny nz"]
     lattice: Float[np.ndarray, "3 3"]
+    origin: Float[np.ndarray, " 3"] | None = None
 
     def at(self, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points inputs"]:
         """By quintic splines, at points in Å."""
-        frac_coords = points @ np.linalg.inv(self.lattice)
+        from_origin = points if self.origin is None else points - self.origin
+        frac_coords = from_origin @ np.linalg.inv(self.lattice)
         return np.stack([spline(frac_coords) for spline in self._splines], axis=1)
 
     @cached_property
@@ -63,7 +68,7 @@ def harris_inputs(structure: Structure, config: HarrisConfig, window: tuple[floa
     """
     densities = harris_densities(structure, config)
     lattice = densities.grid.lattice
-    return HarrisInputs(np.stack([low_pass(part, lattice, window) for part in _fields(densities)]), lattice)
+    return HarrisInputs(np.stack([low_pass(part, lattice, window) for part in fields_of(densities)]), lattice)
 
 
 def stored_inputs(structure: Structure, config: HarrisConfig, window: tuple[float, float]) -> HarrisInputs:
@@ -71,13 +76,24 @@ def stored_inputs(structure: Structure, config: HarrisConfig, window: tuple[floa
 
     For training alone, which needs the same structures again and again: whoever predicts, and may time it, computes.
     """
+    return kept(structure, [VERSION, to_dict(config), list(window)], lambda: harris_inputs(structure, config, window))
+
+
+def kept(structure: Structure, facts: list[Any], compute: Callable[[], HarrisInputs]) -> HarrisInputs:
+    """What ``compute`` gives of the very cell ``structure``, from the folder of ``ELFZOO_HARRIS_CACHE`` or into it.
+
+    Args:
+        structure: the cell that the fields fill.
+        facts: JSON values that decide the fields besides the structure.
+        compute: what is kept.
+    """
     folder = os.environ.get(CACHE_VARIABLE)
     if not folder:
-        return harris_inputs(structure, config, window)
-    path = Path(folder) / f"{_key(structure, config, window)}.npy"
+        return compute()
+    path = Path(folder) / f"{_key(structure, facts)}.npy"
     if path.is_file():
         return HarrisInputs(np.load(path, allow_pickle=False), structure.lattice.matrix)
-    values = harris_inputs(structure, config, window).values.astype(np.float32)
+    values = compute().values.astype(np.float32)
     buffer = BytesIO()
     np.save(buffer, values)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,16 +101,15 @@ def stored_inputs(structure: Structure, config: HarrisConfig, window: tuple[floa
     return HarrisInputs(values, structure.lattice.matrix)
 
 
-def _fields(densities: Densities) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def fields_of(densities: Densities) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The fields of :class:`HarrisInputs`, with all waves."""
     n = densities.n
     weizsaecker = densities.gradient / (8 * n) / (UNIFORM * n ** (5 / 3))
     logit = -2 * np.log(np.clip(densities.chi(), LOWEST_CHI, HIGHEST_CHI))
     return logit, np.log(n), np.log1p(weizsaecker)
 
 
-def _key(structure: Structure, config: HarrisConfig, window: tuple[float, float]) -> str:
-    facts = json.dumps([VERSION, to_dict(config), list(window)], sort_keys=True)
+def _key(structure: Structure, facts: list[Any]) -> str:
     numbers = np.concatenate([structure.lattice.matrix, structure.frac_coords]).round(9) + 0.0
-    return hashlib.sha256(
-        facts.encode() + numbers.astype("<f8").tobytes() + bytes(structure.atomic_numbers)
-    ).hexdigest()[:32]
+    text = json.dumps(facts, sort_keys=True).encode()
+    return hashlib.sha256(text + numbers.astype("<f8").tobytes() + bytes(structure.atomic_numbers)).hexdigest()[:32]
