@@ -29,6 +29,7 @@ from elfzoo.transforms.harris.inputs import HarrisInputs, fields_of, kept
 __all__ = ["PlaneWaveConfig", "plane_wave_inputs", "stored_plane_wave_inputs"]
 
 BOHR = 0.529177210903  # Å (CODATA 2018)
+LARGEST = 100  # atoms of a primitive cell, minutes; the work grows with the cube
 VACUUM = 1e-6  # 1/bohr³, as for labels by GPAW
 FINER = 2  # times as many points along each axis as the density's waves need, for splines
 VERSION = "plane waves 1"  # of what is computed; a cache of another one is not read
@@ -69,6 +70,7 @@ def plane_wave_inputs(
 
     Raises:
         EngineError: GPAW is missing, has no setup for an element, or fails.
+        ElfzooError: too many atoms.
     """
     cell, origin = on_symmetry_elements(primitive_cell(structure))
     return replace(_inputs(cell, config, window), origin=origin)
@@ -115,6 +117,11 @@ def _inputs(cell: Structure, config: PlaneWaveConfig, window: tuple[float, float
 
 def _densities(cell: Structure, config: PlaneWaveConfig) -> Densities:
     """On a grid finer than GPAW's own."""
+    if len(cell) > LARGEST:
+        raise ElfzooError(
+            f"a plane-wave diagonalisation grows with the cube of the atoms; expected at most {LARGEST} in the "
+            f"primitive cell, got {len(cell)} ({cell.composition.reduced_formula}); for hydrogen alone there is harris"
+        )
     # an engine is wanted here, which only models of this kind import, and only when they are used
     from elfzoo.reference.engines.base import Settings
     from elfzoo.reference.engines.gpaw import gradient_squared, one_diagonalisation

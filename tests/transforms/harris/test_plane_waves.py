@@ -115,6 +115,13 @@ def test_settings_are_positive(wrong):
         PlaneWaveConfig(**wrong)
 
 
+def test_too_many_atoms_are_refused_before_anything_is_computed(waves, rng):
+    crowd = Structure(Lattice.cubic(12.0), ["H"] * 101, rng.random((101, 3)))
+    with pytest.raises(ElfzooError, match=r"at most 100 in the primitive cell, got 101 \(H2\)"):
+        plane_wave_inputs(crowd, PlaneWaveConfig(), None)
+    assert not waves
+
+
 def test_without_gpaw_the_error_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "gpaw", None)
     with pytest.raises(ElfzooError, match=r"GPAW is not installed.*pip install"):
