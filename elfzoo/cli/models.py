@@ -37,7 +37,7 @@ def models(
         for card in cards:
             print_table(card.name, ("", ""), _facts(card).items())
     else:
-        rows = [(card.name, ", ".join(card.elements), _recipe(card)) for card in cards]
+        rows = [(card.name, ", ".join(card.elements) or "any", _recipe(card)) for card in cards]
         print_table("Trained models", ("name", "elements", "recipe of the training labels"), rows)
 
 
@@ -94,7 +94,7 @@ def _facts(card: Card) -> dict[str, str]:
     size = sum(parameter.numel() for parameter in model.parameters())
     return {
         "architecture": f"{card.architecture}, {size:,} parameters",
-        "elements": ", ".join(card.elements) or "not stated",
+        "elements": ", ".join(card.elements) or "any",
         "domain": str(card.domain or "not stated"),
         "predicts": QUANTITIES[card.target.given].label,
         "recipe of the labels": _recipe(card),

@@ -58,7 +58,7 @@ def select(
     Examples:
       elfzoo select structures/ -n 10 --engine espresso --out next
       elfzoo select md.traj --index ::50 -n 5 --engine vasp --out next
-      elfzoo select structures/ --known my_elfcars/ -m probe_graph.multi-v1 --engine gpaw --out next
+      elfzoo select structures/ --known my_elfcars/ -m probe_graph.h-v1 --engine gpaw --out next
 
     \b
     Then, as next/README.txt says: run the inputs, and
