@@ -29,6 +29,7 @@ from elfzoo.transforms.harris.inputs import HarrisInputs, fields_of, kept
 __all__ = ["PlaneWaveConfig", "plane_wave_inputs", "stored_plane_wave_inputs"]
 
 BOHR = 0.529177210903  # Å (CODATA 2018)
+SAFE_CUTOFF = 800.0  # eV, that of the labels
 LARGEST = 100  # atoms of a primitive cell, minutes; the work grows with the cube
 VACUUM = 1e-6  # 1/bohr³, as for labels by GPAW
 FINER = 2  # times as many points along each axis as the density's waves need, for splines
@@ -41,7 +42,7 @@ class PlaneWaveConfig:
 
     Args:
         pseudopotential: the setups, ``gpaw-data``; with a version, that one alone.
-        cutoff: of the plane waves, eV.
+        cutoff: of the plane waves, eV; where GPAW fails with less than the labels' 800, that is tried.
         k_spacing: largest distance of neighbouring k-points, rad/Å.
         width: of the Fermi-Dirac smearing, eV.
         steps: of the eigensolver.
@@ -123,8 +124,26 @@ def _densities(cell: Structure, config: PlaneWaveConfig) -> Densities:
             f"primitive cell, got {len(cell)} ({cell.composition.reduced_formula}); for hydrogen alone there is harris"
         )
     # an engine is wanted here, which only models of this kind import, and only when they are used
+    from elfzoo.reference.engines.base import EngineError
+    from elfzoo.reference.engines.gpaw import gradient_squared
+
+    try:
+        density, kinetic = _solved(cell, config)
+    except EngineError:
+        # on a coarse grid atomic orbitals of a dense cell may become linearly dependent (CaPb3 at 500 eV)
+        if config.cutoff >= SAFE_CUTOFF:
+            raise
+        density, kinetic = _solved(cell, replace(config, cutoff=SAFE_CUTOFF))
+    a, b, c = (FINER * n for n in density.shape)
+    density, kinetic = fourier_resample(density, (a, b, c)), fourier_resample(kinetic, (a, b, c))
+    gradient = gradient_squared(density, cell.lattice.matrix / BOHR)
+    return Densities(Grid((a, b, c), cell.lattice.matrix), np.maximum(density, VACUUM), kinetic, gradient)
+
+
+def _solved(cell: Structure, config: PlaneWaveConfig) -> tuple[Float[np.ndarray, "a b c"], Float[np.ndarray, "a b c"]]:
+    """Density and kinetic-energy density on GPAW's grid, atomic units."""
     from elfzoo.reference.engines.base import Settings
-    from elfzoo.reference.engines.gpaw import gradient_squared, one_diagonalisation
+    from elfzoo.reference.engines.gpaw import one_diagonalisation
 
     settings = Settings(
         engine="gpaw",
@@ -135,8 +154,4 @@ def _densities(cell: Structure, config: PlaneWaveConfig) -> Densities:
         k_spacing=config.k_spacing,
     )
     with tempfile.TemporaryDirectory(prefix="elfzoo-") as folder:
-        density, kinetic = one_diagonalisation(cell, settings, config.steps, Path(folder), symmetry=_suits_a_grid(cell))
-    a, b, c = (FINER * n for n in density.shape)
-    density, kinetic = fourier_resample(density, (a, b, c)), fourier_resample(kinetic, (a, b, c))
-    gradient = gradient_squared(density, cell.lattice.matrix / BOHR)
-    return Densities(Grid((a, b, c), cell.lattice.matrix), np.maximum(density, VACUUM), kinetic, gradient)
+        return one_diagonalisation(cell, settings, config.steps, Path(folder), symmetry=_suits_a_grid(cell))

@@ -11,6 +11,7 @@ from elfzoo.datasets import Hydrides
 from elfzoo.errors import ConfigError, ElfzooError
 from elfzoo.grid import Grid
 from elfzoo.reference.engines import gpaw
+from elfzoo.reference.engines.base import EngineError
 from elfzoo.symmetry import space_group_operations
 from elfzoo.transforms.harris.plane_waves import (
     PlaneWaveConfig,
@@ -113,6 +114,26 @@ def test_what_was_computed_is_kept_under_everything_that_decides_it(waves, monke
 def test_settings_are_positive(wrong):
     with pytest.raises((ConfigError, ValueError), match="positive"):
         PlaneWaveConfig(**wrong)
+
+
+def test_where_gpaw_fails_the_cutoff_of_the_labels_is_tried(waves, monkeypatch):
+    answer, tried = gpaw.one_diagonalisation, []
+
+    def failing(structure, settings, steps, folder, symmetry):
+        tried.append(settings.cutoff)
+        if settings.cutoff < limit:
+            raise EngineError("linearly dependent")
+        return answer(structure, settings, steps, folder, symmetry)
+
+    monkeypatch.setattr(gpaw, "one_diagonalisation", failing)
+    limit = 700.0
+    assert plane_wave_inputs(HELIUM, PlaneWaveConfig(), None).values.shape[0] == 3 and tried == [500.0, 800.0]
+    limit = 900.0
+    with pytest.raises(EngineError, match="linearly dependent"):
+        plane_wave_inputs(HELIUM, PlaneWaveConfig(), None)
+    with pytest.raises(EngineError, match="linearly dependent"):
+        plane_wave_inputs(HELIUM, PlaneWaveConfig(cutoff=850.0), None)
+    assert tried == [500.0, 800.0, 500.0, 800.0, 850.0]
 
 
 def test_too_many_atoms_are_refused_before_anything_is_computed(waves, rng):
