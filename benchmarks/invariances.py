@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     found = json.loads(args.out.read_text())["models"] if args.out.is_file() else {}
     crystals, fluids = chosen(args.data), snapshots(args.data)
-    for name in args.models or [name for name in elfzoo.list_pretrained() if not elfzoo.load_pretrained(name).requires]:
+    for name in args.models or elfzoo.list_pretrained(engines=False):
         found[name] = measured(name, crystals, fluids)
         write_json(args.out, {"crystals": sorted(crystals), "models": dict(sorted(found.items()))})
         told = {row["invariance"]: f"{row['largest']:.1e}" for row in found[name]["crystals"]}

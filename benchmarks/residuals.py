@@ -221,11 +221,6 @@ def wanted_k(values: Sequence[float] | None) -> list[float]:
     return sorted({*asked, *NAMED.values()})
 
 
-def free(release: str) -> bool:
-    """Whether a release needs no engine."""
-    return not elfzoo.load_pretrained(release).requires
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*", metavar="MODEL", help=f"all releases that ship and {FLOOR} by default")
@@ -235,7 +230,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/residuals"), help="where rows are kept")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "residuals", help="where records go")
     args = parser.parse_args(arguments)
-    for spec in args.models or [*filter(free, elfzoo.list_pretrained()), FLOOR]:
+    for spec in args.models or [*elfzoo.list_pretrained(engines=False), FLOOR]:
         path = run(Benchmark(spec, args.task, args.work, root=args.data), args.out, wanted_k(args.k_max))
         for found in json.loads(path.read_text())["answers"]:
             print(f"{path.stem} on {args.task}, {found['group']}: {paragraph(found)}\n")

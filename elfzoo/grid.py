@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,6 +100,20 @@ class Grid:
             points = int(np.ceil(max(lengths[partner] for partner in partners) / spacing / step - 1e-9))
             shape.append(step * int(next_fast_len(points, real=True)))
         return cls((shape[0], shape[1], shape[2]), lattice)
+
+    @classmethod
+    def wanted(cls, structure: Structure, grid: Grid | Sequence[int] | None, spacing: float) -> Grid:
+        """What is meant by ``grid``: a grid on the structure's cell, numbers of points, or None for the spacing (Å).
+
+        Raises:
+            ElfzooError: a grid of another cell.
+        """
+        if grid is None:
+            return cls.from_spacing(structure.lattice.matrix, spacing)
+        if not isinstance(grid, Grid):
+            return cls(tuple(grid), structure.lattice.matrix)  # type: ignore[arg-type]
+        grid.require_cell_of(structure)
+        return grid
 
     def require_cell_of(self, structure: Structure) -> None:
         """Raise :class:`ElfzooError` unless this is a grid on the structure's cell, within 1e-4 Å."""

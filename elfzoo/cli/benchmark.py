@@ -100,12 +100,10 @@ def benchmark(
 
 def _named(models: list[str], tasks: list[str]) -> tuple[list[str], list[str]]:
     """What is meant by the given names, in their order, each once."""
+    from elfzoo import list_pretrained
     from elfzoo.benchmark import find_task, list_tasks
-    from elfzoo.card import read_card, shipped_releases
-    from elfzoo.registry import find_architecture
 
-    cards = {name: read_card(folder) for name, folder in sorted(shipped_releases().items())}
-    able = [name for name, card in cards.items() if not find_architecture(card.architecture).requires]
+    able = list_pretrained(engines=False)
     every = [name for name in list_tasks() if not find_task(name).on_request] if ALL in tasks else []
     named_models = [name for spec in models for name in (able if spec == ALL else [spec])]
     named_tasks = [name for spec in tasks for name in (every if spec == ALL else [spec])]

@@ -6,17 +6,27 @@ from pathlib import Path
 
 import torch
 
-from elfzoo.card import WEIGHTS, read_card, shipped_releases
+from elfzoo.card import WEIGHTS, Card, read_card, shipped_releases
 from elfzoo.errors import HubError, UnknownNameError
 from elfzoo.hub.release import load_release
 from elfzoo.models.base import Model
+from elfzoo.registry import find_architecture
 
 __all__ = ["list_pretrained", "load_pretrained", "locate"]
 
 
-def list_pretrained() -> list[str]:
-    """Names of the releases that come with the package, sorted."""
-    return sorted(shipped_releases())
+def list_pretrained(engines: bool = True) -> list[str]:
+    """Names of the releases that come with the package, sorted.
+
+    Args:
+        engines: also those whose architecture requires an optional package, such as a DFT engine.
+    """
+    found = sorted(shipped_releases().items())
+    return [name for name, folder in found if engines or not _requires(read_card(folder))]
+
+
+def _requires(card: Card) -> tuple[str, ...]:
+    return find_architecture(card.architecture).requires
 
 
 def load_pretrained(

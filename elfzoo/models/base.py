@@ -173,13 +173,9 @@ class Model(nn.Module, ABC):
         return 1
 
     def _grid(self, structure: Structure, grid: Any, spacing: float, symmetry: bool) -> Grid:
-        lattice = structure.lattice.matrix
-        if isinstance(grid, Grid):
-            grid.require_cell_of(structure)
-            return grid
-        if grid is not None:
-            return Grid(tuple(grid), lattice)  # type: ignore[arg-type]
-        return symmetric_grid(structure, spacing) if symmetry else Grid.from_spacing(lattice, spacing)
+        if grid is None and symmetry:
+            return symmetric_grid(structure, spacing)
+        return Grid.wanted(structure, grid, spacing)
 
     def _on_grid(
         self, structure: Structure, grid: Grid, symmetry: bool, coarse: float | None, progress: bool | None

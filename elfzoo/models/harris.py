@@ -23,7 +23,7 @@ from elfzoo.probe import ProbeData, add_probe_edges
 from elfzoo.registry import register
 from elfzoo.transforms import PowerSpectrumConfig, power_spectrum
 from elfzoo.transforms.harris import HarrisConfig, HarrisInputs, harris_inputs
-from elfzoo.transforms.harris.inputs import N_INPUTS, stored_inputs
+from elfzoo.transforms.harris.inputs import N_INPUTS, add_inputs, stored_inputs
 from elfzoo.transforms.surroundings import surroundings
 
 __all__ = ["Harris", "HarrisDelta", "HarrisDeltaConfig", "HarrisModelConfig"]
@@ -64,7 +64,7 @@ class Harris(PointModel):
 
     def transform(self, data: ProbeData) -> ProbeData:
         """Solve the structure and add what it says at the probe points."""
-        return _add_inputs(data, self.config.harris, self.config.window)
+        return add_inputs(data, lambda structure: harris_inputs(structure, self.config.harris, self.config.window))
 
     def encode(self, batch: ProbeData) -> Float[Tensor, "points inputs"]:
         """Logit, density and gradient at each probe point."""
@@ -141,7 +141,7 @@ class HarrisDelta(PointModel):
 
     def transform(self, data: ProbeData) -> ProbeData:
         """Solve the structure; add what it says at the probe points, and the atoms around them."""
-        data = _add_inputs(data, self.config.harris, self.config.window)
+        data = add_inputs(data, lambda structure: harris_inputs(structure, self.config.harris, self.config.window))
         return add_probe_edges(data, partial(probe_edges, r_cut=self.config.descriptor.r_cut))
 
     def encode(self, batch: ProbeData) -> Float[Tensor, "points features"]:
@@ -189,12 +189,3 @@ class HarrisDelta(PointModel):
         inputs = solve(structure, self.config.harris, self.config.window)
         around = surroundings(structure, self.config.descriptor, np.ones((len(structure), 1)))
         return lambda points: np.concatenate([inputs.at(points), around(points)], axis=1, dtype=np.float32)
-
-
-def _add_inputs(data: ProbeData, config: HarrisConfig, window: tuple[float, float]) -> ProbeData:
-    """Solve the structure that probe data were made of; add what it says at their points."""
-    positions, lattice, points = (part.double().numpy() for part in (data.pos, data.cell[0], data.probe_pos))
-    structure = Structure(lattice, data.z.tolist(), positions, coords_are_cartesian=True)
-    found = harris_inputs(structure, config, window).at(points)
-    data.probe_inputs = torch.as_tensor(found, dtype=data.pos.dtype)
-    return data

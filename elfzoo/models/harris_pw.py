@@ -23,7 +23,7 @@ from elfzoo.periodic import probe_edges
 from elfzoo.probe import ProbeData, add_probe_edges
 from elfzoo.registry import register
 from elfzoo.transforms import PowerSpectrumConfig, power_spectrum
-from elfzoo.transforms.harris.inputs import N_INPUTS, HarrisInputs
+from elfzoo.transforms.harris.inputs import N_INPUTS, HarrisInputs, add_inputs
 from elfzoo.transforms.harris.plane_waves import PlaneWaveConfig, plane_wave_inputs, stored_plane_wave_inputs
 from elfzoo.transforms.surroundings import surroundings
 
@@ -62,7 +62,9 @@ class HarrisPW(PointModel):
 
     def transform(self, data: ProbeData) -> ProbeData:
         """Solve the structure and add what it says at the probe points."""
-        return _add_inputs(data, self.config.plane_waves, self.config.window)
+        return add_inputs(
+            data, lambda structure: stored_plane_wave_inputs(structure, self.config.plane_waves, self.config.window)
+        )
 
     def encode(self, batch: ProbeData) -> Float[Tensor, "points inputs"]:
         """Logit, density and gradient at each probe point."""
@@ -147,7 +149,9 @@ class HarrisPWDelta(PointModel):
 
     def transform(self, data: ProbeData) -> ProbeData:
         """Solve the structure; add what it says at the probe points, and the atoms around them."""
-        data = _add_inputs(data, self.config.plane_waves, self.config.window)
+        data = add_inputs(
+            data, lambda structure: stored_plane_wave_inputs(structure, self.config.plane_waves, self.config.window)
+        )
         return add_probe_edges(data, partial(probe_edges, r_cut=self.config.descriptor.r_cut))
 
     def encode(self, batch: ProbeData) -> Float[Tensor, "points features"]:
@@ -204,12 +208,3 @@ def _species() -> Float[Tensor, "elements 3"]:
     return torch.stack(
         [torch.ones(N_ELEMENTS), electronegativity / electronegativity[0] - 1, (radius - radius[0]) / 2], dim=1
     )
-
-
-def _add_inputs(data: ProbeData, config: PlaneWaveConfig, window: tuple[float, float] | None) -> ProbeData:
-    """Solve the structure that probe data were made of; add what it says at their points."""
-    positions, lattice, points = (part.double().numpy() for part in (data.pos, data.cell[0], data.probe_pos))
-    structure = Structure(lattice, data.z.tolist(), positions, coords_are_cartesian=True)
-    found = stored_plane_wave_inputs(structure, config, window).at(points)
-    data.probe_inputs = torch.as_tensor(found, dtype=data.pos.dtype)
-    return data

@@ -67,7 +67,7 @@ def predict_to(
     check_stream(model, path)
     sad = model.target.baseline(structure, quantity)
     model._warn_outside_domain(structure)
-    chosen, evaluate, lock = _grid(structure, grid, spacing), model.evaluator(structure), threading.Lock()
+    chosen, evaluate, lock = Grid.wanted(structure, grid, spacing), model.evaluator(structure), threading.Lock()
     with _file(model, path, structure, chosen, quantity) as put:
 
         def block(indices: np.ndarray) -> int:
@@ -98,15 +98,6 @@ def check_stream(model: Model, path: Path) -> None:
         )
     if format_of(path) != "hdf5" or path.suffix.lower() == ".gz":
         raise ElfzooError(f"a field is streamed to HDF5 alone; expected a name that ends in .h5, got {path}")
-
-
-def _grid(structure: Structure, grid: Grid | Sequence[int] | None, spacing: float) -> Grid:
-    if grid is None:
-        return Grid.from_spacing(structure.lattice.matrix, spacing)
-    if not isinstance(grid, Grid):
-        return Grid(tuple(grid), structure.lattice.matrix)  # type: ignore[arg-type]
-    grid.require_cell_of(structure)
-    return grid
 
 
 def _file(

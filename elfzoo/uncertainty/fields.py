@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from pymatgen.core import Structure
 
 from elfzoo.field import Field
 from elfzoo.grid import Grid
@@ -91,7 +90,7 @@ def member_fields(
         ElfzooError: as :func:`predict`.
     """
     source, structure = source_of(model), as_structure(structure)
-    chosen, evaluate = _grid(structure, grid, spacing), source.evaluator(structure, members, seed)
+    chosen, evaluate = Grid.wanted(structure, grid, spacing), source.evaluator(structure, members, seed)
     if warn:
         assess(source, structure, evaluate).warn()
     values, deviation, drawn = _evaluated(source, evaluate, chosen, progress)
@@ -128,15 +127,6 @@ def deviation_of_values(
     for node, weight in zip(NODES, WEIGHTS, strict=True):
         square += weight * (target.values(logits + node * deviation) - centre) ** 2
     return np.sqrt(square)
-
-
-def _grid(structure: Structure, grid: Grid | Sequence[int] | None, spacing: float) -> Grid:
-    if grid is None:
-        return Grid.from_spacing(structure.lattice.matrix, spacing)
-    if not isinstance(grid, Grid):
-        return Grid(tuple(grid), structure.lattice.matrix)  # type: ignore[arg-type]
-    grid.require_cell_of(structure)
-    return grid
 
 
 def _evaluated(

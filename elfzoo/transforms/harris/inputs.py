@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from pymatgen.core import Structure
 
 from elfzoo.config import to_dict
 from elfzoo.interpolate import PeriodicSpline, low_pass
 from elfzoo.io.files import write_bytes
+from elfzoo.probe import ProbeData
 from elfzoo.transforms.harris.field import UNIFORM, Densities, HarrisConfig, harris_densities
 
-__all__ = ["CACHE_VARIABLE", "N_INPUTS", "HarrisInputs", "harris_inputs", "stored_inputs"]
+__all__ = ["CACHE_VARIABLE", "N_INPUTS", "HarrisInputs", "add_inputs", "harris_inputs", "stored_inputs"]
 
 N_INPUTS = 3
 LOWEST_CHI, HIGHEST_CHI = 1e-2, 1e2  # logit(ELF) within ±9.2, as labels are clipped
@@ -99,6 +101,14 @@ def kept(structure: Structure, facts: list[Any], compute: Callable[[], HarrisInp
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, [buffer.getvalue()])
     return HarrisInputs(values, structure.lattice.matrix)
+
+
+def add_inputs(data: ProbeData, solve: Callable[[Structure], HarrisInputs]) -> ProbeData:
+    """Solve the structure that probe data were made of; add what it says at their points, as ``probe_inputs``."""
+    positions, lattice, points = (part.double().numpy() for part in (data.pos, data.cell[0], data.probe_pos))
+    structure = Structure(lattice, data.z.tolist(), positions, coords_are_cartesian=True)
+    data.probe_inputs = torch.as_tensor(solve(structure).at(points), dtype=data.pos.dtype)
+    return data
 
 
 def fields_of(densities: Densities) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

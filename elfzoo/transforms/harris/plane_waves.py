@@ -25,10 +25,10 @@ from elfzoo.interpolate import fourier_resample, low_pass
 from elfzoo.symmetry import SYMPREC, primitive_cell, space_group_operations
 from elfzoo.transforms.harris.field import Densities
 from elfzoo.transforms.harris.inputs import HarrisInputs, fields_of, kept
+from elfzoo.transforms.harris.orbitals import BOHR
 
 __all__ = ["PlaneWaveConfig", "plane_wave_inputs", "stored_plane_wave_inputs"]
 
-BOHR = 0.529177210903  # Å (CODATA 2018)
 SAFE_CUTOFF = 800.0  # eV, that of the labels
 LARGEST = 100  # atoms of a primitive cell, minutes; the work grows with the cube
 VACUUM = 1e-6  # 1/bohr³, as for labels by GPAW
