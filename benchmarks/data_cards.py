@@ -76,6 +76,11 @@ LIMITS = {
         "errors outside core radii too, and never mix engines. Ions are at rest; superconductors are computed as "
         "normal metals without spin polarisation or spin-orbit coupling."
     ),
+    "prototypes": (
+        "Not found in nature: structure types filled with elements at random, at random volumes, not relaxed. For "
+        "training alone, to show a model an element in many surroundings; there is no test split. The plane-wave cutoff "
+        "is lower than that of hydrides and metals (0.001 to 0.003 in ELF on three of them). No spin polarisation."
+    ),
     "metals": (
         "Near the nuclei an ELF of soft densities shows the pseudopotential: report errors outside core radii too, and "
         "never mix engines. No spin polarisation, even where the metal is magnetic, and no spin-orbit coupling."

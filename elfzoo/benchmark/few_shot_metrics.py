@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
+
+from elfzoo.analysis import paired_bootstrap
 
 __all__ = ["few_shot_metrics"]
 
@@ -17,7 +20,9 @@ def few_shot_metrics(parts: Sequence[Row]) -> dict[str, float]:
 
     ``mae_outside_cores_8``: fine-tuned on eight; ``…_scratch_8``, ``…_mean_8``; ``…_known_8`` and ``…_unknown_8`` of
     structures all of whose elements were shown, or not; ``phi_mae_8``; ``forgetting_8``: by how much the error on what
-    was known before has grown, as a share of it; 0 shots: as it is.
+    was known before has grown, as a share of it; 0 shots: as it is. ``below_scratch_8``, ``below_mean_8``: by how much
+    ``mae_outside_cores_8`` is lower than that of training from scratch and of the mean, structure by structure, with
+    95 % bootstrap intervals over structures, ``…_low`` and ``…_high``.
     """
     found: dict[str, list[float]] = {}
     before = next(part["remembered"] for part in parts if part["shots"] == 0)
@@ -25,9 +30,30 @@ def few_shot_metrics(parts: Sequence[Row]) -> dict[str, float]:
         end = f"{'' if part['kind'] == 'tuned' else part['kind'] + '_'}{part['shots']}"
         for name, value in _figures(part["structures"]).items():
             found.setdefault(f"{name}_{end}", []).append(value)
-        if part["kind"] == "tuned" and part["shots"]:
+        if part["kind"] == "tuned" and part["shots"] and before is not None:
             found.setdefault(f"forgetting_{end}", []).append(part["remembered"] / before - 1)
-    return {name: float(np.nanmean(values)) for name, values in found.items() if not np.isnan(values).all()}
+    means = {name: float(np.nanmean(values)) for name, values in found.items() if not np.isnan(values).all()}
+    return means | _paired(parts)
+
+
+def _paired(parts: Sequence[Row]) -> dict[str, float]:
+    """How much lower the fine-tuned model's errors are than those of each other kind, with the same shots."""
+    found: dict[str, float] = {}
+    runs = sorted({(part["kind"], part["shots"]) for part in parts})
+    errors = {run: _by_structure(parts, *run) for run in runs}
+    for (kind, shots), of_kind in errors.items():
+        if kind == "tuned" or ("tuned", shots) not in errors:
+            continue
+        interval = paired_bootstrap(of_kind, errors["tuned", shots]).difference
+        name = f"below_{kind}_{shots}"
+        found |= {name: interval.estimate, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    return found
+
+
+def _by_structure(parts: Sequence[Row], kind: str, shots: int) -> Float[np.ndarray, " structures"]:
+    """Errors outside of cores, means over seeds."""
+    chosen = [part["structures"] for part in parts if (part["kind"], part["shots"]) == (kind, shots)]
+    return np.mean([[row["mae_outside_cores"] for row in structures] for structures in chosen], axis=0)
 
 
 def _figures(structures: Sequence[Row]) -> dict[str, float]:

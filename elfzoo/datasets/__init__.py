@@ -5,7 +5,7 @@ from elfzoo.datasets.density import HydrogenDensity
 from elfzoo.datasets.hydrogen import CavityHydrogen, CrystalHydrogen, FluidHydrogen, PackingHydrogen
 from elfzoo.datasets.registry import DATASETS, dataset_class
 from elfzoo.datasets.sampling import stratified_indices, uniform_indices
-from elfzoo.datasets.solids import Hydrides, Metals
+from elfzoo.datasets.solids import Hydrides, Metals, Prototypes
 
 __all__ = [
     "DATASETS",
@@ -17,6 +17,7 @@ __all__ = [
     "HydrogenDensity",
     "Metals",
     "PackingHydrogen",
+    "Prototypes",
     "Sample",
     "dataset_class",
     "stratified_indices",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from elfzoo.datasets.base import FieldDataset
 from elfzoo.datasets.density import HydrogenDensity
 from elfzoo.datasets.hydrogen import CavityHydrogen, CrystalHydrogen, FluidHydrogen, PackingHydrogen
-from elfzoo.datasets.solids import Hydrides, Metals
+from elfzoo.datasets.solids import Hydrides, Metals, Prototypes
 from elfzoo.errors import UnknownNameError
 
 __all__ = ["DATASETS", "dataset_class"]
@@ -18,6 +18,7 @@ DATASETS: tuple[type[FieldDataset], ...] = (
     HydrogenDensity,
     Hydrides,
     Metals,
+    Prototypes,
 )
 _BY_NAME = {dataset.name: dataset for dataset in DATASETS}
 

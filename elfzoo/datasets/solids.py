@@ -1,12 +1,13 @@
-"""Hydrides and metals (PBE, GPAW), split by composition and by chemical system."""
+"""Hydrides and metals (PBE, GPAW), split by composition and by chemical system, and what is trained on beside them."""
 
 from __future__ import annotations
 
 from pymatgen.core import Composition
 
 from elfzoo.datasets.base import FieldDataset, name_part
+from elfzoo.errors import ElfzooError
 
-__all__ = ["Hydrides", "Metals"]
+__all__ = ["Hydrides", "Metals", "Prototypes"]
 
 
 class Hydrides(FieldDataset):
@@ -42,6 +43,27 @@ class Metals(FieldDataset):
 
         formula = _formula(file, "metal", "<formula>_<structure type>_<V volume ratio | P pressure>.npz")
         return split_of_metal(Composition(formula).chemical_system)
+
+
+class Prototypes(FieldDataset):
+    """Hydrides and metals of some fifty elements in 26 structure types, at random volumes.
+
+    To train on, beside :class:`Hydrides` and :class:`Metals`. It has no composition that validates or tests there, but
+    most of their elements; nothing is relaxed. The table is ``elfzoo/reference/tables/prototypes.yaml``.
+    """
+
+    name = "prototypes"
+    optional = True
+
+    @staticmethod
+    def split_of(file: str) -> str:
+        """All train; ``{formula}_{structure type}_{number}.npz``. A composition held out elsewhere is refused."""
+        from elfzoo.reference.decorations import is_held_out
+
+        pattern, expected = r"((?:[A-Z][a-z]?\d*)+)_\S+_\d{3}\.npz", "<formula>_<structure type>_<three digits>.npz"
+        if is_held_out(formula := name_part(file, pattern, "decorated structure type", expected)):
+            raise ElfzooError(f"{file}: {formula} belongs to a validation or test split; it must not be trained on")
+        return "train"
 
 
 def _formula(file: str, kind: str, expected: str) -> str:

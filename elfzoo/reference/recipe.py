@@ -14,6 +14,7 @@ from elfzoo.config import config_class, read_yaml, to_dict
 from elfzoo.errors import UnknownNameError
 from elfzoo.reference.cavities import CavitySource
 from elfzoo.reference.crystals import CrystalSource
+from elfzoo.reference.decorations import PrototypeSource
 from elfzoo.reference.engines import RelaxSettings, Settings
 from elfzoo.reference.engines.base import decisive
 from elfzoo.reference.engines.espresso import EspressoEngine
@@ -26,7 +27,14 @@ from elfzoo.reference.solids import HydrideSource, MetalSource
 __all__ = ["ReferenceRecipe", "Residuals", "find_recipe", "make_engine", "recipe_names"]
 
 Source = Annotated[
-    CavitySource | CrystalSource | DatasetSource | FluidSource | HydrideSource | MetalSource | PackingSource,
+    CavitySource
+    | CrystalSource
+    | DatasetSource
+    | FluidSource
+    | HydrideSource
+    | MetalSource
+    | PackingSource
+    | PrototypeSource,
     PydanticField(discriminator="kind"),
 ]
 

@@ -127,7 +127,7 @@ def test_a_release_is_tuned_and_trained_anew_and_goes_on(task: str, release: Pat
 
 
 def test_metrics_by_hand() -> None:
-    def part(kind: str, shots: int, errors: tuple[float, float], remembered: float) -> dict:
+    def part(kind: str, shots: int, errors: tuple[float, float], remembered: float | None) -> dict:
         rows = [{"mae": e, "mae_outside_cores": 2 * e, "known": i == 0} for i, e in enumerate(errors)]
         rows[0]["phi_error"] = -0.25
         return {"kind": kind, "shots": shots, "structures": rows, "remembered": remembered}
@@ -144,6 +144,11 @@ def test_metrics_by_hand() -> None:
     assert found["mae_outside_cores_known_8"] == 3 and found["mae_outside_cores_unknown_8"] == 5
     assert found["forgetting_8"] == pytest.approx(1.5) and "forgetting_0" not in found
     assert found["mae_mean_8"] == 6 and found["phi_mae_8"] == 0.25
+    # outside of cores 10 and 14 by the mean, 3 and 5 by the tuned ones, averaged over seeds: lower by 7 and by 9
+    assert [found[f"below_mean_8{end}"] for end in ("", "_low", "_high")] == [8, 7, 9]
+    assert not any(name.startswith("below_scratch") for name in found)
+    refused = few_shot_metrics([part("tuned", 0, (1, 3), None), part("tuned", 8, (1, 2), None)])
+    assert refused["mae_8"] == 1.5 and "forgetting_8" not in refused
 
 
 def test_what_cannot_enter(task: str, tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ def test_list(elfzoo):
         ["hydrides", "gpaw"],
         ["metals", "gpaw"],
         ["packing-h", "espresso"],
+        ["prototypes", "gpaw"],
     ]
     assert "random cubic and hexagonal crystals" in lines[1]
 

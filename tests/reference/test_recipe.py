@@ -12,6 +12,7 @@ from elfzoo.config import to_dict
 from elfzoo.errors import ConfigError, ElfzooError, UnknownNameError
 from elfzoo.reference.cavities import CavitySource
 from elfzoo.reference.crystals import CrystalSource
+from elfzoo.reference.decorations import PrototypeSource
 from elfzoo.reference.engines.espresso import EspressoEngine
 from elfzoo.reference.engines.gpaw import GpawEngine
 from elfzoo.reference.existing import DatasetSource
@@ -58,7 +59,9 @@ RELAX_CHANGES = {
 
 
 def test_the_shipped_recipes():
-    assert recipe_names() == ["cavity-h", "crystal-h", "density-h", "fluid-h", "hydrides", "metals", "packing-h"]
+    assert recipe_names() == [
+        *("cavity-h", "crystal-h", "density-h", "fluid-h", "hydrides", "metals", "packing-h", "prototypes")
+    ]
     sources = {name: type(find_recipe(name).source) for name in recipe_names()}
     assert list(sources.values()) == [
         CavitySource,
@@ -68,6 +71,7 @@ def test_the_shipped_recipes():
         HydrideSource,
         MetalSource,
         PackingSource,
+        PrototypeSource,
     ]
     for name in recipe_names():
         assert find_recipe(name).dataset == name and find_recipe(name).label.grid_spacing <= 0.10
