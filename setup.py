@@ -31,6 +31,7 @@ SOURCES, HEADERS = ["module", "baseline", "avx2", "avx512"], ["kernel", "kernel_
 setup(
     ext_modules=[
         kernel("elfzoo.transforms._kernel", "elfzoo/transforms/native", SOURCES, HEADERS),
+        kernel("elfzoo.io._orbits", "elfzoo/io/native", ["orbits"]),
         kernel("elfzoo.analysis._percolation", "elfzoo/analysis/native", ["percolation"]),
         kernel("elfzoo.analysis._critical", "elfzoo/analysis/native", ["critical", "flow"], ["boxes", "spline"]),
     ],

@@ -21,6 +21,7 @@ quantity's array, uint8 (2, points), holds the low bytes of all u and then the h
 
 from __future__ import annotations
 
+import ctypes
 import io
 import json
 from collections.abc import Mapping
@@ -30,6 +31,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, Int16, Num, Shaped, UInt8, UInt16
 
+from elfzoo import native
 from elfzoo.errors import ElfzooError
 from elfzoo.field import Field
 from elfzoo.grid import Grid
@@ -144,13 +146,32 @@ def orbits(
 ) -> tuple[Int[np.ndarray, " representatives"], Int[np.ndarray, " points"]]:
     """:meth:`Grid.orbits`, in a time that hardly grows with the number of operations.
 
-    A point that some operation maps onto a smaller flat index is no representative and is looked at no further, so
-    the candidates become few after the first operations; only representatives go through all of them.
-
     Raises:
         ElfzooError: an operation does not map the grid onto itself, or they are no group.
     """
     matrices, shifts = _on_grid(shape, rotations, translations)
+    found = _orbits_by_kernel(shape, matrices, shifts)
+    return _orbits_by_arrays(shape, matrices, shifts) if found is None else found
+
+
+def _orbits_by_kernel(shape: Shape, matrices: np.ndarray, shifts: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """By ``native/orbits.c``; None without it, and where the other way can say better what is wrong."""
+    library = native.load("elfzoo.io._orbits")
+    if library is None:
+        return None
+    size = int(np.prod(shape))
+    representatives, inverse = np.empty(size, np.int32), np.empty(size, np.int32)
+    given = (np.ascontiguousarray(part, dtype=np.int32) for part in (matrices, shifts))
+    parts = [np.array(shape, dtype=np.int32), *given, representatives, inverse]
+    steps, *others = (part.ctypes.data_as(ctypes.c_void_p) for part in parts)
+    count = library.elfzoo_orbits(steps, len(matrices), *others)
+    return None if count < 0 else (representatives[:count].astype(np.int64), inverse)
+
+
+def _orbits_by_arrays(shape: Shape, matrices: np.ndarray, shifts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A point that some operation maps onto a smaller flat index is no representative and is looked at no further, so
+    the candidates become few after the first operations; only representatives go through all of them.
+    """
     flat = np.arange(int(np.prod(shape)), dtype=np.int32)
     points = _coordinates(flat, shape)
     for n in range(len(matrices)):

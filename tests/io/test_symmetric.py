@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as npst
 from pymatgen.core import Lattice, Structure
 
 import elfzoo.symmetry
+from elfzoo import native
 from elfzoo.errors import ElfzooError, FieldFileError
 from elfzoo.field import Field, Recipe
 from elfzoo.grid import Grid
@@ -66,16 +67,26 @@ def save(path, arrays, **changes):
     return path
 
 
-def test_orbits_are_those_of_the_grid(crystal):
+@pytest.mark.parametrize("compiled", [True, False])
+def test_orbits_are_those_of_the_grid(crystal, compiled, monkeypatch):
+    if not compiled:
+        monkeypatch.setattr("elfzoo.io.symmetric.native.load", lambda module: None)
+    elif native.load("elfzoo.io._orbits") is None:
+        pytest.skip("elfzoo was built without a C compiler")
     operations = space_group_operations(crystal.structure)
     for found, expected in zip(orbits(crystal.grid.shape, *operations), crystal.grid.orbits(*operations), strict=True):
         np.testing.assert_array_equal(found, expected)
 
 
-def test_operations_that_are_no_group_are_refused(screw):
+@pytest.mark.parametrize("compiled", [True, False])
+def test_operations_that_are_no_group_are_refused(screw, compiled, monkeypatch):
+    if not compiled:
+        monkeypatch.setattr("elfzoo.io.symmetric.native.load", lambda module: None)
     rotations, translations = space_group_operations(screw.structure)
     with pytest.raises(ElfzooError, match="no space group"):
         orbits(screw.grid.shape, rotations[1:3], translations[1:3])
+    with pytest.raises(ElfzooError, match="no space group"):  # closed but for one operation
+        orbits(screw.grid.shape, rotations[:-1], translations[:-1])
     with pytest.raises(ElfzooError, match="not mapped onto itself"):
         orbits((7, 8, 9), rotations, translations)
 
