@@ -1,4 +1,4 @@
-"""Write the figures of the records into README.md and the cards, between markers; nobody types them.
+"""Write the figures of the records into README.md, docs and the cards, between markers; nobody types them.
 
     python benchmarks/render.py [--check]
 
@@ -19,6 +19,9 @@ from harris_physics import RECORD as HARRIS_PHYSICS
 from harris_physics import table as physics_table
 from harris_seeds import RECORD as HARRIS_SEEDS
 from harris_seeds import table as harris_table
+from scaling import RECORD as SCALING
+from scaling import recorded
+from scaling_table import table as scaling_table
 from selection import RECORD as SELECTION
 from selection import table as selection_table
 from study_config import STUDIES, StudyConfig, read_study
@@ -34,7 +37,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 FIGURES = ROOT / "benchmarks" / "figures"
 NAMES = "board|results|solids|topology-speed|topology|critical-points|speed|studies|study|invariances"
-NAMES += "|harris-physics|harris-seeds|uncertainty|selection"
+NAMES += "|harris-physics|harris-seeds|uncertainty|selection|roofline|scaling"
 MARKER = re.compile(rf"(<!-- ({NAMES})(?: (\w[\w. -]*?))? -->\n).*?(<!-- end -->)", re.S)
 GRIDS = {
     "own": "{:.4f} on fluid snapshots on its own grid,",
@@ -192,6 +195,33 @@ def speed(_: str | None) -> str:
     return "\n".join(lines) + "\n"
 
 
+def roofline(_: str | None) -> str:
+    """What every release's speed record reached of the machine's limits; "-" where it says nothing of them."""
+    lines = [
+        "| model | GFLOP | FLOP per byte | GFLOP/s | of the peak | of the roof | limit | peak: GFLOP/s, GB/s |",
+        "|---|--:|--:|--:|--:|--:|---|---|",
+    ]
+    for path in sorted((RESULTS / "speed").glob("*.json")):
+        cells = roofline_cells(json.loads(path.read_text())["metrics"])
+        lines.append(f"| `{path.stem}` | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def roofline_cells(m: dict[str, float]) -> list[str]:
+    """Of one record."""
+    if "share_of_roof" not in m:
+        return ["-"] * 7
+    limit = "arithmetic" if m["flop_per_byte"] >= m["balance_flop_per_byte"] else "memory"
+    work = [f"{m['gflop']:,.0f}", f"{m['flop_per_byte']:,.1f}", f"{m['gflop_per_second']:.0f}"]
+    peaks = f"{m['peak_gflop_per_second']:.0f}, {m['peak_gbyte_per_second']:.0f}"
+    return [*work, f"{m['share_of_peak']:.0%}", f"{m['share_of_roof']:.0%}", limit, peaks]
+
+
+def scaling(_: str | None) -> str:
+    """Seconds and memory against size."""
+    return "\n".join([*scaling_table(recorded(SCALING)), ""])
+
+
 def invariances(_: str | None) -> str:
     """What changes under what should change nothing, by release."""
     names, told = ("origin", "rotation", "reflection", "basis", "supercell"), []
@@ -276,6 +306,8 @@ TABLES = {
     "topology-speed": topology_speed,
     "critical-points": searches,
     "speed": speed,
+    "roofline": roofline,
+    "scaling": scaling,
     "invariances": invariances,
     "harris-seeds": seeds_of_harris,
     "harris-physics": physics_of_harris,
@@ -295,7 +327,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="only say whether the files are up to date")
     args = parser.parse_args()
-    docs = [ROOT / "docs" / name for name in ("uncertainty.md", "select.md")]
+    docs = [ROOT / "docs" / name for name in ("uncertainty.md", "select.md", "scale.md")]
     pages = [ROOT / "README.md", *docs, *sorted((ROOT / "model_cards").glob("*/README.md"))]
     texts = {path: rendered(path.read_text()) for path in pages} | {RESULTS / "studies" / "README.md": study_page()}
     stale = []

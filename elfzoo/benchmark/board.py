@@ -42,6 +42,8 @@ HEADLINES = {
     "peak_rss_gib": "GiB",
     "doubled_cell_ratio": "cell doubled",
     "share_timed": "share timed",
+    "gflop_per_second": "GFLOP/s",
+    "share_of_roof": "of the roof",
 }
 COUNTS = ("voxels_per_second",)  # shown without decimals
 NARROWEST = 7  # characters, of -0.0117

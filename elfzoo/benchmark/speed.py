@@ -1,5 +1,7 @@
 """The row of a task of speed: seconds for the job, beside a dense peer in the same run, and memory in a fresh process.
 
+Of models whose work can be counted, the row also has operations and bytes, beside the peaks of the machine.
+
 Of a model that is too slow for the whole grid two samples are timed, and its seconds are read off the line through
 both. A sample is some of the blocks in which a point model visits the grid, its set-up (atom states, a diagonalisation)
 being timed apart; whatever else predicts, of which only whole grids can be asked, gets the same cell with fewer points.
@@ -25,6 +27,7 @@ from elfzoo.benchmark.entrant import Entrant
 from elfzoo.benchmark.measure import json_values
 from elfzoo.benchmark.memory import peak_rss_gib, reset_peak
 from elfzoo.benchmark.plan import Benchmark
+from elfzoo.benchmark.roofline import machine_peaks, roofline
 from elfzoo.benchmark.speed_task import SpeedTask
 from elfzoo.benchmark.task import require_split
 from elfzoo.errors import ElfzooError
@@ -38,7 +41,7 @@ __all__ = ["Timing", "sample", "speed_rows", "time_job"]
 
 SHARES = (1 / 512, 1 / 64)  # of the grid: an eighth and a quarter of the points along each edge
 DENSE_BATCHES = 8  # that the dense peer is timed on
-STEPS = 5
+STEPS = 6
 TINY_CELL = Structure(Lattice.cubic(2.0), ["H"], [[0, 0, 0]])
 Call = Callable[[], Any]
 
@@ -161,6 +164,9 @@ def _measured(benchmark: Benchmark, task: SpeedTask, entrant: Entrant, step: Cal
     once, half, twice = (_timed_cells(entrant, task, *job, step) for job in ((1, 1.0), (1, 0.5), (2, 1.0)))
     memory = _memory_of_fresh_process(benchmark, once.points_timed / once.points)
     step()
+    structure = task.structure()
+    limits = roofline(entrant, structure, task.grid(structure), machine_peaks)
+    step()
     return {
         "atoms": task.atoms,
         "points_along_edge": task.points,
@@ -173,6 +179,7 @@ def _measured(benchmark: Benchmark, task: SpeedTask, entrant: Entrant, step: Cal
         "dense_points_per_second": dense,
         "peak_rss_gib": memory,
         "threads": torch.get_num_threads(),
+        **limits,
     }
 
 

@@ -17,6 +17,7 @@ from elfzoo.benchmark.few_shot_metrics import few_shot_metrics
 from elfzoo.benchmark.matching import matching_metrics
 from elfzoo.benchmark.measure import PHIS, json_values
 from elfzoo.benchmark.ranking import template_metrics
+from elfzoo.benchmark.roofline import roofline_metrics
 
 __all__ = ["curves", "grouped", "summary", "without_curves"]
 
@@ -159,7 +160,7 @@ def speed(parts: Sequence[Row]) -> dict[str, float]:
     """Of the one job that a task of speed has (:mod:`elfzoo.benchmark.speed`)."""
     (job,) = parts
     rate, name = job["points"] / job["seconds"], f"{job['atoms']}h_{job['points_along_edge']}"
-    return {
+    found = {
         "voxels_per_second": rate,
         f"seconds_{name}": job["seconds"],
         f"cpu_seconds_{name}": job["cpu_seconds"],
@@ -169,6 +170,7 @@ def speed(parts: Sequence[Row]) -> dict[str, float]:
         "doubled_cell_ratio": job["seconds_two_cells"] / job["seconds_half_grid"],
         "share_timed": job["points_timed"] / job["points"],
     }
+    return found | (roofline_metrics(job["roofline"], job["seconds"]) if "roofline" in job else {})
 
 
 def _mean(parts: Sequence[Row], name: str) -> float:

@@ -25,6 +25,7 @@ from elfzoo.grid import Grid
 from elfzoo.interpolate import fourier_interpolate, fourier_on_grid, isotropic_refinement, spline_resample
 from elfzoo.models.asymmetric_unit import asymmetric_unit, coarser_grid, symmetric_grid
 from elfzoo.models.blocks import compact_order, map_in_threads
+from elfzoo.models.work import Work
 from elfzoo.probe import ProbeData, probe_data
 from elfzoo.progress import progress_bar
 from elfzoo.structure import as_structure
@@ -171,6 +172,10 @@ class Model(nn.Module, ABC):
     def workers(self) -> int:
         """Threads that may evaluate blocks at the same time."""
         return 1
+
+    def work(self, structure: Structure, grid: Grid) -> Work | None:
+        """Operations and bytes of a prediction on a grid, for :mod:`elfzoo.benchmark.roofline`; None: not counted."""
+        return None
 
     def _grid(self, structure: Structure, grid: Any, spacing: float, symmetry: bool) -> Grid:
         if grid is None and symmetry:

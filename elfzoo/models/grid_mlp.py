@@ -14,16 +14,23 @@ from torch import Tensor
 
 from elfzoo.config import config_class
 from elfzoo.errors import ConfigError
+from elfzoo.grid import Grid
 from elfzoo.models.base import EXACT_INVARIANCES, FUSED_BLOCK, TORCH_BLOCK, Evaluator, PointModel, Reader
+from elfzoo.models.work import Work, count_blocks
 from elfzoo.nn import DegreeDropout, ElementEmbedding, Standardise, mlp
 from elfzoo.nn.mlp import last_linear
 from elfzoo.periodic import CellList, periodic_images, probe_edges, wrap
 from elfzoo.probe import ProbeData, add_probe_edges
 from elfzoo.registry import register
-from elfzoo.transforms import PowerSpectrumConfig, fused, power_spectrum
+from elfzoo.transforms import PowerSpectrumConfig, fused, fused_work, power_spectrum
 from elfzoo.transforms.tiles import tiled_power_spectrum
 
 __all__ = ["GridMLP", "GridMLPConfig"]
+
+COUNTED = (
+    "additions and multiplications of the compiled kernel for the pairs of a point and an atom within the cutoff, and "
+    "of the network; bytes of points, logits, atoms and weights, each once; not what makes points and takes logits"
+)
 
 
 @config_class
@@ -138,6 +145,16 @@ class GridMLP(PointModel):
     @property
     def workers(self) -> int:
         return torch.get_num_threads() if self._fused else 1
+
+    def work(self, structure: Structure, grid: Grid) -> Work:
+        """Of the compiled kernel where it applies, counted by hand; else of the tiles, counted by torch."""
+        if not self._fused:
+            return count_blocks(lambda: self.evaluator(structure), grid, self.block_size)
+        config, widths = self.config.descriptor, (self.config.descriptor.n_features, *self.config.hidden, 1)
+        pairs = fused_work.n_pairs(structure.cart_coords, grid, config.r_cut)
+        images = len(self._surroundings(structure)[0].atom)
+        flops = pairs * fused_work.flops_per_pair(config) + grid.size * fused_work.flops_per_point(config, widths)
+        return Work(flops, fused_work.bytes_of_kernel(config, widths, grid.size, images), COUNTED)
 
     @property
     def _fused(self) -> bool:

@@ -25,7 +25,9 @@ from torch import Tensor, nn
 
 from elfzoo.config import config_class
 from elfzoo.errors import ConfigError
+from elfzoo.grid import Grid
 from elfzoo.models.base import EXACT_INVARIANCES, Evaluator, PointModel, Reader
+from elfzoo.models.work import Work, count_blocks
 from elfzoo.nn import ElementEmbedding, Standardise, mlp
 from elfzoo.nn.equivariant import AtomLayer, normalise, parse_irreps
 from elfzoo.nn.messages import ProductMatrices, collect
@@ -159,6 +161,10 @@ class LatentField(PointModel):
                 return self.head(read(points)).cpu().numpy()
 
         return evaluate
+
+    def work(self, structure: Structure, grid: Grid) -> Work:
+        """Of the network, counted by torch on some blocks."""
+        return count_blocks(lambda: self.evaluator(structure), grid, self.block_size)
 
     def _reader(self, structure: Structure) -> Reader:
         """A function from points (Å) of the cell to features, without gradients: tile by tile in dense matrices."""

@@ -15,11 +15,14 @@ from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
+from pymatgen.core import Structure
 from torch import Tensor, nn
 
 from elfzoo.config import config_class
 from elfzoo.errors import ConfigError
+from elfzoo.grid import Grid
 from elfzoo.models.base import EXACT_INVARIANCES, Invariance, PointModel
+from elfzoo.models.work import Work, count_blocks
 from elfzoo.nn import ElementEmbedding, Standardise, mlp
 from elfzoo.nn.average_pool import HalvingPool
 from elfzoo.nn.mlp import last_linear
@@ -140,6 +143,10 @@ class PatchCNN(PointModel):
     @property
     def block_size(self) -> int:
         return min(BLOCK, max(1, LARGEST_ARRAY // self.config.patch.n_features))
+
+    def work(self, structure: Structure, grid: Grid) -> Work:
+        """Of the network, counted by torch on some blocks."""
+        return count_blocks(lambda: self.evaluator(structure), grid, self.block_size)
 
     @property
     def _points_in_memory(self) -> int:

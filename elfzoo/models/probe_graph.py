@@ -23,7 +23,9 @@ from torch import Tensor, nn
 
 from elfzoo.config import config_class
 from elfzoo.errors import ConfigError
+from elfzoo.grid import Grid
 from elfzoo.models.base import EXACT_INVARIANCES, Evaluator, PointModel, Reader
+from elfzoo.models.work import Work, count_blocks
 from elfzoo.nn import ElementEmbedding, Standardise, mlp
 from elfzoo.nn.equivariant import AtomLayer, invariants, n_invariants, normalise, parse_irreps
 from elfzoo.nn.messages import ProductMatrices, basis_irreps, collect, edge_basis
@@ -168,6 +170,10 @@ class ProbeGraph(PointModel):
     @property
     def block_size(self) -> int:
         return BLOCK
+
+    def work(self, structure: Structure, grid: Grid) -> Work:
+        """Of the network, counted by torch on some blocks."""
+        return count_blocks(lambda: self.evaluator(structure), grid, self.block_size)
 
     def reader(self, structure: Structure) -> Reader:
         """Atoms once, then any number of blocks of points, without gradients."""

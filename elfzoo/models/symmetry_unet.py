@@ -21,6 +21,7 @@ from elfzoo.config import config_class
 from elfzoo.errors import ConfigError, ElfzooError
 from elfzoo.grid import Grid
 from elfzoo.models.base import EXACT_INVARIANCES, FieldModel, Invariance
+from elfzoo.models.work import Work, count
 from elfzoo.nn.periodic_conv import kernel_mix
 from elfzoo.nn.seitz import SeitzGroup, patch_average, patch_frame, seitz_matrices
 from elfzoo.nn.unet import PeriodicUNet, UNetConfig
@@ -106,6 +107,11 @@ class SymmetryUNet(FieldModel):
             return cell, Grid.for_symmetry(cell.lattice.matrix, self.config.spacing, rotations, translations)
         except ElfzooError:
             return cell, Grid.from_spacing(cell.lattice.matrix, self.config.spacing, coarse)
+
+    def work(self, structure: Structure, grid: Grid) -> Work:
+        """Of one pass of the network, counted by torch; its interpolation to the grid is not in it."""
+        cell, own = self.working_cell(structure)
+        return count(lambda: self([cell], [own]))
 
     def encode(self, structure: Structure, grid: Grid) -> Float[Tensor, "channels nx ny nz"]:
         """What the network sees of a cell, on the model's device."""

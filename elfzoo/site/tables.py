@@ -57,6 +57,8 @@ NOTES = {
     "peak_rss_gib": "memory that a prediction adds to a fresh process at its peak, the field itself not counted",
     "doubled_cell_ratio": "time for twice the cell over that for one, at the same density of points",
     "share_timed": "share of the grid that was timed; the rest is extrapolated",
+    "gflop_per_second": "floating-point operations that the job needs, 10⁹ per second, where they can be counted",
+    "share_of_roof": "these over the most that the machine's measured peaks of arithmetic and memory allow",
 }
 LOWER = (
     *("mae", "rmse", "mae_outside_cores", "phi_mae"),

@@ -1,0 +1,95 @@
+"""What the compiled kernel of :mod:`elfzoo.transforms.fused` has to do: additions, multiplications and bytes.
+
+Counted from ``native/kernel_impl.h`` and ``native/vectors.h``: an addition or a multiplication is one operation, a
+fused multiply-add two, the processor's first guess of 1/x or 1/sqrt(x) one; minima, maxima, comparisons and shifts of
+bits are none. Pairs of a point and an image beyond the cutoff need no work; that the kernel meets some of them in a
+vector of points shows as a lower share of the processor's peak.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+from jaxtyping import Float
+
+from elfzoo.grid import Grid
+from elfzoo.transforms.power_spectrum import PowerSpectrumConfig
+
+__all__ = ["bytes_of_kernel", "flops_per_pair", "flops_per_point", "n_pairs"]
+
+GUESS = 1  # the processor's own instruction
+RECIPROCAL, RSQRT = GUESS + 3, GUESS + 5  # with one step of Newton's method
+EXP, CUTOFF, DISTANCE = 21, 15, 8
+HARMONICS = (0, 3, 15, 24, 29)  # of each degree, products of coordinates shared
+MIRROR_FROM = 20.0  # exponent from which the mirror image of a radial function is below single precision
+STANDARDISE = 2
+BYTES_OF_POINT = 3 * 8 + 4  # a position comes, a logit goes
+BYTES_OF_IMAGE = 3 * 8  # and four for each channel
+
+
+def n_pairs(positions: Float[np.ndarray, "atoms 3"], grid: Grid, r_cut: float) -> int:
+    """Pairs of a grid point and an image of an atom less than ``r_cut`` apart, all images counted, exactly.
+
+    They are the points of the endless grid around each atom. Along a row of it the points in reach are the integers
+    between the roots of a quadratic.
+
+    Args:
+        positions: (atoms, 3) Cartesian, Å.
+        grid: any cell.
+        r_cut: Å.
+    """
+    steps = grid.lattice / np.array(grid.shape)[:, None]
+    reach = np.ceil(r_cut * np.linalg.norm(np.linalg.inv(steps), axis=0)).astype(int) + 1
+    i, j = (np.arange(-n, n + 1) for n in reach[:2])
+    rows = (i[:, None, None] * steps[0] + j[None, :, None] * steps[1]).reshape(-1, 3)
+    frac = positions @ np.linalg.inv(steps)
+    offsets = (frac - np.round(frac)) @ steps  # from the nearest grid point to the atom
+    return sum(_points_in_reach(rows - offset, steps[2], r_cut) for offset in offsets)
+
+
+def _points_in_reach(starts: Float[np.ndarray, "rows 3"], step: Float[np.ndarray, " 3"], r_cut: float) -> int:
+    """Integers k with |start + k·step| < r_cut, over all rows."""
+    squared = float(step @ step)
+    middle = -(starts @ step) / squared
+    half = middle**2 - (np.einsum("rx,rx->r", starts, starts) - r_cut**2) / squared
+    middle, half = middle[half > 0], np.sqrt(half[half > 0])
+    return int((np.ceil(middle + half) - np.floor(middle - half) - 1).sum())
+
+
+def flops_per_pair(config: PowerSpectrumConfig) -> int:
+    """Of a point and an image within the cutoff: radial functions, harmonics, and their products summed up."""
+    n, channels = config.n_radial, config.channels
+    length = DISTANCE + RSQRT + 1  # |x|² and |x|
+    cutoff = 2 + CUTOFF
+    unit = 3 + (1 + RSQRT if config.smooth else 0)
+    harmonics = sum(HARMONICS[: config.l_max + 1])
+    weights = 1 if channels == 1 else channels * n
+    return length + cutoff + unit + harmonics + _radial(config) + weights + 2 * n * channels * (config.l_max + 1) ** 2
+
+
+def _radial(config: PowerSpectrumConfig) -> int:
+    """Two exponentials and a recurrence, from the middle in both directions; the mirror images of a smooth one."""
+    first = (1 + EXP + RECIPROCAL) + (1 + 3 + EXP)
+    mirrored = sum(n * n * 0.5 / config.sigma_ratio**2 < MIRROR_FROM for n in range(config.n_radial))
+    return first + 2 * (config.n_radial - 1) + (3 * mirrored if config.smooth else 0)
+
+
+def flops_per_point(config: PowerSpectrumConfig, widths: Sequence[int]) -> int:
+    """Of a point, whatever its neighbours: power spectrum, standardisation, network.
+
+    Args:
+        config: of the power spectrum.
+        widths: of features, hidden layers and output.
+    """
+    per_degree = config.n_features // (config.l_max + 1)
+    spectrum = sum(per_degree * (2 * (2 * degree + 1) - 1) for degree in range(config.l_max + 1))
+    layers = sum(2 * n_in * n_out for n_in, n_out in pairwise(widths))
+    return spectrum + STANDARDISE * config.n_features + layers + (EXP + 1 + RECIPROCAL + 1) * sum(widths[1:-1])
+
+
+def bytes_of_kernel(config: PowerSpectrumConfig, widths: Sequence[int], points: int, images: int) -> int:
+    """Read and written once: points and logits, images, the network; all that lies between stays in the caches."""
+    network = 2 * widths[0] + sum((n_in + 1) * n_out for n_in, n_out in pairwise(widths))
+    return points * BYTES_OF_POINT + images * (BYTES_OF_IMAGE + 4 * config.channels) + 4 * network

@@ -1,0 +1,171 @@
+"""The compiled kernel's arithmetic once more, on numbers that count what is done to them.
+
+A transcription of ``native/kernel_impl.h`` for one point and some neighbours. Its values are those of the kernel, so
+that what it counts is what the kernel does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from elfzoo.transforms.power_spectrum import PowerSpectrumConfig
+
+
+class Tally:
+    """Operations so far."""
+
+    flops = 0
+
+
+class Counted:
+    """A number; every sum and product counts one, with a constant, too."""
+
+    def __init__(self, value: float):
+        self.value = value
+
+    def _done(self, value: float) -> Counted:
+        Tally.flops += 1
+        return Counted(value)
+
+    def __add__(self, other: Any) -> Counted:
+        return self._done(self.value + plain(other))
+
+    def __sub__(self, other: Any) -> Counted:
+        return self._done(self.value - plain(other))
+
+    def __rsub__(self, other: Any) -> Counted:
+        return self._done(plain(other) - self.value)
+
+    def __mul__(self, other: Any) -> Counted:
+        return self._done(self.value * plain(other))
+
+    __radd__, __rmul__ = __add__, __mul__
+
+
+def plain(x: Any) -> float:
+    return x.value if isinstance(x, Counted) else float(x)
+
+
+def reciprocal(x: Counted) -> Counted:
+    guess = x._done(1 / x.value)
+    return guess * (2.0 - x * guess)
+
+
+def rsqrt(x: Counted) -> Counted:
+    guess = x._done(1 / math.sqrt(x.value))
+    return guess * (1.5 - 0.5 * x * guess * guess)
+
+
+def exp(x: Counted) -> Counted:
+    shifted = x * 1.44269504 + 12582912.0
+    n = shifted - 12582912.0
+    n.value = float(round(x.value * 1.44269504))  # what the rounding of single precision does to the sum
+    f = x - n * 0.693359375 + n * 2.12194440e-4
+    p: Any = 1.9875691500e-4
+    for c in (1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1):
+        p = f * p + c
+    p = p * (f * f) + (f + 1.0)
+    return Counted(p.value * 2.0**n.value)
+
+
+def cutoff(s: Counted) -> Counted:
+    c: Any = -1.1470745597e-11
+    for term in (2.0876756988e-9, -2.7557319224e-7, 2.4801587302e-5, -1.3888888889e-3, 4.1666666667e-2, -0.5, 1.0):
+        c = s * c + term
+    return c * c
+
+
+def harmonics(x: Counted, y: Counted, z: Counted, l_max: int) -> list[Any]:
+    out: list[Any] = [0.28209479177]
+    if l_max >= 1:
+        out += [0.48860251190 * y, 0.48860251190 * z, 0.48860251190 * x]
+    if l_max >= 2:
+        xx, yy, zz, xy, yz, xz = x * x, y * y, z * z, x * y, y * z, x * z
+        d = xx - yy
+        out += [1.09254843059 * xy, 1.09254843059 * yz, 0.31539156525 * (zz + zz - xx - yy)]
+        out += [1.09254843059 * xz, 0.54627421529 * d]
+    if l_max >= 3:
+        rr, u, v = xx + yy + zz, 3 * xx - yy, xx - 3 * yy
+        zz5, rr3 = 5 * zz, 3 * rr
+        w = zz5 - rr
+        out += [0.59004358993 * (y * u), 2.89061144264 * (xy * z), 0.45704579946 * (y * w)]
+        out += [0.37317633259 * (z * (zz5 - rr3)), 0.45704579946 * (x * w)]
+        out += [1.44530572132 * (z * d), 0.59004358993 * (x * v)]
+    if l_max >= 4:
+        zz7 = 7 * zz
+        a, b = zz7 - rr, zz7 - rr3
+        out += [2.50334294180 * (xy * d), 1.77013076978 * (yz * u), 0.94617469576 * (xy * a), 0.66904654355 * (yz * b)]
+        out += [0.10578554692 * (35 * zz * zz - 30 * zz * rr + rr3 * rr), 0.66904654355 * (xz * b)]
+        out += [0.47308734788 * (d * a), 1.77013076978 * (xz * v), 0.62583573545 * (xx * v - yy * u)]
+    return out
+
+
+def radial(config: PowerSpectrumConfig, r: Counted, weight: Counted) -> list[Counted]:
+    half_inverse, spacing, n_radial = 0.5 / config.sigma**2, config.spacing, config.n_radial
+    x, middle = spacing**2 * half_inverse, n_radial // 2
+    up = [math.exp(-(2 * n + 1) * x) for n in range(n_radial)]
+    down = [math.exp((2 * n - 1) * x) for n in range(n_radial)]
+    q = exp(r * (2 * spacing * half_inverse))
+    p, distance = reciprocal(q), r - middle * spacing
+    out: list[Any] = [None] * n_radial
+    out[middle] = image = weight * exp(distance * distance * -half_inverse)
+    for n in range(middle, n_radial - 1):
+        out[n + 1] = out[n] * (q * up[n])
+    for n in range(middle, 0, -1):
+        out[n - 1] = image = image * (p * down[n])
+    for n in range(sum(n * n * x < 20 for n in range(n_radial)) if config.smooth else 0):
+        out[n] = out[n] + image
+        image = image * (p * up[n])
+    return out
+
+
+def pair(config: PowerSpectrumConfig, vector: np.ndarray, weights: Sequence[float], c: list[list[Any]]) -> None:
+    """Add one neighbour's part to the coefficients c[a][lm]."""
+    x, y, z = (Counted(a) - 0.0 for a in vector)
+    rr = x * x + y * y + z * z
+    inverse = rsqrt(rr)
+    r = rr * inverse
+    angle = r * (math.pi / 2 / config.r_cut)
+    inside = cutoff(angle * angle)
+    if config.smooth:
+        inverse = rsqrt(rr + config.softening**2)
+    angular = harmonics(x * inverse, y * inverse, z * inverse, config.l_max)
+    if len(weights) == 1:
+        rows = radial(config, r, inside * weights[0])
+    else:
+        rows = [row * w for row in radial(config, r, inside) for w in weights]
+        rows = [rows[n * len(weights) + k] for k in range(len(weights)) for n in range(config.n_radial)]
+    for a, row in enumerate(rows):
+        for lm, value in enumerate(angular):
+            c[a][lm] = row * value + c[a][lm]
+
+
+def spectrum(config: PowerSpectrumConfig, c: list[list[Any]]) -> list[Counted]:
+    out = []
+    for degree in range(config.l_max + 1):
+        for a in range(len(c)):
+            for b in range(a, len(c)):
+                total: Any = None
+                for m in range(degree**2, (degree + 1) ** 2):
+                    total = c[a][m] * c[b][m] if total is None else total + c[a][m] * c[b][m]
+                out.append(total)
+    return out
+
+
+def network(
+    features: list[Counted], mean: np.ndarray, scale: np.ndarray, layers: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> float:
+    values = [(f - m) * s for f, m, s in zip(features, mean, scale, strict=True)]
+    for i, (weight, bias) in enumerate(layers):
+        if i:
+            values = [v * reciprocal(1.0 + exp(Counted(-v.value))) for v in values]
+        sums: list[Any] = list(bias)
+        for row in range(len(sums)):
+            for v, w in zip(values, weight[row], strict=True):
+                sums[row] = v * w + sums[row]
+        values = sums
+    return values[0].value
