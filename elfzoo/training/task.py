@@ -65,8 +65,10 @@ class Task(ABC):
     ):
         self.model, self.config, self.ranks = model, config, ranks
         sets = [s for part in train for s in part.sets]
-        # a model that goes on from a trained one takes on the recipe of its new data, which come first
-        recipes = {s.recipe for s in (train[0].sets if config.start else sets)}
+        # a model that goes on from a trained one takes on the recipe of its user's files, whatever is replayed too
+        given = zip(config.train, train, strict=True)
+        own = [s for data, part in given for s in part.sets if config.start and data.files]
+        recipes = {s.recipe for s in own or sets}
         parts = zip(config.train + config.validate, [*train, *validate], strict=True)
         self.elements = tuple(sorted({site.specie.symbol for s in sets for site in s.structure}))
         self.recipe = recipes.pop() if len(recipes) == 1 else None

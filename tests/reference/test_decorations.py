@@ -83,9 +83,9 @@ def test_a_file_of_a_held_out_composition_is_refused():
         Prototypes.split_of("YH6.npz")
 
 
-def test_the_stored_fields_are_the_recipe_s():
+def test_the_stored_fields_are_the_recipe_s(tmp_path):
     recipe = find_recipe("prototypes")
-    made = {f"{one.name}.npz" for one in recipe.source.candidates(None)}
+    made = {f"{one.name}.npz" for one in recipe.source.candidates(tmp_path)}
     stored = set(Prototypes(split="train").raw_file_names)
     assert stored <= made and len(stored) >= 0.9 * len(made)  # those that failed are listed in the data card
 

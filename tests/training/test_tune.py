@@ -6,6 +6,7 @@ import copy
 import csv
 import inspect
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,13 +19,17 @@ from elfzoo.cli.finetune import finetune as command
 from elfzoo.config import parse
 from elfzoo.datasets import FluidHydrogen
 from elfzoo.errors import ConfigError, ElfzooError
+from elfzoo.field import Recipe
 from elfzoo.hub import save_release
 from elfzoo.models.base import FieldModel
 from elfzoo.probe import probe_data
 from elfzoo.training import train
-from elfzoo.training.config import Start, TrainConfig
+from elfzoo.training.config import DataConfig, Start, TrainConfig
 from elfzoo.training.finetune import Tuning, finetune
 from elfzoo.training.finetune_report import Change, Report
+from elfzoo.training.parallel import ALONE
+from elfzoo.training.points import PointSet
+from elfzoo.training.task import Part, Task
 from elfzoo.training.tune import last_layer, merge, prepare
 from tests.training.conftest import TOY
 
@@ -313,3 +318,26 @@ def test_the_command_has_the_defaults_of_the_function():
     shared = {name: value for name, value in vars(Tuning()).items() if name in given}
     assert {"replay", "points", "epochs", "rank", "method"} <= set(shared)
     assert {name: given[name].default for name in shared} == shared
+
+
+@pytest.mark.parametrize(
+    ("start", "files", "expected"),
+    [(None, False, None), ("any", False, None), ("any", True, "GPAW"), (None, True, None)],
+)
+def test_the_recipe_is_that_of_files_of_one_s_own_or_of_all_data(start, files, expected):
+    recipes = [Recipe(engine, "PBE", "a set") for engine in ("GPAW", "Quantum ESPRESSO")]
+    empty = np.zeros((0, 3)), np.zeros(0, np.float32)
+    parts = [Part([PointSet(CELL, *empty, recipe)], "sha") for recipe in recipes]
+    config = TrainConfig(
+        name="grid_mlp.some-v1",
+        architecture="grid_mlp",
+        train=(
+            DataConfig("mine", "train", files=("ELFCAR",) if files else ()),
+            DataConfig("fluid-h", "train"),
+        ),
+        validate=(DataConfig("fluid-h", "val"),),
+        start=None if start is None else Start(start),
+    )
+    task = SimpleNamespace()
+    Task.__init__(task, small("grid_mlp"), config, parts, parts[1:], ALONE)
+    assert (task.recipe.engine if task.recipe else None) == expected
