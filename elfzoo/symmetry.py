@@ -100,6 +100,25 @@ def _steps_to_images(frac: np.ndarray, numbers: np.ndarray, images: np.ndarray) 
     return np.stack([np.bincount(atom, step[:, a], len(frac)) for a in range(3)], axis=1) / len(images)
 
 
+def _may_be_translated(structure: Structure, tolerance: float) -> bool:
+    """Whether some translation, not of the lattice, takes every atom near one of its kind; Å.
+
+    A translation takes one atom of the rarest kind to another of them. Most of these fail at the next atom.
+    """
+    numbers, frac = np.array(structure.atomic_numbers), structure.frac_coords % 1.0 % 1.0
+    kinds, counts = np.unique(numbers, return_counts=True)
+    rarest = frac[numbers == kinds[counts.argmin()]]
+    left = rarest[1:] - rarest[0]
+    trees = {kind: cKDTree(frac[numbers == kind], boxsize=1.0) for kind in kinds}
+    reach = tolerance / np.linalg.svd(structure.lattice.matrix, compute_uv=False).min()
+    for kind, place in zip(numbers, frac, strict=True):
+        if not len(left):
+            return False
+        distance, _ = trees[kind].query((place + left) % 1.0 % 1.0, distance_upper_bound=reach)
+        left = left[np.isfinite(distance)]
+    return bool(len(left))
+
+
 def primitive_cell(structure: Structure, symprec: float = SYMPREC) -> Structure:
     """The primitive cell on three shortest lattice vectors: one and the same for every cell that describes a crystal.
 
@@ -114,15 +133,18 @@ def primitive_cell(structure: Structure, symprec: float = SYMPREC) -> Structure:
     Raises:
         StructureError: when spglib finds no symmetry at all, not even the identity.
     """
-    rotations, translations = space_group_operations(structure, symprec)
-    pure = translations[(rotations == np.eye(3, dtype=int)).all(axis=(1, 2))]
+    pure = np.zeros((1, 3))
+    if _may_be_translated(structure, 2 * symprec):  # spglib's time grows with the square of the atoms
+        rotations, translations = space_group_operations(structure, symprec)
+        pure = translations[(rotations == np.eye(3, dtype=int)).all(axis=(1, 2))]
     near = structure.lattice.get_lll_reduced_lattice().matrix
     offsets = pure @ structure.lattice.matrix @ np.linalg.inv(near)
     shifts = np.array(list(product(range(-3, 4), repeat=3)))
     basis = _shortest_basis((offsets - np.round(offsets))[:, None] @ near + shifts @ near)
     kept = _one_of_each(structure, basis) if len(pure) > 1 else np.arange(len(structure))
-    species, positions = [structure.species[i] for i in kept], structure.cart_coords[kept]
-    return Structure(basis, species, positions, coords_are_cartesian=True, to_unit_cell=True)
+    species = structure.species  # pymatgen makes this list anew whenever it is asked for
+    chosen, positions = [species[i] for i in kept], structure.cart_coords[kept]
+    return Structure(basis, chosen, positions, coords_are_cartesian=True, to_unit_cell=True)
 
 
 def _shortest_basis(vectors: Float[np.ndarray, "translations shifts 3"]) -> Float[np.ndarray, "3 3"]:

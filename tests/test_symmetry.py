@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
-from elfzoo.symmetry import primitive_cell
+from elfzoo.symmetry import SYMPREC, _may_be_translated, primitive_cell
 
 CELLS = {
     "fcc": ("Fm-3m", Lattice.cubic(3.0), ["H"], [[0.0, 0.0, 0.0]]),
@@ -45,6 +45,22 @@ def test_its_vectors_are_as_short_as_a_basis_can_be(name):
     primitive = primitive_cell(crystal(name)).lattice
     lengths = sorted(primitive.get_niggli_reduced_lattice().abc)
     np.testing.assert_allclose(sorted(primitive.abc), lengths, atol=1e-6)
+
+
+def test_a_translation_is_looked_for_before_spglib_is_asked(rng, monkeypatch):
+    """Disorder ends the search at once; a supercell, also one that is it only nearly, is left to spglib."""
+    frac = rng.random((60, 3))
+    disorder = Structure(Lattice.orthorhombic(7, 8, 9), ["H"] * 40 + ["Li"] * 20, frac)
+    assert not _may_be_translated(disorder, 2 * SYMPREC)
+    doubled = disorder.copy()
+    doubled.make_supercell([[1, 1, 0], [0, 2, 0], [0, 0, 1]])
+    assert len(primitive_cell(doubled)) == 60
+    doubled.perturb(0.1 * SYMPREC)
+    assert _may_be_translated(doubled, 2 * SYMPREC) and len(primitive_cell(doubled)) == 60
+    doubled.translate_sites([3], [0.1, 0.0, 0.0])
+    assert not _may_be_translated(doubled, 2 * SYMPREC)
+    monkeypatch.setattr("elfzoo.symmetry.space_group_operations", None)
+    assert len(primitive_cell(doubled)) == 120
 
 
 def test_the_field_stays_where_it_was():
