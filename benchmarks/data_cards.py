@@ -79,7 +79,8 @@ LIMITS = {
     "prototypes": (
         "Not found in nature: structure types filled with elements at random, at random volumes, not relaxed. For "
         "training alone, to show a model an element in many surroundings; there is no test split. The plane-wave "
-        "cutoff is lower than that of hydrides and metals (0.001 to 0.003 in ELF on three of them). No spin polarisation."
+        "cutoff is lower than that of hydrides and metals (0.001 to 0.003 in ELF on three of them). No spin "
+        "polarisation."
     ),
     "metals": (
         "Near the nuclei an ELF of soft densities shows the pseudopotential: report errors outside core radii too, and "
