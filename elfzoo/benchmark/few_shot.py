@@ -122,8 +122,9 @@ def _remembered(predict: Predict, old: FieldDataset, task: FewShotTask) -> float
     """Error on what was known before; None of a model that takes no such structures."""
     unsearched = replace(task, searched="no file ends like this")
     spread = np.linspace(0, len(old) - 1, min(REMEMBERED, len(old))).round().astype(int)
+    fields = [old[int(i)].field for i in spread]  # a file that cannot be read is an error
     try:
-        return float(np.mean([_measured(predict, old[int(i)].field, unsearched, set())["mae"] for i in spread]))
+        return float(np.mean([_measured(predict, field, unsearched, set())["mae"] for field in fields]))
     except ElfzooError:  # a diagonalisation in plane waves is not for the hundred atoms of a fluid
         return None
 
