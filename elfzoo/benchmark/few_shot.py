@@ -8,6 +8,7 @@ called with the shown (structure, field) pairs.
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import time
 import warnings
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 
 from elfzoo._version import __version__
@@ -34,7 +36,7 @@ from elfzoo.datasets import FieldDataset, dataset_class, uniform_indices
 from elfzoo.errors import ElfzooError, ElfzooWarning
 from elfzoo.field import Field
 from elfzoo.hub import load_pretrained
-from elfzoo.models.base import Model
+from elfzoo.models.base import Model, PointModel
 from elfzoo.progress import progress_bar
 from elfzoo.training.config import DataConfig, TrainConfig
 from elfzoo.training.finetune import finetune
@@ -199,11 +201,27 @@ MAKERS: Mapping[str, Callable[[Benchmark, FewShotTask, FieldDataset, int], Predi
 
 def _of_model(model: Model | None) -> Predict:
     assert model is not None
+    if isinstance(model, PointModel) and model.sees != "geometry":
+        return _of_features(model)
 
     def predict(field: Field, flat: np.ndarray | None) -> np.ndarray:
         if flat is None:
             return model.predict(field.structure, grid=field.grid, progress=False).values
         return model.predict(field.structure, points=field.grid.frac_coords(flat), progress=False)
+
+    return predict
+
+
+def _of_features(model: PointModel) -> Predict:
+    """A model behind a diagonalisation: all of its offspring share that of a structure, kept if a folder is named."""
+
+    def predict(field: Field, flat: np.ndarray | None) -> np.ndarray:
+        chosen = np.arange(math.prod(field.grid.shape)) if flat is None else flat
+        found = model.features(field.structure, field.grid.positions(chosen))
+        with torch.no_grad():
+            logits = model.head(torch.from_numpy(found)).numpy()
+        values = model.target.values(logits)
+        return values.reshape(field.grid.shape) if flat is None else values
 
     return predict
 

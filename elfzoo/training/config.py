@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import field
 from typing import Any, Literal
 
@@ -29,6 +30,8 @@ class DataConfig:
         sampling: ``stratified`` (uniform in ELF, as in the paper; for other targets uniform in the learned value, in
             equal bins from each field's smallest to its largest) or ``uniform`` (in space).
         structures: how many structures to use, evenly spread over the split; null for all.
+        match: use only the structures in whose file name this regular expression is found, such as ``^CaH6_``: a split
+            that has grown since then still holds what a release was trained on.
         files: field files of one's own in place of a dataset's: their paths.
         spin: the channel of such files whose channels differ, ``up`` or ``down``.
     """
@@ -38,8 +41,15 @@ class DataConfig:
     points: int = 50_000
     sampling: Literal["stratified", "uniform"] = "stratified"
     structures: int | None = None
+    match: str | None = None
     files: tuple[str, ...] = ()
     spin: Literal["up", "down"] | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            re.compile(self.match or "")
+        except re.error as error:
+            raise ConfigError(f"match is a regular expression; got {self.match!r}: {error}") from None
 
 
 @config_class

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -59,12 +61,20 @@ class PointSet:
 
 
 def choose(config: DataConfig, root: str | None = None) -> tuple[list[int], FieldDataset]:
-    """The structures that a configuration names: their indices in the split, and the part of it that they are.
+    """The structures that a configuration names: their indices in what matches of the split, and what they are of it.
 
     Raises:
-        ElfzooError: an empty split.
+        ElfzooError: an empty split, or none of its files matches.
     """
     data = FieldFiles(config.files, config.spin) if config.files else _stored_split(config, root)
+    if config.match is not None and len(data):
+        found = [i for i, file in enumerate(data.raw_file_names) if re.search(config.match, Path(file).name)]
+        if not found:
+            raise ElfzooError(
+                f"{config.dataset}, split {config.split}: no file name has {config.match!r} in it; the first of "
+                f"{len(data)} is {data.raw_file_names[0]}"
+            )
+        data = data.subset(found)
     wanted = len(data) if config.structures is None else min(config.structures, len(data))
     if wanted < 1:
         raise ElfzooError(f"{config.dataset}, split {config.split}: nothing to use; expected at least one structure")

@@ -9,15 +9,18 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from pymatgen.core import Lattice, Structure
 
 import elfzoo
-from elfzoo.benchmark import Benchmark, FewShotTask, find_task, read_record, run
+from elfzoo.benchmark import Benchmark, FewShotTask, few_shot, find_task, read_record, run
 from elfzoo.benchmark.few_shot_metrics import few_shot_metrics
 from elfzoo.benchmark.few_shot_task import shots_of
 from elfzoo.config import parse, to_dict
 from elfzoo.datasets import Hydrides
 from elfzoo.errors import ConfigError, ElfzooError
+from elfzoo.field import Field
 from elfzoo.hub import save_release
+from elfzoo.testing import enliven
 
 TUNING = {"points": 40, "epochs": 1, "replay": 0.0}
 SMALL = {
@@ -102,10 +105,23 @@ def test_a_stranger_learns_from_what_its_factory_is_given(task: str, tmp_path: P
     assert {"phi_mae_1", "forgetting_1", "mae_outside_cores_unknown_1"} <= set(m)
 
 
+def test_behind_a_diagonalisation_a_kept_one_predicts_the_same(tmp_path: Path, monkeypatch) -> None:
+    torch.manual_seed(0)
+    coarse = {"basis": {"shells": [{"l": 0, "zeta": 1.0}], "r_cut": 2.0}, "k_mesh": {"spacing": 1.5}, "spacing": 0.2}
+    model = enliven(elfzoo.create_model("harris_delta", {"harris": coarse}))
+    cell = Structure(Lattice.hexagonal(2.2, 2.8), ["H", "H"], [[0.1, 0.2, 0.1], [0.7, 0.5, 0.6]])
+    field = Field(np.zeros((6, 6, 8)), cell)
+    flat, want = np.array([7, 100, 3]), model.predict(cell, field.grid, progress=False).values
+    monkeypatch.setenv("ELFZOO_HARRIS_CACHE", str(tmp_path))
+    for _ in range(2):  # computed, and kept
+        predict = few_shot._of_model(model)
+        np.testing.assert_allclose(predict(field, None), want, atol=1e-5)
+        np.testing.assert_allclose(predict(field, flat), want.ravel()[flat], atol=1e-5)
+    assert len(list(tmp_path.glob("*.npy"))) == 1
+
+
 def test_a_release_is_tuned_and_trained_anew_and_goes_on(task: str, release: Path, tmp_path: Path, monkeypatch) -> None:
     benchmark = Benchmark(str(release), task, tmp_path / "work", split="val")
-    from elfzoo.benchmark import few_shot
-
     measured, calls = few_shot._run, []
 
     def interrupted(*args):

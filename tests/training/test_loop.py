@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,9 +13,9 @@ import elfzoo
 from elfzoo.config import parse
 from elfzoo.datasets import FluidHydrogen, Hydrides
 from elfzoo.errors import ConfigError, ElfzooError, UnknownNameError
-from elfzoo.training import TrainConfig, train
+from elfzoo.training import DataConfig, TrainConfig, train
 from elfzoo.training import loop as loop_module
-from elfzoo.training.points import FeatureStore, PointSet, draw_points, plan_batches
+from elfzoo.training.points import FeatureStore, PointSet, choose, draw_points, plan_batches
 
 MODEL = {"hidden": [12], "descriptor": {"n_radial": 4, "smooth": True}}
 
@@ -206,3 +207,28 @@ def test_unknown_dataset_and_empty_split(data, tmp_path):
     empty = config().train[0].__class__("hydrides", "train", 10, structures=0)
     with pytest.raises(ElfzooError, match="expected at least one structure"):
         draw_points(empty, 0, data)
+
+
+def test_structures_by_their_names_are_as_if_there_were_no_others():
+    """A release trained on a split that has grown since is repeated to the point."""
+    whole = Hydrides(split="train")
+    name = whole.raw_file_names[-1].split("_")[0]
+    chosen = [file for file in whole.raw_file_names if file.startswith(f"{name}_")]
+    assert 1 < len(chosen) < len(whole)
+    part = DataConfig("hydrides", "train", points=10, match=f"^{name}_")
+    sets, digest = draw_points(part, 0)
+    assert digest == whole.subset(whole.raw_file_names.index(file) for file in chosen).data_hash
+    alone = draw_points(DataConfig("mine", "train", 10, files=tuple(str(whole.raw_dir / file) for file in chosen)), 0)
+    for a, b in zip(sets, alone[0], strict=True):  # nor do the points depend on the others
+        np.testing.assert_array_equal(a.points, b.points)
+    assert choose(replace(part, structures=1))[1].raw_file_names == chosen[:1]
+    by_folder = replace(part, files=tuple(str(whole.raw_dir / file) for file in chosen), match="hydrides")
+    with pytest.raises(ElfzooError, match="no file name has 'hydrides' in it"):
+        choose(by_folder)  # names of folders are not looked at
+
+
+def test_names_that_match_nothing_and_no_expression():
+    with pytest.raises(ElfzooError, match="no file name has 'ghost' in it; the first of"):
+        choose(DataConfig("hydrides", "train", match="ghost"))
+    with pytest.raises(ConfigError, match="match is a regular expression; got '\\('"):
+        parse(DataConfig, {"dataset": "hydrides", "split": "train", "match": "("})
