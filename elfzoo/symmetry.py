@@ -23,6 +23,7 @@ __all__ = [
 ]
 
 SYMPREC = 1e-4  # angstrom; tighter than any relaxation, looser than six printed digits
+MANY = 150  # atoms from which on spglib takes longer to find nothing than we do
 SAME_ATOM = 0.05  # angstrom; between copies of an atom under the lattice's translations, a quarter of any real distance
 
 
@@ -32,6 +33,8 @@ def space_group_operations(structure: Structure, symprec: float = SYMPREC) -> tu
     Raises:
         StructureError: when spglib finds no symmetry at all, not even the identity.
     """
+    if len(structure) > MANY and _has_identity_alone(structure, symprec):
+        return np.eye(3, dtype=np.int32)[None], np.zeros((1, 3))
     cell = (structure.lattice.matrix, structure.frac_coords, structure.atomic_numbers)
     found = spglib.get_symmetry(cell, symprec=symprec)
     if found is None:
@@ -100,23 +103,50 @@ def _steps_to_images(frac: np.ndarray, numbers: np.ndarray, images: np.ndarray) 
     return np.stack([np.bincount(atom, step[:, a], len(frac)) for a in range(3)], axis=1) / len(images)
 
 
-def _may_be_translated(structure: Structure, tolerance: float) -> bool:
-    """Whether some translation, not of the lattice, takes every atom near one of its kind; Å.
+class _Atoms:
+    """The atoms of a structure by kind, to ask whether an operation takes each near one of its own kind.
 
-    A translation takes one atom of the rarest kind to another of them. Most of these fail at the next atom.
+    Args:
+        structure: any cell.
+        tolerance: Å.
     """
-    numbers, frac = np.array(structure.atomic_numbers), structure.frac_coords % 1.0 % 1.0
-    kinds, counts = np.unique(numbers, return_counts=True)
-    rarest = frac[numbers == kinds[counts.argmin()]]
-    left = rarest[1:] - rarest[0]
-    trees = {kind: cKDTree(frac[numbers == kind], boxsize=1.0) for kind in kinds}
-    reach = tolerance / np.linalg.svd(structure.lattice.matrix, compute_uv=False).min()
-    for kind, place in zip(numbers, frac, strict=True):
-        if not len(left):
-            return False
-        distance, _ = trees[kind].query((place + left) % 1.0 % 1.0, distance_upper_bound=reach)
-        left = left[np.isfinite(distance)]
-    return bool(len(left))
+
+    def __init__(self, structure: Structure, tolerance: float):
+        self.numbers, self.frac = np.array(structure.atomic_numbers), structure.frac_coords % 1.0 % 1.0
+        kinds, counts = np.unique(self.numbers, return_counts=True)
+        self.rarest = self.frac[self.numbers == kinds[counts.argmin()]]
+        self.trees = {kind: cKDTree(self.frac[self.numbers == kind], boxsize=1.0) for kind in kinds}
+        self.reach = tolerance / np.linalg.svd(structure.lattice.matrix, compute_uv=False).min()
+        order = np.argsort(self.numbers != kinds[counts.argmin()], kind="stable")  # the first is one of the rarest
+        self.numbers, self.frac = self.numbers[order], self.frac[order]
+
+    def coincide(self) -> bool:
+        """Whether two of one kind are as near as that."""
+        return any(len(tree.query_pairs(self.reach)) for tree in self.trees.values())
+
+    def may_be_mapped(self, rotation: Int[np.ndarray, "3 3"]) -> bool:
+        """Whether the rotation and some translation, together not one of the lattice, may be an operation.
+
+        It takes an atom of the rarest kind to another of them, and most that do fail at the next atom.
+        """
+        images = self.frac @ rotation.T
+        left = self.rarest - images[0]
+        if (rotation == np.eye(3)).all():
+            left = left[1:]
+        for kind, image in zip(self.numbers, images, strict=True):
+            if not len(left):
+                return False
+            distance, _ = self.trees[kind].query((image + left) % 1.0 % 1.0, distance_upper_bound=self.reach)
+            left = left[np.isfinite(distance)]
+        return bool(len(left))
+
+
+def _has_identity_alone(structure: Structure, symprec: float) -> bool:
+    """Whether that is certain without spglib, whose time grows with the square of the atoms."""
+    atoms, lattice = _Atoms(structure, 2 * symprec), (structure.lattice.matrix, np.zeros((1, 3)), [1])
+    if atoms.coincide() or (found := spglib.get_symmetry(lattice, symprec=2 * symprec)) is None:
+        return False  # let spglib say what is wrong
+    return not any(atoms.may_be_mapped(rotation) for rotation in found["rotations"])
 
 
 def primitive_cell(structure: Structure, symprec: float = SYMPREC) -> Structure:
@@ -134,7 +164,7 @@ def primitive_cell(structure: Structure, symprec: float = SYMPREC) -> Structure:
         StructureError: when spglib finds no symmetry at all, not even the identity.
     """
     pure = np.zeros((1, 3))
-    if _may_be_translated(structure, 2 * symprec):  # spglib's time grows with the square of the atoms
+    if _Atoms(structure, 2 * symprec).may_be_mapped(np.eye(3, dtype=int)):  # spglib takes long for many atoms
         rotations, translations = space_group_operations(structure, symprec)
         pure = translations[(rotations == np.eye(3, dtype=int)).all(axis=(1, 2))]
     near = structure.lattice.get_lll_reduced_lattice().matrix

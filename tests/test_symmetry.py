@@ -4,7 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
-from elfzoo.symmetry import SYMPREC, _may_be_translated, primitive_cell
+from elfzoo import symmetry
+from elfzoo.errors import StructureError
+from elfzoo.symmetry import SYMPREC, primitive_cell, space_group_operations
 
 CELLS = {
     "fcc": ("Fm-3m", Lattice.cubic(3.0), ["H"], [[0.0, 0.0, 0.0]]),
@@ -47,20 +49,70 @@ def test_its_vectors_are_as_short_as_a_basis_can_be(name):
     np.testing.assert_allclose(sorted(primitive.abc), lengths, atol=1e-6)
 
 
+def _may_be_translated(structure):
+    return symmetry._Atoms(structure, 2 * SYMPREC).may_be_mapped(np.eye(3, dtype=int))
+
+
 def test_a_translation_is_looked_for_before_spglib_is_asked(rng, monkeypatch):
     """Disorder ends the search at once; a supercell, also one that is it only nearly, is left to spglib."""
     frac = rng.random((60, 3))
     disorder = Structure(Lattice.orthorhombic(7, 8, 9), ["H"] * 40 + ["Li"] * 20, frac)
-    assert not _may_be_translated(disorder, 2 * SYMPREC)
+    assert not _may_be_translated(disorder)
     doubled = disorder.copy()
     doubled.make_supercell([[1, 1, 0], [0, 2, 0], [0, 0, 1]])
     assert len(primitive_cell(doubled)) == 60
     doubled.perturb(0.1 * SYMPREC)
-    assert _may_be_translated(doubled, 2 * SYMPREC) and len(primitive_cell(doubled)) == 60
+    assert _may_be_translated(doubled) and len(primitive_cell(doubled)) == 60
     doubled.translate_sites([3], [0.1, 0.0, 0.0])
-    assert not _may_be_translated(doubled, 2 * SYMPREC)
+    assert not _may_be_translated(doubled)
     monkeypatch.setattr("elfzoo.symmetry.space_group_operations", None)
     assert len(primitive_cell(doubled)) == 120
+
+
+GROUPS = ["P1", "P-1", "Pm", "P2_1", "P4_1", "P3", "P213", "R-3m", "Ia-3d"]
+
+
+@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("moved", [0.0, 0.2, 50.0])
+def test_large_cells_have_the_operations_that_spglib_finds(rng, monkeypatch, group, moved):
+    """Of no symmetry, and of some that atoms keep, keep nearly and have lost (in units of the tolerance)."""
+    hexagonal = "3" in group and group not in ("P213", "Ia-3d")
+    lattice = Lattice.hexagonal(8.0, 11.0) if hexagonal else Lattice.cubic(8.5)
+    structure = Structure.from_spacegroup(group, lattice, ["H", "Li"], rng.random((2, 3)))
+    while len(structure) < 30:
+        more = Structure.from_spacegroup(group, lattice, ["H"], rng.random((1, 3)))
+        structure = Structure.from_sites([*structure, *more])
+    structure.translate_sites(range(len(structure)), rng.random(3))
+    structure = Structure.from_sites([structure[i] for i in rng.permutation(len(structure))])
+    structure.translate_sites([0], rng.normal(size=3) * moved * SYMPREC / 2, frac_coords=False)
+    monkeypatch.setattr(symmetry, "MANY", 10**9)
+    rotations, translations = space_group_operations(structure)
+    assert (len(rotations) > 1) == (group != "P1" and moved < 1)
+    monkeypatch.setattr(symmetry, "MANY", 0)
+    found = space_group_operations(structure)
+    np.testing.assert_array_equal(found[0], rotations)
+    np.testing.assert_allclose(found[1], translations, atol=1e-12)
+    monkeypatch.setattr("elfzoo.symmetry.spglib.get_symmetry", _of_lattices(symmetry.spglib.get_symmetry))
+    if len(rotations) == 1:  # and it was not spglib that said so
+        assert len(space_group_operations(structure)[0]) == 1
+
+
+def _of_lattices(get_symmetry):
+    """spglib's answer for a lattice; it must not be asked about more."""
+
+    def answer(cell, symprec):
+        assert len(cell[1]) == 1
+        return get_symmetry(cell, symprec=symprec)
+
+    return answer
+
+
+def test_coinciding_atoms_of_a_large_cell_are_refused(rng, monkeypatch):
+    frac = rng.random((20, 3))
+    frac[7] = frac[3]
+    monkeypatch.setattr(symmetry, "MANY", 0)
+    with pytest.raises(StructureError, match="atoms on top of each other"):
+        space_group_operations(Structure(Lattice.cubic(8.0), ["H"] * 20, frac))
 
 
 def test_the_field_stays_where_it_was():
