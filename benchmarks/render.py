@@ -19,6 +19,8 @@ from harris_physics import RECORD as HARRIS_PHYSICS
 from harris_physics import table as physics_table
 from harris_seeds import RECORD as HARRIS_SEEDS
 from harris_seeds import table as harris_table
+from residual_table import recorded as residual_records
+from residual_table import table as residual_table
 from scaling import RECORD as SCALING
 from scaling import recorded
 from scaling_table import table as scaling_table
@@ -37,7 +39,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 FIGURES = ROOT / "benchmarks" / "figures"
 NAMES = "board|results|solids|topology-speed|topology|critical-points|speed|studies|study|invariances"
-NAMES += "|harris-physics|harris-seeds|uncertainty|selection|roofline|scaling"
+NAMES += "|harris-physics|harris-seeds|uncertainty|selection|roofline|scaling|residuals"
 MARKER = re.compile(rf"(<!-- ({NAMES})(?: (\w[\w. -]*?))? -->\n).*?(<!-- end -->)", re.S)
 GRIDS = {
     "own": "{:.4f} on fluid snapshots on its own grid,",
@@ -293,6 +295,11 @@ def uncertainties(_: str | None) -> str:
     return "\n".join([*uncertainty_table(json.loads(UNCERTAINTY.read_text())), ""])
 
 
+def residuals(_: str | None) -> str:
+    """Where residuals are on waves."""
+    return "\n".join([*residual_table(residual_records()), ""])
+
+
 def selections(_: str | None) -> str:
     """Structures chosen by their worth against structures by lot."""
     return "\n".join([*selection_table(json.loads(SELECTION.read_text())), ""])
@@ -313,6 +320,7 @@ TABLES = {
     "harris-physics": physics_of_harris,
     "uncertainty": uncertainties,
     "selection": selections,
+    "residuals": residuals,
     "studies": study_list,
     "study": study,
 }
@@ -327,7 +335,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="only say whether the files are up to date")
     args = parser.parse_args()
-    docs = [ROOT / "docs" / name for name in ("uncertainty.md", "select.md", "scale.md")]
+    docs = [ROOT / "docs" / name for name in ("uncertainty.md", "select.md", "scale.md", "residuals.md")]
     pages = [ROOT / "README.md", *docs, *sorted((ROOT / "model_cards").glob("*/README.md"))]
     texts = {path: rendered(path.read_text()) for path in pages} | {RESULTS / "studies" / "README.md": study_page()}
     stale = []

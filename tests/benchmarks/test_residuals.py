@@ -25,6 +25,7 @@ from tests.benchmark.conftest import ENTRANTS, task_file
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import residual_figures
 import residual_measure
+import residual_table
 import residual_volume_figure
 import residuals
 from residual_measure import CLIPS, LIMITS, NAMED, PAPER, USUAL, mean_of
@@ -288,3 +289,27 @@ def test_bars_of_topology_are_its_numbers() -> None:
     residual_volume_figure.topology_bars(axes, topology, "recall")
     heights = [bar.get_height() for bars in axes.containers for bar in bars]
     assert heights == pytest.approx([0.1, 0.4, 0.7, 0.2, 0.5, 0.8, 0.3, 0.6, 0.9])  # state by state
+
+
+def test_the_table_says_what_the_record_says():
+    """Shares and quotients by hand: 2 of 10 units of the residual's power above 3 Å, 5 of the reference's 100."""
+    above = {
+        "6": {"power": 0.1, "reference_power": 0.01, "waves": 1e-5, "relative_power": 1.0},
+        "3": {"power": 0.2, "reference_power": 0.05, "waves": 1e-4, "relative_power": 0.4},
+        "1.5": {"power": 0.5, "reference_power": 0.5, "waves": 1e-3, "relative_power": 0.1},
+    }
+    fit = {"mae": 0.01, "rmse": 0.02, "mae_of_none": 0.2, "coefficients_per_point": 0.001}
+    found = {"delta_phi": 0.0, "abs_delta_phi": 0.012, "recall": None, "precision": 0.9, "displacement": 0.05}
+    answer = {
+        **{"group": "all", "structures": 2, "above": above, "plane_above": above, "half_wavelength": 1.5},
+        **{"correlation_length": 0.44, "before": {"mae": 0.02, "rmse": 0.03}, "topology": {"before": found}},
+        "after": dict.fromkeys(("6", "3", "1.5", "paper"), fit),
+    }
+    assert residual_table.power_cells(answer) == [
+        *("0.0200", "10 %", "20 %", "50 %", "5 %", "20 %", "5 %", "40 %, 10 %", "1.50", "0.44")
+    ]
+    lines = residual_table.table([{"model": "a.b", "answers": [answer, {**answer, "group": "76.0"}]}])
+    assert sum(line.startswith("| `a.b` |") for line in lines) == 3 and "| at 76.0 |" in "\n".join(lines)
+    assert "| `a.b` | as predicted | 0.012 |  | 0.900 | 0.050 |" in lines
+    assert residual_table.table([{"model": "a.b", "answers": [{**answer, "topology": None}]}])[-1].startswith("|---")
+    assert residual_table.table([]) == [residual_table.ABSENT]
