@@ -98,7 +98,7 @@ def _run(benchmark: Benchmark, task: FewShotTask, asked: FieldDataset, kind: str
         learned = time.perf_counter()
         elements = {site.specie.symbol for sample in shown for site in sample.structure}
         structures = [_measured(predict, sample.field, task, elements) for sample in asked]
-        remembered = _remembered(predict, dataset_class(task.remembered)(root=benchmark.root, split="val"), task)
+        remembered = _remembered(benchmark, predict, task)
     return {
         "file": f"{kind}, {shots} shots, seed {seed}",
         "formula": "".join(sorted({site.specie.symbol for sample in asked for site in sample.structure})),
@@ -120,15 +120,23 @@ def _run(benchmark: Benchmark, task: FewShotTask, asked: FieldDataset, kind: str
     }
 
 
-def _remembered(predict: Predict, old: FieldDataset, task: FewShotTask) -> float | None:
-    """Error on what was known before; None of a model that takes no such structures."""
-    unsearched = replace(task, searched="no file ends like this")
-    spread = np.linspace(0, len(old) - 1, min(REMEMBERED, len(old))).round().astype(int)
-    fields = [old[int(i)].field for i in spread]  # a file that cannot be read is an error
-    try:
-        return float(np.mean([_measured(predict, field, unsearched, set())["mae"] for field in fields]))
-    except ElfzooError:  # a diagonalisation in plane waves is not for the hundred atoms of a fluid
-        return None
+def _remembered(benchmark: Benchmark, predict: Predict, task: FewShotTask) -> dict[str, float | None]:
+    """Errors on what was known before; None of data that the entrant does not take or know the elements of."""
+    model = benchmark.entrant.model
+    known = None if model is None or model.card is None else set(model.card.elements)
+    unsearched, found = replace(task, searched="no file ends like this"), {}
+    for name in task.remembered:
+        old = dataset_class(name)(root=benchmark.root, split="val")
+        spread = np.linspace(0, len(old) - 1, min(REMEMBERED, len(old))).round().astype(int)
+        fields = [old[int(i)].field for i in spread]  # a file that cannot be read is an error
+        if known is not None:
+            fields = [field for field in fields if {site.specie.symbol for site in field.structure} <= known]
+        try:
+            errors = [_measured(predict, field, unsearched, set())["mae"] for field in fields]
+        except ElfzooError:  # a diagonalisation in plane waves is not for the hundred atoms of a fluid
+            errors = []
+        found[name] = float(np.mean(errors)) if errors else None
+    return found
 
 
 def _measured(predict: Predict, field: Field, task: FewShotTask, elements: set[str]) -> Row:

@@ -25,7 +25,7 @@ class FewShotTask:
         protocol: what an entrant may have learned from before, and how it is measured.
         shots: how many structures are shown.
         seeds: of what is shown; all figures are means over them.
-        remembered: dataset that is measured before and after, on its validation split: what was forgotten.
+        remembered: datasets that are measured before and after, on their validation splits: what was forgotten.
         points: random voxels of each structure that errors are measured on.
         searched: ending of the names of files whose networking values are searched, on whole fields.
         tuning: of :func:`elfzoo.training.finetune.finetune`, for entrants that are releases.
@@ -39,7 +39,7 @@ class FewShotTask:
     protocol: str
     shots: tuple[int, ...] = (1, 2, 4, 8, 16)
     seeds: tuple[int, ...] = (0, 1, 2)
-    remembered: str = "fluid-h"
+    remembered: tuple[str, ...] = ("fluid-h", "metals")
     points: int = 4000
     searched: str = "_eq"
     tuning: dict[str, Any] = field(default_factory=dict)
