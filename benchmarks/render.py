@@ -13,6 +13,7 @@ import json
 import re
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from harris_physics import RECORD as HARRIS_PHYSICS
@@ -39,7 +40,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 FIGURES = ROOT / "benchmarks" / "figures"
 NAMES = "board|results|solids|topology-speed|topology|critical-points|speed|studies|study|invariances"
-NAMES += "|harris-physics|harris-seeds|uncertainty|selection|roofline|scaling|residuals"
+NAMES += "|harris-physics|harris-seeds|uncertainty|selection|roofline|scaling|residuals|few-shot"
 MARKER = re.compile(rf"(<!-- ({NAMES})(?: (\w[\w. -]*?))? -->\n).*?(<!-- end -->)", re.S)
 GRIDS = {
     "own": "{:.4f} on fluid snapshots on its own grid,",
@@ -295,6 +296,37 @@ def uncertainties(_: str | None) -> str:
     return "\n".join([*uncertainty_table(json.loads(UNCERTAINTY.read_text())), ""])
 
 
+def few_shot(_: str | None) -> str:
+    """What a few structures of a new kind bring, by model and number of them."""
+    task, lines = find_task("hydrides-few-shot"), []
+    for record in board(read_records(RESULTS, ["hydrides-few-shot"])):
+        lines += few_shot_rows(record["model"], record["metrics"], task.shots)
+    if not lines:
+        return "*No record yet: `elfzoo benchmark -m NAME -t hydrides-few-shot` makes one.*\n"
+    head = "shown | MAE outside cores | known elements | others | trained on these alone | their mean | "
+    head += "lower than alone (95 % interval) | lower than the mean (95 % interval) | MAE of φ | "
+    head += " | ".join(f"{name} forgotten" for name in task.remembered)
+    return "\n".join([f"| model | {head} |", "|---" * (10 + len(task.remembered)) + "|", *lines]) + "\n"
+
+
+def few_shot_rows(model: str, m: dict[str, float], shots: Sequence[int]) -> list[str]:
+    """A row for each number of shots, none first; empty where something was not measured."""
+
+    def cell(name: str, form: str = "{:.4f}") -> str:
+        return form.format(m[name]) if name in m else ""
+
+    def lower(name: str) -> str:
+        return f"{m[name]:.4f} ({m[f'{name}_low']:.4f} to {m[f'{name}_high']:.4f})" if name in m else ""
+
+    rows = []
+    for n in (0, *shots):
+        errors = [cell(f"mae_outside_cores_{kind}{n}") for kind in ("", "known_", "unknown_", "scratch_", "mean_")]
+        rest = [lower(f"below_{kind}_{n}") for kind in ("scratch", "mean")] + [cell(f"phi_mae_{n}", "{:.3f}")]
+        rest += [cell(f"forgetting_{name}_{n}", "{:+.1%}") for name in find_task("hydrides-few-shot").remembered]
+        rows.append(f"| {'' if n else f'`{model}`'} | {n} | {' | '.join(errors + rest)} |")
+    return rows
+
+
 def residuals(_: str | None) -> str:
     """Where residuals are on waves."""
     return "\n".join([*residual_table(residual_records()), ""])
@@ -321,6 +353,7 @@ TABLES = {
     "uncertainty": uncertainties,
     "selection": selections,
     "residuals": residuals,
+    "few-shot": few_shot,
     "studies": study_list,
     "study": study,
 }
@@ -335,7 +368,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="only say whether the files are up to date")
     args = parser.parse_args()
-    docs = [ROOT / "docs" / name for name in ("uncertainty.md", "select.md", "scale.md", "residuals.md")]
+    docs = [ROOT / "docs" / name for name in ("uncertainty.md", "select.md", "scale.md", "residuals.md", "finetune.md")]
     pages = [ROOT / "README.md", *docs, *sorted((ROOT / "model_cards").glob("*/README.md"))]
     texts = {path: rendered(path.read_text()) for path in pages} | {RESULTS / "studies" / "README.md": study_page()}
     stale = []

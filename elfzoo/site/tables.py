@@ -35,6 +35,17 @@ NOTES = {
     "rmse": "root mean square error of ELF, averaged over structures",
     "r2": "coefficient of determination about the identity line, averaged over structures",
     "mae_outside_cores": "MAE outside of the cores of metal atoms, where ELF depends on the pseudopotential",
+    "mae_outside_cores_0": "MAE outside of metal cores before any structure is shown",
+    "mae_outside_cores_1": "… after one structure",
+    "mae_outside_cores_4": "… after four, of as many compositions",
+    "mae_outside_cores_8": "… after eight",
+    "mae_outside_cores_16": "… after sixteen",
+    "mae_outside_cores_known_8": "after eight, of structures all of whose elements are in those eight",
+    "mae_outside_cores_unknown_8": "after eight, of the other structures",
+    "mae_outside_cores_scratch_8": "the same architecture, trained on the eight structures alone",
+    "mae_outside_cores_mean_8": "the mean ELF of the eight, everywhere",
+    "phi_mae_8": "mean absolute error of the networking value φ after eight structures",
+    "forgetting_fluid-h_8": "growth of the error on fluid hydrogen after eight structures, as a share of it",
     "phi_mae": "mean absolute error of the networking value φ, the highest isovalue at which one region of ELF runs "
     "through the crystal in three directions",
     "phi_spread": "standard deviation of φ over the reference structures: the error of always saying the mean",
@@ -63,6 +74,8 @@ NOTES = {
 LOWER = (
     *("mae", "rmse", "mae_outside_cores", "phi_mae"),
     *("strength_mae", "seconds_500h_192", "peak_rss_gib"),
+    *(f"mae_outside_cores_{end}" for end in ("0", "1", "4", "8", "16", "known_8", "unknown_8", "scratch_8", "mean_8")),
+    *("phi_mae_8", "forgetting_fluid-h_8"),
 )
 HIGHER = (
     *("r2", "phi_r2", "cp_recall", "cp_precision", "network_jaccard"),

@@ -16,6 +16,9 @@ from elfzoo.datasets import FluidHydrogen
 from elfzoo.registry import find_architecture
 
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+import render
+
 RESULTS = ROOT / "benchmarks" / "results"
 RECORDS = list(read_records(RESULTS, list_tasks()))
 
@@ -83,3 +86,15 @@ def test_a_release_reproduces_a_figure_of_its_record():
     predicted = elfzoo.load_pretrained("grid_mlp.smooth-h-v3").predict(field.structure, grid=field.grid)
     row = next(r for r in record["structures"] if r["file"] == field.meta["file"])
     assert field_metrics(field.values, predicted.values).mae == pytest.approx(row["voxels"]["mae"], rel=1e-3)
+
+
+def test_the_rows_of_few_shots():
+    """Numbers in their places; what was not measured is empty."""
+    metrics = {"mae_outside_cores_0": 0.05, "mae_outside_cores_8": 0.02, "mae_outside_cores_known_8": 0.01}
+    metrics |= {"mae_outside_cores_scratch_8": 0.03, "below_scratch_8": 0.01, "below_scratch_8_low": 0.004}
+    metrics |= {"below_scratch_8_high": 0.016, "phi_mae_8": 0.123, "forgetting_fluid-h_8": 0.034}
+    rows = render.few_shot_rows("a.b", metrics, (8,))
+    assert [cell.strip() for cell in rows[0].split("|")[1:-1]] == ["`a.b`", "0", "0.0500"] + 9 * [""]
+    assert [cell.strip() for cell in rows[1].split("|")[1:-1]] == [
+        *("", "8", "0.0200", "0.0100", "", "0.0300", "", "0.0100 (0.0040 to 0.0160)", "", "0.123", "+3.4%", "")
+    ]
