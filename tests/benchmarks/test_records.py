@@ -15,10 +15,10 @@ from elfzoo.card import read_card, shipped_releases
 from elfzoo.datasets import FluidHydrogen
 from elfzoo.registry import find_architecture
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import render
 
+ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 RECORDS = list(read_records(RESULTS, list_tasks()))
 
