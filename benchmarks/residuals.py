@@ -49,9 +49,13 @@ from residual_measure import (
 import elfzoo
 from elfzoo.benchmark import Benchmark, environment, record_path, write_json
 from elfzoo.benchmark.measure import json_values, pair
+from elfzoo.benchmark.record import kept_prediction, prediction_path, run_folder
+from elfzoo.errors import ElfzooError
+from elfzoo.field import Field
 from elfzoo.progress import progress_bar
 
 HERE = Path(__file__).parent
+KEPT = Path("runs/benchmark")  # where `elfzoo benchmark` keeps predictions
 FLOOR = "benchmarks/floors.py:mean"
 PERIODS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 27, 30, 36)  # the paper's k_max
 PARTS = ("volume", "plane", "topology")  # of a row
@@ -162,11 +166,11 @@ def row_path(benchmark: Benchmark, file: str, k_maxes: Sequence[float]) -> Path:
     return benchmark.place / f"{Path(file).stem}-{key[:12]}.json"
 
 
-def measured_row(benchmark: Benchmark, index: int, k_maxes: Sequence[float]) -> dict[str, Any]:
-    """Predict and measure one structure."""
+def measured_row(benchmark: Benchmark, index: int, k_maxes: Sequence[float], kept: Path) -> dict[str, Any]:
+    """Measure one structure, predicted before or now."""
     began, cpu = time.perf_counter(), time.process_time()
     task, (structure, reference) = benchmark.definition, benchmark.data[index]
-    guess = benchmark.entrant.predict(Path(reference.meta["file"]).stem, structure, benchmark.grid(reference))
+    guess = guess_of(benchmark, index, kept)
     guess = guess.replace(values=np.clip(guess.values, 0, 1), structure=structure)
     group = reference.meta.get(task.group_by) if task.group_by else None
     head = {"file": reference.meta["file"], "atoms": len(structure), "group": group, "grid": list(reference.grid.shape)}
@@ -175,7 +179,26 @@ def measured_row(benchmark: Benchmark, index: int, k_maxes: Sequence[float]) -> 
     return json_values({**head, **found, **spent})
 
 
-def run(benchmark: Benchmark, out: Path, k_maxes: Sequence[float], progress: bool | None = None) -> Path:
+def guess_of(benchmark: Benchmark, index: int, kept: Path, results: Path = HERE / "results") -> Field:
+    """The prediction of a structure: what ``elfzoo benchmark`` kept of it, where that is the record's, or a new one."""
+    name, (structure, reference) = benchmark.names[index], benchmark.data[index]
+    path, facts = record_path(results, benchmark.name, benchmark.entrant.name, benchmark.split), benchmark.entrant.facts
+    if path.is_file() and "weights_sha256" in facts:
+        found = json.loads(path.read_text())
+        if (found["weights_sha256"], found["data_sha256"]) == (facts["weights_sha256"], benchmark.data.data_hash):
+            digest = {row["file"]: row["prediction_sha256"] for row in found["structures"]}[reference.meta["file"]]
+            try:
+                return kept_prediction(
+                    prediction_path(run_folder(kept, benchmark.name, benchmark.entrant.name), name), digest
+                )
+            except ElfzooError:  # not kept, or of another run
+                pass
+    return benchmark.entrant.predict(name, structure, benchmark.grid(reference))
+
+
+def run(
+    benchmark: Benchmark, out: Path, k_maxes: Sequence[float], progress: bool | None = None, kept: Path = KEPT
+) -> Path:
     """Measure what is not measured yet, write the record into the folder ``out`` and return its path.
 
     ``k_maxes`` in rad/Å hold those of ``NAMED``. Whatever fails, what was measured before stays.
@@ -184,7 +207,7 @@ def run(benchmark: Benchmark, out: Path, k_maxes: Sequence[float], progress: boo
     with progress_bar(f"residuals of {benchmark.entrant.name} on {benchmark.name}", len(paths), progress) as advance:
         for index, path in enumerate(paths):
             if not path.is_file():
-                write_json(path, measured_row(benchmark, index, k_maxes))
+                write_json(path, measured_row(benchmark, index, k_maxes, kept))
             advance(1)
     rows = [json.loads(path.read_text()) for path in paths]
     path = record_path(out, benchmark.name, benchmark.entrant.name, benchmark.split)
@@ -228,10 +251,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--k-max", nargs="+", type=float, metavar="K", help="rad/Å; 1 to 36 periods of 11 Å by default")
     parser.add_argument("--data", help="folder of the datasets; $ELFZOO_DATA or the checkout's by default")
     parser.add_argument("--work", type=Path, default=Path("runs/residuals"), help="where rows are kept")
+    parser.add_argument("--kept", type=Path, default=KEPT, help="runs of elfzoo benchmark, for predictions of records")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "residuals", help="where records go")
     args = parser.parse_args(arguments)
     for spec in args.models or [*elfzoo.list_pretrained(engines=False), FLOOR]:
-        path = run(Benchmark(spec, args.task, args.work, root=args.data), args.out, wanted_k(args.k_max))
+        path = run(
+            Benchmark(spec, args.task, args.work, root=args.data), args.out, wanted_k(args.k_max), kept=args.kept
+        )
         for found in json.loads(path.read_text())["answers"]:
             print(f"{path.stem} on {args.task}, {found['group']}: {paragraph(found)}\n")
 

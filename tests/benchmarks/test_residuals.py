@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import sys
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from elfzoo.benchmark import Benchmark
 from elfzoo.benchmark.measure import Pair
 from elfzoo.errors import ElfzooError
 from elfzoo.field import Field
+from elfzoo.io import write_field
 from tests.benchmark.conftest import ENTRANTS, task_file
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
@@ -313,3 +316,30 @@ def test_the_table_says_what_the_record_says():
     assert "| `a.b` | as predicted | 0.012 |  | 0.900 | 0.050 |" in lines
     assert residual_table.table([{"model": "a.b", "answers": [{**answer, "topology": None}]}])[-1].startswith("|---")
     assert residual_table.table([]) == [residual_table.ABSENT]
+
+
+def test_a_kept_prediction_counts_where_it_is_that_of_the_record(tmp_path: Path) -> None:
+    """Of these weights and data, to the bit; else the entrant is asked."""
+    reference = Field(np.zeros((4, 4, 4)), CELL, meta={"file": "tiny/cell.npz"})
+    anew, kept = reference.replace(values=np.full((4, 4, 4), 0.25)), reference.replace(values=np.full((4, 4, 4), 0.5))
+    entrant = SimpleNamespace(name="a.b", facts={"weights_sha256": "w"}, predict=lambda name, structure, grid: anew)
+    benchmark: Any = SimpleNamespace(
+        name="tiny", split="test", names=["cell"], entrant=entrant, grid=lambda field: None
+    )
+    benchmark.data = type("Data", (), {"data_hash": "d", "__getitem__": lambda self, i: (CELL, reference)})()
+    path = tmp_path / "runs" / "a.b" / "tiny" / "predictions" / "cell.npz"
+    path.parent.mkdir(parents=True)
+    write_field(kept, path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    (tmp_path / "tiny").mkdir()
+
+    def guessed(weights: str = "w", data: str = "d", sha256: str = digest) -> float:
+        rows = [{"file": "tiny/cell.npz", "prediction_sha256": sha256}]
+        record = {"weights_sha256": weights, "data_sha256": data, "structures": rows}
+        (tmp_path / "tiny" / "a.b.json").write_text(json.dumps(record))
+        return residuals.guess_of(benchmark, 0, tmp_path / "runs", tmp_path).values.mean()
+
+    assert guessed() == pytest.approx(0.5, abs=1e-4)
+    assert guessed(weights="x") == guessed(data="x") == guessed(sha256="0") == 0.25
+    path.unlink()
+    assert guessed() == 0.25
