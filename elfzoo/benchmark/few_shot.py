@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 
 from elfzoo._version import __version__
@@ -36,11 +35,13 @@ from elfzoo.datasets import FieldDataset, dataset_class, uniform_indices
 from elfzoo.errors import ElfzooError, ElfzooWarning
 from elfzoo.field import Field
 from elfzoo.hub import load_pretrained
-from elfzoo.models.base import Model, PointModel
+from elfzoo.models.base import Model
+from elfzoo.models.diagonalised import Diagonalised
 from elfzoo.progress import progress_bar
 from elfzoo.training.config import DataConfig, TrainConfig
 from elfzoo.training.finetune import finetune
 from elfzoo.training.loop import train
+from elfzoo.transforms.harris.inputs import keeping
 
 __all__ = ["few_shot_rows"]
 
@@ -66,7 +67,8 @@ def few_shot_rows(benchmark: Benchmark, task: FewShotTask, workers: int, progres
     require_pinned(task, benchmark.split, asked)
     runs = list(_runs(task, benchmark.entrant))
     _prepare(benchmark, task)
-    with progress_bar(f"{benchmark.entrant.name} on {benchmark.name}", len(runs), progress) as advance:
+    bar = progress_bar(f"{benchmark.entrant.name} on {benchmark.name}", len(runs), progress)
+    with keeping(benchmark.place / "diagonalisations"), bar as advance:
         for kind, shots, seed in runs:
             path = benchmark.row_path(f"{kind}-{shots}-{seed}")
             if not path.is_file():
@@ -209,27 +211,15 @@ MAKERS: Mapping[str, Callable[[Benchmark, FewShotTask, FieldDataset, int], Predi
 
 def _of_model(model: Model | None) -> Predict:
     assert model is not None
-    if isinstance(model, PointModel) and model.sees != "geometry":
-        return _of_features(model)
 
     def predict(field: Field, flat: np.ndarray | None) -> np.ndarray:
+        if isinstance(model, Diagonalised):  # all of its offspring share the diagonalisation of a structure
+            places = np.arange(math.prod(field.grid.shape)) if flat is None else flat
+            values = model.kept_values(field.structure, field.grid.positions(places))
+            return values.reshape(field.grid.shape) if flat is None else values
         if flat is None:
             return model.predict(field.structure, grid=field.grid, progress=False).values
         return model.predict(field.structure, points=field.grid.frac_coords(flat), progress=False)
-
-    return predict
-
-
-def _of_features(model: PointModel) -> Predict:
-    """A model behind a diagonalisation: all of its offspring share that of a structure, kept if a folder is named."""
-
-    def predict(field: Field, flat: np.ndarray | None) -> np.ndarray:
-        chosen = np.arange(math.prod(field.grid.shape)) if flat is None else flat
-        found = model.features(field.structure, field.grid.positions(chosen))
-        with torch.no_grad():
-            logits = model.head(torch.from_numpy(found)).numpy()
-        values = model.target.values(logits)
-        return values.reshape(field.grid.shape) if flat is None else values
 
     return predict
 

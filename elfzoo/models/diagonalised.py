@@ -75,6 +75,13 @@ class Diagonalised(PointModel):
     def encoder_is_constant(self, elements: Iterable[str]) -> bool:
         return True
 
+    def kept_values(self, structure: Structure, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, " points"]:
+        """What is predicted at points (Cartesian, Å) with a diagonalisation that is kept, see ``keep`` of ``solve``."""
+        found = torch.from_numpy(self.features(structure, points))  # has derivatives inside
+        with torch.no_grad():
+            logits = self.head(found.to(next(self.buffers(), found)))
+        return self.target.values(logits.cpu().numpy())
+
 
 class Untrained(Diagonalised):
     """The logit as it is: nothing is trained."""

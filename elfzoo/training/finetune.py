@@ -23,11 +23,13 @@ from elfzoo.errors import ElfzooError, ElfzooWarning
 from elfzoo.field import Field
 from elfzoo.hub import load_pretrained
 from elfzoo.models.base import Model
+from elfzoo.models.diagonalised import Diagonalised
 from elfzoo.registry import architecture_of
 from elfzoo.training.config import DataConfig, Start, TrainConfig, TuneMethod
 from elfzoo.training.finetune_report import Change, Group, Report
 from elfzoo.training.loop import train
 from elfzoo.training.points import VALIDATION_SEED, choose, draw_points
+from elfzoo.transforms.harris.inputs import keeping
 
 __all__ = ["Tuning", "finetune"]
 
@@ -109,6 +111,22 @@ def finetune(
     """
     wanted = parse(Tuning, tuning, where="finetune")
     start = load_pretrained(model)
+    with keeping(Path(out) / _name(start, wanted) / "diagonalisations"):  # each is asked for several times
+        return _finetuned(start, str(model), data, Path(out), held_out, root, resume, progress, report, wanted)
+
+
+def _finetuned(
+    start: Model,
+    model: str,
+    data: str | Path | Sequence[str | Path],
+    out: Path,
+    held_out: Sequence[str | Path] | None,
+    root: str | None,
+    resume: bool,
+    progress: bool | None,
+    report: bool,
+    wanted: Tuning,
+) -> Report:
     given = find_field_files(data) if isinstance(data, str | Path) else [Path(file) for file in data]
     learned, left_out = _sound(given)
     kept: list[Path] = []
@@ -117,14 +135,14 @@ def finetune(
     elif held_out:
         kept, others = _sound([Path(file) for file in held_out])
         left_out |= others
-    config = _run_config(start, str(model), learned, kept, wanted, root)
+    config = _run_config(start, model, learned, kept, wanted, root)
     release = train(config, out, root=root, resume=resume, progress=progress)
     files: dict[Group, list[Path]] = {"learned": learned, "held out": kept}
     changes = _changes(start, load_pretrained(release), files, wanted, root) if report else []
-    name = start.card.name if start.card is not None else str(model)
+    name = start.card.name if start.card is not None else model
     found = Report(release, name, _method(wanted, learned), tuple(changes), left_out)
     if report:
-        found.save(Path(out) / config.name)
+        found.save(out / config.name)
     return found
 
 
@@ -179,7 +197,7 @@ def _run_config(
     watched = _watched(before, root) if kept else []
     facts = {} if before is None else {key: getattr(before, key) for key in TAKEN_OVER}
     return TrainConfig(
-        name=wanted.name or f"{architecture_of(start)}.tuned-v1",
+        name=_name(start, wanted),
         architecture=architecture_of(start),
         train=(_new("train", learned, wanted), *old),
         validate=(_new("val", kept or learned, wanted), *watched),
@@ -192,6 +210,11 @@ def _run_config(
         start=Start(release, method, wanted.rank, _limits(start, watched, root)),
         **facts,
     )
+
+
+def _name(start: Model, wanted: Tuning) -> str:
+    """Of the run."""
+    return wanted.name or f"{architecture_of(start)}.tuned-v1"
 
 
 def _new(split: Literal["train", "val"], files: Sequence[Path], wanted: Tuning) -> DataConfig:
@@ -237,9 +260,16 @@ def _limits(start: Model, watched: Sequence[DataConfig], root: str | None) -> di
     limits = {}
     for part in watched:
         sets, _ = draw_points(part, VALIDATION_SEED, root, start.target)
-        errors = [np.abs(start.target.values(start.evaluator(s.structure)(s.points)) - s.y).mean() for s in sets]
+        errors = [np.abs(_values(start, s.structure, s.points) - s.y).mean() for s in sets]
         limits[f"{part.dataset}/{part.split}"] = round(LOSS * float(np.mean(errors)), 6)
     return limits
+
+
+def _values(model: Model, structure: Structure, points: np.ndarray) -> np.ndarray:
+    """What is predicted at points (Cartesian, Å)."""
+    if isinstance(model, Diagonalised):
+        return model.kept_values(structure, points)
+    return model.target.values(model.evaluator(structure)(points))
 
 
 def _is_there(part: DataConfig, root: str | None) -> bool:
@@ -267,11 +297,9 @@ def _change(before: Model, after: Model, field: Field, group: Group) -> Change:
     points, truth = field.grid.frac_coords(flat), field.values.ravel()[flat]
     outside = ~inside_cores(field.structure, points)
     found = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ElfzooWarning)  # that the old model does not know the new elements is the point
-        for model in (before, after):
-            guess = model.predict(field.structure, points=points, progress=False)
-            found.append((field_metrics(truth, guess).mae, field_metrics(truth[outside], guess[outside]).mae))
+    for model in (before, after):
+        guess = _values(model, field.structure, field.grid.positions(flat))
+        found.append((field_metrics(truth, guess).mae, field_metrics(truth[outside], guess[outside]).mae))
     (whole_before, outside_before), (whole_after, outside_after) = found
     formula = field.structure.composition.reduced_formula
     return Change(str(field.meta["file"]), formula, group, whole_before, whole_after, outside_before, outside_after)

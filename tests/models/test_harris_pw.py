@@ -1,5 +1,7 @@
 """One diagonalisation of any elements, on an engine that says something simple (the real one: test_contract)."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +9,13 @@ from pymatgen.core import Lattice, Structure
 
 import elfzoo
 from elfzoo.config import parse
+from elfzoo.datasets import Hydrides
 from elfzoo.errors import ConfigError
+from elfzoo.hub import save_release
 from elfzoo.models.harris_pw import CHANNELS, HarrisPWDeltaConfig
 from elfzoo.reference.engines import gpaw
 from elfzoo.testing import enliven
+from elfzoo.training.finetune import finetune
 from elfzoo.transforms import fused
 
 CELL = Structure(Lattice.tetragonal(3.1, 4.2), ["Li", "H", "H"], [[0.1, 0.2, 0.3], [0.6, 0.7, 0.7], [0.1, 0.7, 0.2]])
@@ -61,3 +66,30 @@ def test_elements_are_told_apart_by_what_they_are_like():
 def test_channels_are_those_of_the_elements():
     with pytest.raises(ConfigError, match=f"has {CHANNELS} channels; got 2"):
         parse(HarrisPWDeltaConfig, {"descriptor": {"channels": 2}})
+
+
+def test_fine_tuning_diagonalises_each_structure_once(tmp_path, monkeypatch):
+    """For training, limits and report, before and after; the folder of the run keeps them for the next run."""
+    solved, answer = [], gpaw.one_diagonalisation
+
+    def counted(structure, *args, **options):
+        solved.append(structure.formula)
+        return answer(structure, *args, **options)
+
+    monkeypatch.setattr(gpaw, "one_diagonalisation", counted)
+    monkeypatch.delenv("ELFZOO_HARRIS_CACHE", raising=False)
+    model = elfzoo.create_model("harris_pw_delta", {"hidden": [4]})
+    data = Hydrides(split="train")
+    files = [data.raw_dir / next(f for f in data.raw_file_names if f.startswith(start)) for start in ("YH6", "TiH2")]
+    save_release(model, tmp_path / "start", "harris_pw_delta.few-v0", elements=("H", "Y", "Ti"))
+    options = {"held_out": files[1:], "points": 50, "epochs": 1, "progress": False}
+    report = finetune(tmp_path / "start", files[:1], tmp_path / "runs", **options)
+    assert len(solved) == len(set(solved)) == 2
+    assert {change.group for change in report.changes} == {"learned", "held out"}
+    assert len(list((tmp_path / "runs" / "harris_pw_delta.tuned-v1" / "diagonalisations").iterdir())) == 2
+    finetune(tmp_path / "start", files[:1], tmp_path / "runs", resume=False, **options)
+    assert len(solved) == 2 and "ELFZOO_HARRIS_CACHE" not in os.environ
+    tuned = elfzoo.load_pretrained(report.release)
+    structure, points = data[data.raw_file_names.index(files[0].name)].structure, np.array([[0.1, 0.2, 0.3]])
+    kept = tuned.kept_values(structure, points @ structure.lattice.matrix)
+    np.testing.assert_allclose(kept, tuned.predict(structure, points=points, progress=False), atol=1e-6)

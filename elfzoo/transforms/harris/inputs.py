@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
@@ -23,7 +24,7 @@ from elfzoo.io.files import write_bytes
 from elfzoo.probe import ProbeData
 from elfzoo.transforms.harris.field import UNIFORM, Densities, HarrisConfig, harris_densities
 
-__all__ = ["CACHE_VARIABLE", "N_INPUTS", "HarrisInputs", "add_inputs", "harris_inputs", "stored_inputs"]
+__all__ = ["CACHE_VARIABLE", "N_INPUTS", "HarrisInputs", "add_inputs", "harris_inputs", "keeping", "stored_inputs"]
 
 N_INPUTS = 3
 LOWEST_CHI, HIGHEST_CHI = 1e-2, 1e2  # logit(ELF) within ±9.2, as labels are clipped
@@ -101,6 +102,19 @@ def kept(structure: Structure, facts: list[Any], compute: Callable[[], HarrisInp
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, [buffer.getvalue()])
     return HarrisInputs(values, structure.lattice.matrix)
+
+
+@contextmanager
+def keeping(folder: Path) -> Iterator[None]:
+    """Meanwhile diagonalisations are kept in the folder, unless ``ELFZOO_HARRIS_CACHE`` names another one."""
+    if os.environ.get(CACHE_VARIABLE):
+        yield
+        return
+    os.environ[CACHE_VARIABLE] = str(folder)
+    try:
+        yield
+    finally:
+        del os.environ[CACHE_VARIABLE]
 
 
 def add_inputs(data: ProbeData, solve: Callable[[Structure], HarrisInputs]) -> ProbeData:
