@@ -46,7 +46,7 @@ class Metals(FieldDataset):
 
 
 class Prototypes(FieldDataset):
-    """Hydrides and metals of some fifty elements in 23 structure types, at random volumes.
+    """Hydrides and metals of some fifty elements in 26 structure types, at random volumes.
 
     To train on, beside :class:`Hydrides` and :class:`Metals`. It has no composition that validates or tests there, but
     most of their elements; nothing is relaxed. The table is ``elfzoo/reference/tables/prototypes.yaml``.
