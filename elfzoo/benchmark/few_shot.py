@@ -218,7 +218,7 @@ def _of_model(model: Model | None) -> Predict:
             values = model.kept_values(field.structure, field.grid.positions(places))
             return values.reshape(field.grid.shape) if flat is None else values
         if flat is None:
-            return model.predict(field.structure, grid=field.grid, progress=False).values
+            return model.predict(field.structure, grid=field.grid, symmetry=True, progress=False).values
         return model.predict(field.structure, points=field.grid.frac_coords(flat), progress=False)
 
     return predict
