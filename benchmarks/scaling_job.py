@@ -7,7 +7,6 @@ import os
 import resource
 import sys
 import tempfile
-import time
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ import elfzoo
 from elfzoo.benchmark import SpeedTask
 from elfzoo.benchmark.entrant import Entrant
 from elfzoo.benchmark.memory import peak_rss_gib, reset_peak
-from elfzoo.benchmark.speed import TINY_CELL, Timing, time_job
+from elfzoo.benchmark.speed import TINY_CELL, Timing, clock, time_job
 from elfzoo.errors import ElfzooError
 from elfzoo.grid import Grid
 from elfzoo.models.base import Model
@@ -150,12 +149,7 @@ def timed(entrant: Entrant, structure: Structure, grid: Grid, task: SpeedTask) -
     assert entrant.model is not None
     if streams(entrant.model):
         return time_job(entrant, structure, grid, task)
-    times = []
-    for _ in range(task.repeat):
-        wall, cpu = time.perf_counter(), time.process_time()
-        entrant.predict("", structure, grid)
-        times.append((time.perf_counter() - wall, time.process_time() - cpu))
-    return Timing(*min(times), grid.size, grid.size)
+    return Timing.of(clock(lambda: entrant.predict("", structure, grid), task), grid.size, grid.size)
 
 
 def prediction(model: Model, path: Path) -> Any:

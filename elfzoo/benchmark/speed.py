@@ -37,7 +37,7 @@ from elfzoo.models.base import Evaluator
 from elfzoo.progress import progress_bar
 from elfzoo.registry import create_model
 
-__all__ = ["Timing", "sample", "speed_rows", "time_job"]
+__all__ = ["Timing", "clock", "sample", "speed_rows", "time_job"]
 
 SHARES = (1 / 512, 1 / 64)  # of the grid: an eighth and a quarter of the points along each edge
 DENSE_BATCHES = 8  # that the dense peer is timed on
@@ -108,17 +108,17 @@ def time_job(entrant: Entrant, structure: Structure, grid: Grid, task: SpeedTask
         found, n_timed = _from_samples(entrant.model, structure, grid, task)
         if found[0] > task.whole_within:
             return Timing.of(found, grid.size, n_timed)
-        return Timing.of(_clock(lambda: entrant.predict("", structure, grid), task), grid.size, grid.size)
-    first = _clock(few, task)
+        return Timing.of(clock(lambda: entrant.predict("", structure, grid), task), grid.size, grid.size)
+    first = clock(few, task)
     if first[0] * SHARES[1] / SHARES[0] > task.whole_within:  # its set-up then counts as if it grew with the points
         return Timing.of(first * grid.size / n_few, grid.size, n_few)
     many, n_many = sample(entrant, structure, grid, SHARES[1])
-    second = _clock(many, task)
+    second = clock(many, task)
     more = (second - first) / (n_many - n_few) if n_many > n_few else second / n_many
     found = second + np.maximum(more, 0) * (grid.size - n_many)
     if found[0] > task.whole_within:
         return Timing.of(found, grid.size, n_many)
-    return Timing.of(_clock(lambda: entrant.predict("", structure, grid), task), grid.size, grid.size)
+    return Timing.of(clock(lambda: entrant.predict("", structure, grid), task), grid.size, grid.size)
 
 
 def sample(entrant: Entrant, structure: Structure, grid: Grid, share: float) -> tuple[Call, int]:
@@ -146,11 +146,11 @@ def _some_blocks(model: PointModel, grid: Grid, share: float) -> tuple[Callable[
 
 def _from_samples(model: PointModel, structure: Structure, grid: Grid, task: SpeedTask) -> tuple[np.ndarray, int]:
     """Wall and CPU seconds of the whole grid from those of set-up and samples; points of the larger sample timed."""
-    set_up, evaluate = _clock(lambda: model.evaluator(structure), task), model.evaluator(structure)
+    set_up, evaluate = clock(lambda: model.evaluator(structure), task), model.evaluator(structure)
     timed: list[tuple[np.ndarray, int]] = []
     for share in SHARES:
         call, n_points = _some_blocks(model, grid, share)
-        timed.append((_clock(partial(call, evaluate), task), n_points))
+        timed.append((clock(partial(call, evaluate), task), n_points))
         if timed[0][0][0] * SHARES[1] / SHARES[0] > task.whole_within:
             break
     seconds, n_points = timed[-1]
@@ -197,10 +197,10 @@ def _dense_points_per_second(task: SpeedTask) -> float:
     assert isinstance(model, GridMLP)
     points = np.random.default_rng(1).random((DENSE_BATCHES * BATCH, 3))
     dense_elf(model, structure, points[:BATCH])
-    return len(points) / float(_clock(lambda: dense_elf(model, structure, points), task)[0])
+    return len(points) / float(clock(lambda: dense_elf(model, structure, points), task)[0])
 
 
-def _clock(call: Call, task: SpeedTask) -> np.ndarray:
+def clock(call: Call, task: SpeedTask) -> np.ndarray:
     """Wall and CPU seconds of the best of several runs."""
     times: list[tuple[float, float]] = []
     while len(times) < task.repeat and sum(wall for wall, _ in times) < task.whole_within:

@@ -62,7 +62,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Counting:
         call()
         return np.array([1.0, 0.5]) * (2 + 1e-3 * np.prod(entrant.shapes[-1]))
 
-    monkeypatch.setattr(module, "_clock", seconds)
+    monkeypatch.setattr(module, "clock", seconds)
     return entrant
 
 
@@ -152,7 +152,7 @@ def test_the_set_up_of_a_point_model_counts_once(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(model, "evaluator", slow_evaluator)
     monkeypatch.setattr(type(model), "block_size", 512)
-    monkeypatch.setattr(module, "_clock", seconds)
+    monkeypatch.setattr(module, "clock", seconds)
     task = dataclasses.replace(TINY, points=64)
     found = time_job(Entrant("any", model, model=model), structure, task.grid(structure), task)
     assert found.seconds == pytest.approx(50 + 262.144)  # not 50 for every sample of the grid
