@@ -68,7 +68,8 @@ def test_cards_say_what_they_must(name):
         return
     assert "H" in card.elements
     assert card.domain is not None
-    engines = {"gpaw" if part["dataset"] in ("hydrides", "metals") else "espresso" for part in training_parts(card)}
+    solids = ("hydrides", "metals", "prototypes")
+    engines = {"gpaw" if part["dataset"] in solids else "espresso" for part in training_parts(card)}
     assert (card.recipe is None) == (len(engines) > 1)
     assert not any(part["split"] == "test" for part in training_parts(card))
 

@@ -51,7 +51,7 @@ def test_cells_have_one_density_and_grids_one_spacing() -> None:
 
 def test_models_are_those_that_take_hydrogen_and_need_no_engine() -> None:
     found = scaling.hydrogen_models()
-    assert MODEL in found and "probe_graph.multi-v1" in found and "harris_pw.solids-v1" not in found
+    assert MODEL in found and "probe_graph.base-v1" in found and "harris_pw.solids-v1" not in found
     with pytest.raises(UnknownNameError, match="release that takes hydrogen and needs no engine"):
         scaling.main(["--quick", "-m", "harris_pw.solids-v1"])
 
