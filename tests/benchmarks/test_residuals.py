@@ -311,10 +311,14 @@ def test_the_table_says_what_the_record_says():
     assert residual_table.power_cells(answer) == [
         *("0.0200", "10 %", "20 %", "50 %", "5 %", "20 %", "5 %", "40 %, 10 %", "1.50", "0.44")
     ]
-    lines = residual_table.table([{"model": "a.b", "answers": [answer, {**answer, "group": "76.0"}]}])
+    curves = {"0.001": {"mae": [0.019, 0.018, 0.005]}}
+    whole = {"group": "all", "volume": {"correction": {"model": curves}}}
+    record = {"model": "a.b", "settings": {"k_max": [1.0, 2.8, 9.0]}, "groups": [whole]}
+    lines = residual_table.table([record | {"answers": [answer, {**answer, "group": "76.0"}]}])
+    assert "| `a.b` | 0.0200 | 0.0100 | 0.0100 | 0.0180 | 0.0100 | 0.0100 | 0.2000 | 0.2000 | 0.2000 |" in lines
     assert sum(line.startswith("| `a.b` |") for line in lines) == 3 and "| at 76.0 |" in "\n".join(lines)
     assert "| `a.b` | as predicted | 0.012 |  | 0.900 | 0.050 |" in lines
-    assert residual_table.table([{"model": "a.b", "answers": [{**answer, "topology": None}]}])[-1].startswith("|---")
+    assert residual_table.table([record | {"answers": [{**answer, "topology": None}]}])[-1].startswith("|---")
     assert residual_table.table([]) == [residual_table.ABSENT]
 
 
