@@ -63,12 +63,12 @@ class Harris(Untrained):
 
 @config_class
 class HarrisDeltaConfig(CorrectionConfig):
-    """Configuration of :class:`HarrisDelta`.
+    """Configuration of :class:`HarrisDelta`; what is not told here is as in
+    :class:`~elfzoo.models.diagonalised.CorrectionConfig`.
 
     Args:
         harris: of the diagonalisation.
         window: as in :class:`HarrisModelConfig`.
-        others: as in :class:`~elfzoo.models.diagonalised.CorrectionConfig`.
     """
 
     harris: HarrisConfig = field(default_factory=HarrisConfig)

@@ -62,13 +62,13 @@ class HarrisPW(Untrained):
 
 @config_class
 class HarrisPWDeltaConfig(CorrectionConfig):
-    """Configuration of :class:`HarrisPWDelta`.
+    """Configuration of :class:`HarrisPWDelta`; what is not told here is as in
+    :class:`~elfzoo.models.diagonalised.CorrectionConfig`.
 
     Args:
         plane_waves: of the diagonalisation.
         window: as in :class:`HarrisPWConfig`.
         descriptor: power spectrum of the atoms around a point, each with 1, its electronegativity and its radius.
-        others: as in :class:`~elfzoo.models.diagonalised.CorrectionConfig`.
     """
 
     plane_waves: PlaneWaveConfig = field(default_factory=PlaneWaveConfig)
