@@ -296,11 +296,12 @@ def uncertainties(_: str | None) -> str:
     return "\n".join([*uncertainty_table(json.loads(UNCERTAINTY.read_text())), ""])
 
 
-def few_shot(_: str | None) -> str:
-    """What a few structures of a new kind bring, by model and number of them."""
+def few_shot(name: str | None) -> str:
+    """What a few structures of a new kind bring, by model and number of them; of one release, or of all."""
     task, lines = find_task("hydrides-few-shot"), []
     for record in board(read_records(RESULTS, ["hydrides-few-shot"])):
-        lines += few_shot_rows(record["model"], record["metrics"], task.shots)
+        if name in (None, record["model"]):
+            lines += few_shot_rows(record["model"], record["metrics"], task.shots)
     if not lines:
         return "*No record yet: `elfzoo benchmark -m NAME -t hydrides-few-shot` makes one.*\n"
     head = "shown | MAE outside cores | known elements | others | trained on these alone | their mean | "
