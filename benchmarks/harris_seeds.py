@@ -25,7 +25,7 @@ import torch
 import elfzoo
 from elfzoo.analysis import networking
 from elfzoo.benchmark import environment, find_task, select, write_json
-from elfzoo.config import read_yaml, to_dict
+from elfzoo.config import parse, read_yaml, to_dict
 from elfzoo.models import PointModel
 from elfzoo.progress import progress_bar
 from elfzoo.training import TrainConfig, train
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"without {CACHE_VARIABLE} every run diagonalises every structure again")
     runs = json.loads(args.out.read_text())["runs"] if args.out.is_file() else []
     for config in configurations(args.seeds):
-        if not any(run["config"] == to_dict(config) for run in runs):
+        if not any(parse(TrainConfig, run["config"]) == config for run in runs):  # whatever options there are by now
             runs.append(one_run(config))
             write_json(args.out, {"environment": environment(), "runs": runs})
             print(table(runs[-1:])[-1])
