@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from residual_measure import USUAL
+
 RESULTS = Path(__file__).parent / "results" / "residuals"
 ABSENT = "*No record yet: `python benchmarks/residuals.py` makes them.*"
 TASK = "fluid-h"
-USUAL = "0.001"  # clip of the logits
 LONG_RANGE = 2 * math.pi * 5 / 11  # rad/Å, five periods on 11 Å; 2.2 Å
 STATES = {
     "before": "as predicted",

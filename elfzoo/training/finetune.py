@@ -111,22 +111,6 @@ def finetune(
     """
     wanted = parse(Tuning, tuning, where="finetune")
     start = load_pretrained(model)
-    with keeping(Path(out) / _name(start, wanted) / "diagonalisations"):  # each is asked for several times
-        return _finetuned(start, str(model), data, Path(out), held_out, root, resume, progress, report, wanted)
-
-
-def _finetuned(
-    start: Model,
-    model: str,
-    data: str | Path | Sequence[str | Path],
-    out: Path,
-    held_out: Sequence[str | Path] | None,
-    root: str | None,
-    resume: bool,
-    progress: bool | None,
-    report: bool,
-    wanted: Tuning,
-) -> Report:
     given = find_field_files(data) if isinstance(data, str | Path) else [Path(file) for file in data]
     learned, left_out = _sound(given)
     kept: list[Path] = []
@@ -135,14 +119,15 @@ def _finetuned(
     elif held_out:
         kept, others = _sound([Path(file) for file in held_out])
         left_out |= others
-    config = _run_config(start, model, learned, kept, wanted, root)
-    release = train(config, out, root=root, resume=resume, progress=progress)
     files: dict[Group, list[Path]] = {"learned": learned, "held out": kept}
-    changes = _changes(start, load_pretrained(release), files, wanted, root) if report else []
-    name = start.card.name if start.card is not None else model
+    with keeping(Path(out) / _name(start, wanted) / "diagonalisations"):  # each is asked for several times
+        config = _run_config(start, str(model), learned, kept, wanted, root)
+        release = train(config, out, root=root, resume=resume, progress=progress)
+        changes = _changes(start, load_pretrained(release), files, wanted, root) if report else []
+    name = start.card.name if start.card is not None else str(model)
     found = Report(release, name, _method(wanted, learned), tuple(changes), left_out)
     if report:
-        found.save(out / config.name)
+        found.save(Path(out) / config.name)
     return found
 
 
