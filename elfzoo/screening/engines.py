@@ -20,7 +20,7 @@ import torch
 
 from elfzoo.errors import ElfzooError
 from elfzoo.screening.measure import failure
-from elfzoo.screening.worker import Item, Job, compute, journal_of
+from elfzoo.screening.worker import Item, Job, compute, compute_once, journal_of
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -57,7 +57,7 @@ def run_on(client: Client, job: Job, items: Iterable[Item]) -> Iterator[dict[str
 
     def hand_out() -> None:
         for item in islice(items, max(0, slots.number() - len(left))):
-            future = client.submit(compute, job, item, key=f"elfzoo-screen-{run}-{item.hash}", pure=False)
+            future = client.submit(compute_once, job, item, key=f"elfzoo-screen-{run}-{item.hash}", pure=False)
             left[future.key] = item.hash
             futures.add(future)
 

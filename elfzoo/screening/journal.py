@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Journal", "read_journals"]
+__all__ = ["Journal", "Ledger", "read_journals"]
 
 
 class Journal:
@@ -44,7 +44,44 @@ class Journal:
 def read_journals(folder: Path) -> Iterator[dict[str, Any]]:
     """Every whole record in a folder of journals; what a kill or a full disk cut short counts as not finished."""
     for path in sorted(folder.glob("*.jsonl")):
-        with open(path, "rb") as handle:
-            for line in handle:
-                with contextlib.suppress(ValueError):  # of JSON, or of UTF-8
-                    yield json.loads(line)
+        for _, record in _records(path, 0):
+            yield record
+
+
+class Ledger:
+    """What all processes have written about each structure, read on as they write more.
+
+    Args:
+        folder: of the journals.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._read: dict[Path, int] = {}  # bytes of each journal
+        self._places: dict[str, tuple[Path, int]] = {}  # of the last record of each hash, which may be many
+
+    def find(self, hash: str) -> dict[str, Any] | None:
+        """The last record of a structure."""
+        for path in self.folder.glob("*.jsonl"):
+            if path.stat().st_size > self._read.get(path, 0):
+                self._read_on(path)
+        if hash not in self._places:
+            return None
+        return next(_records(*self._places[hash]))[1]
+
+    def _read_on(self, path: Path) -> None:
+        start = self._read.get(path, 0)
+        for end, record in _records(path, start):
+            if "hash" in record:
+                self._places[record["hash"]] = (path, start)
+            start = self._read[path] = end
+
+
+def _records(path: Path, start: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Whole records from a position on, and where each ends; a line that is cut short, or not one, is passed over."""
+    with open(path, "rb") as handle:
+        handle.seek(start)
+        for line in handle:
+            start += len(line)
+            with contextlib.suppress(ValueError):  # of JSON, or of UTF-8
+                yield start, json.loads(line)

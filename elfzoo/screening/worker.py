@@ -1,7 +1,8 @@
 """What a process does for each structure: compute it, and have the result on the disk before it is reported.
 
 The writing is the worker's own business, not that of the process which hands out the work: whoever is killed, what was
-finished is kept. A worker that is killed costs the structure that it was at, or had just finished and not yet reported.
+finished is kept. A worker that is killed costs the structure that it was at: what it had finished and not yet reported
+is handed out again by Dask, and found in its journal.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from elfzoo.config import to_dict
 from elfzoo.errors import ElfzooError
 from elfzoo.hub import load_pretrained
 from elfzoo.models.base import Model
-from elfzoo.screening.journal import Journal
+from elfzoo.screening.journal import Journal, Ledger
 from elfzoo.screening.measure import measure
 from elfzoo.screening.settings import ScreenSettings, read_settings
 from elfzoo.structure import structure_from
 
-__all__ = ["Item", "Job", "compute", "item_of", "journal_of"]
+__all__ = ["Item", "Job", "compute", "compute_once", "item_of", "journal_of"]
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,15 @@ def compute(job: Job, item: Item) -> dict[str, Any]:
     return record
 
 
+def compute_once(job: Job, item: Item) -> dict[str, Any]:
+    """:func:`compute`, unless some worker has finished it: the journals tell what a dead one could not report.
+
+    A failure is computed again, since it may be one of an earlier run.
+    """
+    found = _ledger_of(job.folder).find(item.hash)
+    return compute(job, item) if found is None or found["status"] == "failed" else found
+
+
 @functools.lru_cache(maxsize=1)
 def _model(job: Job) -> Model:
     try:
@@ -99,4 +109,13 @@ def _model(job: Job) -> Model:
 @functools.lru_cache(maxsize=4)
 def journal_of(folder: str) -> Journal:
     """This process's journal of results in the folder of a run."""
-    return Journal(Path(folder) / "results")
+    return Journal(_results(folder))
+
+
+@functools.lru_cache(maxsize=4)
+def _ledger_of(folder: str) -> Ledger:
+    return Ledger(_results(folder))
+
+
+def _results(folder: str) -> Path:
+    return Path(folder) / "results"

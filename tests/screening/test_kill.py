@@ -116,7 +116,7 @@ def test_a_structure_that_kills_its_workers_is_a_failure_and_blames_no_other(
     cluster: Any, folder: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder(0)
-    monkeypatch.setattr("elfzoo.screening.engines.compute", dies_of_bad)
+    monkeypatch.setattr("elfzoo.screening.engines.compute_once", dies_of_bad)
     monkeypatch.setattr(
         cluster.scheduler, "allowed_failures", 0
     )  # else Dask gives it to four workers, which takes long

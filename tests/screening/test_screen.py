@@ -15,9 +15,9 @@ from elfzoo import analysis
 from elfzoo.analysis import percolation
 from elfzoo.errors import ConfigError, ElfzooError
 from elfzoo.screening import Part, ScreenSettings, Work, read_facts, screen, work_folder
-from elfzoo.screening.journal import Journal, read_journals
+from elfzoo.screening.journal import Journal, Ledger, read_journals
 from elfzoo.screening.table import COLUMNS
-from elfzoo.screening.worker import Job, compute, item_of
+from elfzoo.screening.worker import Job, compute, compute_once, item_of
 from tests.screening.conftest import COARSE, MODEL, read_rows, tiny
 
 pytest.importorskip("pyarrow")
@@ -225,3 +225,29 @@ def test_journals_of_two_processes_are_one(tmp_path: Path) -> None:
     with open(tmp_path / "cut.jsonl", "w") as handle:
         handle.write('{"number": 2}\n{"number": 3')
     assert sorted(record["number"] for record in read_journals(tmp_path)) == [0, 1, 2]
+
+
+def test_a_ledger_reads_on(tmp_path: Path) -> None:
+    ledger, journal, other = Ledger(tmp_path), Journal(tmp_path), Journal(tmp_path)
+    assert ledger.find("a") is None
+    journal.add({"started": "a"})
+    assert ledger.find("a") is None
+    other.add({"hash": "a", "of": "other"})
+    assert ledger.find("a") == {"hash": "a", "of": "other"}
+    with open(journal.path, "a") as handle:
+        handle.write('{"hash": "b", "of')
+    assert ledger.find("b") is None and ledger.find("a") is not None
+    with open(journal.path, "a") as handle:
+        handle.write('": "journal"}\nnonsense\n')
+    journal.add({"hash": "c"})
+    assert ledger.find("b") == {"hash": "b", "of": "journal"} and ledger.find("c") == {"hash": "c"}
+
+
+@pytest.mark.parametrize(("status", "again"), [("done", False), ("partial", False), ("failed", True)])
+def test_what_another_worker_finished_is_not_computed_again(folder: Folder, status: str, again: bool) -> None:
+    run(folder(1))
+    settings = ScreenSettings(MODEL, read_facts(OUT)["settings"]["weights_sha256"], **COARSE)
+    job, before = Job(MODEL, str(work_folder(OUT).resolve()), settings), events()
+    Journal(work_folder(OUT) / "results").add(dead := {"hash": "of the dead", "status": status})
+    found = compute_once(job, item_of("of the dead", tiny(0)))
+    assert (found == dead) is not again and events()["started"] == before["started"] + again
