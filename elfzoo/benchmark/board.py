@@ -8,6 +8,7 @@ from typing import Any
 from pymatgen.core import Composition
 
 from elfzoo.analysis import paired_bootstrap
+from elfzoo.benchmark.plan import is_foreign
 from elfzoo.card import read_card, shipped_releases
 from elfzoo.errors import ElfzooError, UnknownNameError
 from elfzoo.registry import find_architecture
@@ -105,10 +106,9 @@ def absent(
         asked = [{e.symbol for e in Composition(row["formula"])} for row in own[0]["structures"] if "formula" in row]
         for name in sorted(set(releases) - {record["model"] for record in own}):
             known = releases[name]
-            strange = bool(known and asked) and all(elements - set(known) for elements in asked)
             packages = (needs or {}).get(name)
             why = f"needs {packages[0]}; not measured yet" if packages else "not measured yet"
-            why = f"knows {', '.join(known)} alone" if strange else why
+            why = f"knows {', '.join(known)} alone" if is_foreign(known, asked) else why
             found.setdefault(task, {}).setdefault(why, []).append(name)
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -17,7 +17,7 @@ from elfzoo.errors import ElfzooError
 from elfzoo.field import Field
 from elfzoo.grid import Grid
 
-__all__ = ["Benchmark"]
+__all__ = ["Benchmark", "is_foreign"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,16 @@ class Samples:
 
     def __iter__(self) -> Iterator[Sample]:
         return chain.from_iterable(self.parts)
+
+
+def is_foreign(known: Collection[str] | None, asked: Collection[Collection[str]]) -> bool:
+    """Whether each structure has an element that is not known.
+
+    Args:
+        known: elements that an entrant was trained on; nothing where it does not say.
+        asked: the elements of each structure.
+    """
+    return bool(known and asked) and all(set(elements) - set(known or ()) for elements in asked)
 
 
 @dataclass(frozen=True)
@@ -84,6 +94,16 @@ class Benchmark:
         if self.predictions is not None:
             return prediction_files(self.predictions, self.spec)
         return load_entrant(self.spec, Samples(self.definition.train, self.root))
+
+    @cached_property
+    def foreign(self) -> bool:
+        """Whether the entrant was not trained on some element of every structure: the task is not for it. Speed and
+        learning from few fields are for any.
+        """
+        if not isinstance(self.definition, Task):
+            return False
+        known = self.entrant.facts.get("elements")
+        return is_foreign(known, [{site.specie.symbol for site in structure} for structure, _ in self.data])
 
     def grid(self, reference: Field) -> Grid:
         """What the entrant is asked to predict on: the task's fine grid, or the reference's where points are costly.

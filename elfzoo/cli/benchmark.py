@@ -67,7 +67,7 @@ def benchmark(
     \b
     all                as a model every release that ships and needs no engine, as a task every task but speed, which
                        wants an otherwise idle machine, and hydrides-few-shot, which trains for hours: ask for the
-                       others by name
+                       others by name. A release is not run on a task that has only elements it does not know
     FILE.py:factory    a function of yours that returns an object with predict(structure, grid), or such a function:
                        pymatgen Structure and elfzoo.Grid in, values (nx, ny, nz) or elfzoo.Field out
     --predictions DIR  a file NAME.npz, .cube, .ELFCAR, .xsf or .h5 for each NAME.npz of the task
@@ -92,6 +92,8 @@ def benchmark(
         for spec in models
         for name in tasks
     ]
+    if ALL in model or ALL in task:
+        wanted = [one for one in wanted if not _is_foreign(one)]
     done = [_run(one, out, workers, stop=len(wanted) == 1) for one in wanted]
     if not all(done):
         raise typer.Exit(1)
@@ -108,6 +110,18 @@ def _named(models: list[str], tasks: list[str]) -> tuple[list[str], list[str]]:
     named_models = [name for spec in models for name in (able if spec == ALL else [spec])]
     named_tasks = [name for spec in tasks for name in (every if spec == ALL else [spec])]
     return list(dict.fromkeys(named_models)), list(dict.fromkeys(named_tasks))
+
+
+def _is_foreign(wanted: Benchmark) -> bool:
+    """Whether a release is not for a task, and says so; what cannot be told yet comes out when it is run."""
+    try:
+        foreign = wanted.foreign
+    except ElfzooError:
+        return False
+    if foreign:
+        known = ", ".join(wanted.entrant.facts["elements"])
+        say("note", f"{wanted.task} has no structure of {known} alone, which is what {wanted.spec} knows; left out")
+    return foreign
 
 
 def _run(wanted: Benchmark, out: Path | None, workers: int, stop: bool) -> bool:

@@ -10,8 +10,8 @@ import pytest
 from typer.testing import Result
 
 from elfzoo import list_pretrained
-from elfzoo.benchmark import list_tasks
-from elfzoo.cli.benchmark import _named
+from elfzoo.benchmark import Benchmark, list_tasks
+from elfzoo.cli.benchmark import _is_foreign, _named
 from tests.benchmark.conftest import ENTRANTS, task_file
 from tests.cli.conftest import error_line
 from tests.markdown import blocks
@@ -70,6 +70,26 @@ def test_a_run_that_fails_does_not_end_the_others(elfzoo: Run, task: str) -> Non
     result = elfzoo("benchmark", "-m", "mine.py:broken", "-m", "mine.py:half", "-t", task, "--out", "results")
     assert result.exit_code == 1 and "mine.broken on cubic_02" in result.stderr
     assert [path.name for path in Path("results/tiny").iterdir()] == ["mine.half.json"]
+
+
+@pytest.mark.parametrize(
+    ("model", "task", "foreign"),
+    [
+        ("grid_mlp.smooth-h-v3", "metals", True),
+        ("grid_mlp.smooth-h-v3", "hydrides-few-shot", False),  # it learns them
+        ("grid_mlp.smooth-h-v3", "fluid-h", False),
+        ("grid_mlp.smooth-h-v3", "speed", False),
+        ("symmetry_unet.multi-v1", "metals", False),
+        ("benchmarks/floors.py:mean", "metals", False),
+        ("no such model", "metals", False),  # comes out when it is run
+    ],
+)
+def test_a_release_is_left_out_of_tasks_of_other_elements(
+    model: str, task: str, foreign: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = model.replace("benchmarks", str(Path(__file__).parents[2] / "benchmarks"))
+    assert _is_foreign(Benchmark(spec, task, tmp_path)) is foreign
+    assert ("has no structure of H alone" in capsys.readouterr().err) is foreign
 
 
 def test_prediction_files_enter(elfzoo: Run, task: str) -> None:

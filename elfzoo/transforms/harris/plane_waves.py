@@ -30,7 +30,7 @@ from elfzoo.transforms.harris.orbitals import BOHR
 __all__ = ["PlaneWaveConfig", "plane_wave_inputs", "stored_plane_wave_inputs"]
 
 SAFE_CUTOFF = 800.0  # eV, that of the labels
-LARGEST = 100  # atoms of a primitive cell, minutes; the work grows with the cube
+LARGEST = 128  # atoms of a primitive cell, many minutes; the work grows with the cube
 VACUUM = 1e-6  # 1/bohr³, as for labels by GPAW
 FINER = 2  # times as many points along each axis as the density's waves need, for splines
 VERSION = "plane waves 1"  # of what is computed; a cache of another one is not read

@@ -137,8 +137,8 @@ def test_where_gpaw_fails_the_cutoff_of_the_labels_is_tried(waves, monkeypatch):
 
 
 def test_too_many_atoms_are_refused_before_anything_is_computed(waves, rng):
-    crowd = Structure(Lattice.cubic(12.0), ["H"] * 101, rng.random((101, 3)))
-    with pytest.raises(ElfzooError, match=r"at most 100 in the primitive cell, got 101 \(H2\)"):
+    crowd = Structure(Lattice.cubic(12.0), ["H"] * 129, rng.random((129, 3)))
+    with pytest.raises(ElfzooError, match=r"at most 128 in the primitive cell, got 129 \(H2\)"):
         plane_wave_inputs(crowd, PlaneWaveConfig(), None)
     assert not waves
 
