@@ -27,6 +27,7 @@ from elfzoo.datasets import FieldDataset, uniform_indices
 from elfzoo.errors import ElfzooError, ElfzooWarning
 from elfzoo.io.files import write_bytes
 from elfzoo.models import Model
+from elfzoo.models.diagonalised import Diagonalised
 from elfzoo.progress import progress_bar
 from elfzoo.training import DataConfig, TrainConfig, train
 from elfzoo.training.points import choose
@@ -245,6 +246,8 @@ def predict(model: Model, field: elfzoo.Field, chosen: np.ndarray | None) -> np.
         )  # elements that no training structure has are what some tasks ask
         if chosen is None:
             return model.predict(field.structure, grid=field.grid, progress=False).values.ravel()
+        if isinstance(model, Diagonalised):  # one diagonalisation serves every run of a study
+            return model.kept_values(field.structure, field.grid.positions(chosen))
         return model.predict(field.structure, points=field.grid.frac_coords(chosen), progress=False)
 
 

@@ -32,7 +32,7 @@ class DataConfig:
         structures: how many structures to use, evenly spread over the split; null for all.
         match: use only the structures in whose file name this regular expression is found, such as ``^CaH6_``: a split
             that has grown since then still holds what a release was trained on.
-        files: field files of one's own in place of a dataset's: their paths.
+        files: field files of one's own in place of a dataset's: their paths, or those of folders that hold them.
         spin: the channel of such files whose channels differ, ``up`` or ``down``.
     """
 

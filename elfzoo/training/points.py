@@ -17,7 +17,7 @@ from torch_geometric.data import Batch
 
 from elfzoo.datasets import FieldDataset, dataset_class, stratified_indices
 from elfzoo.datasets import uniform_indices as uniform
-from elfzoo.datasets.files import FieldFiles
+from elfzoo.datasets.files import FieldFiles, find_field_files
 from elfzoo.errors import ElfzooError
 from elfzoo.field import Field, Recipe
 from elfzoo.models.base import PointModel
@@ -66,7 +66,7 @@ def choose(config: DataConfig, root: str | None = None) -> tuple[list[int], Fiel
     Raises:
         ElfzooError: an empty split, or none of its files matches.
     """
-    data = FieldFiles(config.files, config.spin) if config.files else _stored_split(config, root)
+    data = FieldFiles(_own_files(config), config.spin) if config.files else _stored_split(config, root)
     if config.match is not None and len(data):
         found = [i for i, file in enumerate(data.raw_file_names) if re.search(config.match, Path(file).name)]
         if not found:
@@ -80,6 +80,11 @@ def choose(config: DataConfig, root: str | None = None) -> tuple[list[int], Fiel
         raise ElfzooError(f"{config.dataset}, split {config.split}: nothing to use; expected at least one structure")
     chosen = np.linspace(0, len(data) - 1, wanted).round().astype(int).tolist()
     return chosen, data.subset(chosen)
+
+
+def _own_files(config: DataConfig) -> list[Path]:
+    """The files, and those in the folders."""
+    return [file for path in map(Path, config.files) for file in (find_field_files(path) if path.is_dir() else [path])]
 
 
 def _stored_split(config: DataConfig, root: str | None) -> FieldDataset:

@@ -11,12 +11,13 @@ import yaml
 import elfzoo
 from elfzoo.card import Card
 from elfzoo.config import parse
-from elfzoo.datasets import FluidHydrogen
+from elfzoo.datasets import CrystalHydrogen, FluidHydrogen
 from elfzoo.errors import ConfigError, ElfzooError, UnknownNameError
 from elfzoo.field import Recipe
 from elfzoo.training import DataConfig
 from elfzoo.training import loop as loop_module
 from elfzoo.training.points import choose
+from elfzoo.transforms.harris import inputs
 from tests.training import conftest as training_data
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
@@ -340,3 +341,16 @@ def test_a_model_of_another_recipe_is_not_measured(data):
     assert study_runs.predict(model, field.replace(recipe=recipes[0]), None).shape == (1728,)
     with pytest.raises(ElfzooError, match="different recipes"):
         study_runs.predict(model, field.replace(recipe=recipes[1]), None)
+
+
+def test_a_study_diagonalises_a_structure_once(monkeypatch, tmp_path):
+    """What is kept for training serves measuring, and says the same as a prediction."""
+    model, solved = elfzoo.create_model("harris"), []
+    field = CrystalHydrogen(split="val")[-1].field
+    alone = model.predict(field.structure, points=field.grid.frac_coords(chosen := np.arange(50)), progress=False)
+    solve = inputs.harris_inputs
+    monkeypatch.setattr(inputs, "harris_inputs", lambda *args: solved.append(1) or solve(*args))
+    with inputs.keeping(tmp_path):
+        for _ in range(2):
+            np.testing.assert_allclose(study_runs.predict(model, field, chosen), alone, atol=1e-5)
+    assert len(solved) == 1
