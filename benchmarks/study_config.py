@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 from elfzoo.benchmark import find_task
 from elfzoo.config import config_class, parse, read_yaml, to_dict
@@ -319,8 +319,9 @@ def _paths(cls: type, prefix: str = "") -> Iterator[str]:
     hints = get_type_hints(cls)
     for item in fields(cls):  # type: ignore[arg-type]
         yield f"{prefix}{item.name}"
-        if is_dataclass(nested := hints[item.name]):
-            yield from _paths(nested, f"{prefix}{item.name}.")
+        for nested in (hints[item.name], *get_args(hints[item.name])):  # Start | None
+            if is_dataclass(nested) and isinstance(nested, type):
+                yield from _paths(nested, f"{prefix}{item.name}.")
 
 
 def require_known(changes: Mapping[str, Any], known: set[str], prefix: str = "") -> None:

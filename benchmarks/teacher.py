@@ -1,6 +1,6 @@
 """Fields of hydrogen that no DFT was run for, by a model that diagonalises: what geometric models may train on first.
 
-    python benchmarks/teacher.py runs/teacher-h [--number 1200] [--teacher harris_delta.h-v1]
+    python benchmarks/teacher.py runs/teacher-h [--number 1600] [--teacher harris_delta.h-v1]
 
 A label takes seconds where DFT takes minutes, and where the teacher never saw a structure it still errs by a third of
 what a geometric model does. The structures are drawn by number and seed, in turn of four kinds: random cubic and random
@@ -129,17 +129,18 @@ def label(number: int, seed: int, teacher: elfzoo.Model, out: Path) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="folder of the fields")
-    parser.add_argument("--number", type=int, default=1200, help="how many structures are tried")
+    parser.add_argument("--number", type=int, default=1600, help="of structures that are tried")
+    parser.add_argument("--first", type=int, default=0, help="number to begin with: two processes may share the work")
     parser.add_argument("--teacher", default="harris_delta.h-v1", metavar="MODEL")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     teacher, made = elfzoo.load_pretrained(args.teacher), 0
-    with progress_bar("fields", args.number) as advance:
-        for number in range(args.number):
+    with progress_bar("fields", args.number - args.first) as advance:
+        for number in range(args.first, args.number):
             made += label(number, args.seed, teacher, args.out)
             advance(1)
-    print(f"{made} fields of {args.number} structures in {args.out}")
+    print(f"{made} fields of {args.number - args.first} structures in {args.out}")
 
 
 if __name__ == "__main__":

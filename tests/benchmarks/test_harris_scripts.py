@@ -1,7 +1,9 @@
 """The scripts of the diagonalisation on cells small enough for a test."""
 
 import json
+import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ import harris_seeds
 import harris_speed
 
 from elfzoo.config import parse, to_dict
+from elfzoo.reference.recipe import find_recipe
 from elfzoo.training import TrainConfig
 from elfzoo.transforms.harris import HarrisConfig
 
@@ -31,6 +34,17 @@ def test_speed_is_recorded(tmp_path, monkeypatch):
     found = json.loads((tmp_path / "speed.json").read_text())
     (row,) = found["rows"]
     assert row["atoms"] == 2 and row["ratio"] == pytest.approx(row["harris_delta"] / row["grid_mlp"])
+    assert "scf" not in row
+
+
+@pytest.mark.skipif(shutil.which("pw.x") is None, reason="Quantum ESPRESSO is not installed")
+def test_a_label_is_timed_beside_it(monkeypatch):
+    recipe = find_recipe("crystal-h")
+    quick = replace(recipe, label=replace(recipe.label, k_spacing=3.0, cutoff=400.0))
+    monkeypatch.setattr(harris_speed, "find_recipe", {"crystal-h": quick}.__getitem__)
+    row = harris_speed.labelled(harris_speed.random_cell(4), 2.0)
+    assert row["engine"].startswith("Quantum ESPRESSO") and row["engine"].endswith("steps")
+    assert row["scf_processor"] > 0 and row["scf_ratio"] == pytest.approx(row["scf_processor"] / 2)
 
 
 def test_seeds_differ_in_seed_and_data_alone():
