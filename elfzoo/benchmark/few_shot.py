@@ -135,7 +135,7 @@ def _remembered(benchmark: Benchmark, predict: Predict, task: FewShotTask) -> di
             fields = [field for field in fields if {site.specie.symbol for site in field.structure} <= known]
         try:
             errors = [_measured(predict, field, unsearched, set())["mae"] for field in fields]
-        except ElfzooError:  # a diagonalisation in plane waves is not for the hundred atoms of a fluid
+        except ElfzooError:  # such as cells that are too large for it
             errors = []
         found[name] = float(np.mean(errors)) if errors else None
     return found
