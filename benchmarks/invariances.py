@@ -37,7 +37,7 @@ from elfzoo.datasets import CrystalHydrogen, FluidHydrogen
 from elfzoo.field import Field
 from elfzoo.grid import Grid
 from elfzoo.io.json_values import json_values
-from elfzoo.models.base import FieldModel
+from elfzoo.models.field_model import FieldModel
 from elfzoo.testing import check_model, measure_invariances
 from elfzoo.training.fields import FieldSet
 

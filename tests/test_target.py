@@ -14,7 +14,8 @@ from elfzoo import Field
 from elfzoo.config import parse
 from elfzoo.errors import ConfigError, ElfzooError, QuantityError
 from elfzoo.hub import load_release, save_release
-from elfzoo.models.base import FieldModel, PointModel
+from elfzoo.models.base import PointModel
+from elfzoo.models.field_model import FieldModel
 from elfzoo.probe import probe_data
 from elfzoo.quantity import quantity_of
 from elfzoo.target import CLIP, FLOOR, Target

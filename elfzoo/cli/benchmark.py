@@ -59,7 +59,7 @@ def benchmark(
     \b
     Examples:
       elfzoo benchmark --list
-      elfzoo benchmark -m grid_mlp.smooth-h-v3 -t fluid-h
+      elfzoo benchmark -m grid_mlp.smooth-h-v4 -t fluid-h
       elfzoo benchmark -m my_model.py:make -t all --workers 2
       elfzoo benchmark -m my-code --predictions my_fields/ -t crystal-h-cubic
       elfzoo benchmark -m my_model.py:make -t speed

@@ -51,7 +51,7 @@ def leaderboard(
     \b
     Examples:
       elfzoo leaderboard
-      elfzoo leaderboard -t crystal-h-cubic --compare grid_mlp.smooth-h-v3 grid_mlp.wang2026-h-v2
+      elfzoo leaderboard -t crystal-h-cubic --compare grid_mlp.smooth-h-v4 grid_mlp.wang2026-h-v2
       elfzoo leaderboard --format json -o leaderboard.json
       elfzoo leaderboard --format html -o site/
 

@@ -49,7 +49,7 @@ def card(
 
     \b
     Examples:
-      elfzoo card grid_mlp.smooth-h-v3
+      elfzoo card grid_mlp.smooth-h-v4
       elfzoo card my-lab/probe_graph.mine-v1
     """
     from rich.console import Console

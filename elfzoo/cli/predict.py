@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_MODEL", "ModelName", "predict"]
 
-DEFAULT_MODEL = "grid_mlp.smooth-h-v3"
+DEFAULT_MODEL = "grid_mlp.smooth-h-v4"
 
 ModelName = Annotated[
     str, typer.Option("-m", "--model", metavar="NAME|FOLDER", help="A trained model: see elfzoo models.")

@@ -60,7 +60,7 @@ def screen(
     \b
     Examples:
       elfzoo screen POSCAR md.traj --index ::10 -o results.parquet
-      elfzoo screen structures/ -m grid_mlp.smooth-h-v3 --threshold 0.6 --workers 4 -o results.parquet
+      elfzoo screen structures/ -m grid_mlp.smooth-h-v4 --threshold 0.6 --workers 4 -o results.parquet
       elfzoo screen structures/ --threshold 0.6 --members 16 -o results.parquet
       elfzoo screen list.txt --threshold 0.6 --margin 0.03 --scheduler tcp://node7:8786 -o results.parquet
 

@@ -102,8 +102,8 @@ def networking(
       elfzoo networking ELFCAR
       elfzoo networking */ELFCAR --csv phi.csv                    many; what fails is said, the rest goes on
       elfzoo networking ELFCAR --h-dos 0.43 --picture net.png
-      elfzoo networking XDATCAR --index ::10 -m grid_mlp.smooth-h-v3 --csv phi.csv
-      elfzoo networking POSCAR -m grid_mlp.smooth-h-v3 --members 16       phi with the model's error, ±model
+      elfzoo networking XDATCAR --index ::10 -m grid_mlp.smooth-h-v4 --csv phi.csv
+      elfzoo networking POSCAR -m grid_mlp.smooth-h-v4 --members 16       phi with the model's error, ±model
 
     \b
     phi      highest isovalue at which one region of ELF runs through the crystal in three directions

@@ -1,6 +1,7 @@
 """Architectures. Importing this package registers every one of them."""
 
-from elfzoo.models.base import FieldModel, Model, PointModel
+from elfzoo.models.base import Model, PointModel
+from elfzoo.models.field_model import FieldModel
 from elfzoo.models.grid_mlp import GridMLP, GridMLPConfig
 from elfzoo.models.harris import Harris, HarrisDelta, HarrisDeltaConfig, HarrisModelConfig
 from elfzoo.models.harris_pw import HarrisPW, HarrisPWConfig, HarrisPWDelta, HarrisPWDeltaConfig

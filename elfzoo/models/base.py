@@ -1,7 +1,8 @@
-"""The two bases of every model, and the one place that knows how a field is predicted.
+"""The base of every model, the one place that knows how a field is predicted, and the base of models of points.
 
-A :class:`PointModel` maps probe points to logits, whatever grid they come from. A :class:`FieldModel` maps whole
-periodic grids to logits. Both answer the same :meth:`Model.predict`. "Logit" is the output of a network, unbounded;
+A :class:`PointModel` maps probe points to logits, whatever grid they come from. A
+:class:`~elfzoo.models.field_model.FieldModel` maps whole periodic grids to logits. Both answer the same
+:meth:`Model.predict`. "Logit" is the output of a network, unbounded;
 what it stands for is the business of :class:`elfzoo.target.Target`: the logit of ELF, unless a target says otherwise.
 """
 
@@ -22,21 +23,20 @@ from torch import Tensor, nn
 from elfzoo.errors import ElfzooError, ElfzooWarning
 from elfzoo.field import Field
 from elfzoo.grid import Grid
-from elfzoo.interpolate import fourier_interpolate, fourier_on_grid, isotropic_refinement, spline_resample
+from elfzoo.interpolate import spline_resample
 from elfzoo.models.asymmetric_unit import asymmetric_unit, coarser_grid, symmetric_grid
 from elfzoo.models.blocks import compact_order, map_in_threads
 from elfzoo.models.work import Work
 from elfzoo.probe import ProbeData, probe_data
 from elfzoo.progress import progress_bar
 from elfzoo.structure import as_structure
-from elfzoo.symmetry import primitive_cell
 from elfzoo.target import Target
 
 if TYPE_CHECKING:
     from elfzoo.card import Card
     from elfzoo.posterior import Posterior
 
-__all__ = ["EXACT_INVARIANCES", "FieldModel", "Invariance", "Model", "PointModel"]
+__all__ = ["EXACT_INVARIANCES", "Evaluator", "Invariance", "Link", "Model", "PointModel"]
 
 Invariance = Literal["exact", "approximate"]
 Evaluator = Callable[[np.ndarray], np.ndarray]
@@ -326,84 +326,6 @@ class PointModel(Model):
             return self(data.to(weight.device)).detach().cpu().numpy()
 
         return evaluate
-
-
-class FieldModel(Model):
-    """A model of whole periodic grids, which works on a reduced cell at its own spacing.
-
-    The logits on that grid are Fourier-interpolated to whatever points are asked for.
-
-    Class attributes:
-        working_spacing: Å, largest distance between points of the model's own grid.
-        min_length: Å, the primitive cell is repeated until each edge is at least this long.
-    """
-
-    working_spacing: ClassVar[float] = 0.15
-    min_length: ClassVar[float] = 3.0
-
-    @abstractmethod
-    def forward(self, structures: Sequence[Structure], grids: Sequence[Grid]) -> list[Float[Tensor, "nx ny nz"]]:
-        """Logits on each grid; a list, never padded."""
-
-    def forward_crop(
-        self, structure: Structure, grid: Grid, start: tuple[int, int, int], size: int, halo: int | None = None
-    ) -> Float[Tensor, "size size size"]:
-        """Logits in a cube of ``size``³ grid points whose first one is ``start``, as in the whole field.
-
-        Computed from a larger cube with ``halo`` points of true periodic neighbours on every side, by default as many
-        as the model's receptive field needs.
-
-        Raises:
-            ElfzooError: the model cannot be evaluated on a part of the cell.
-        """
-        raise ElfzooError(f"{type(self).__name__} cannot be trained on crops; leave crop empty")
-
-    @property
-    def stride(self) -> int:
-        """Grid points along each axis by which the origin may be shifted without changing the field; crops start so."""
-        return 1
-
-    def working_cell(self, structure: Structure) -> tuple[Structure, Grid]:
-        """The primitive cell, where the structure has it, repeated to the minimum size, with the model's own grid."""
-        cell = primitive_cell(structure)
-        cell.make_supercell([int(np.ceil(self.min_length / length - 1e-9)) for length in cell.lattice.abc])
-        return cell, Grid.from_spacing(cell.lattice.matrix, self.working_spacing)
-
-    def evaluator(self, structure: Structure) -> Evaluator:
-        """One pass of the network, then Fourier interpolation of its logits."""
-        cell, grid = self.working_cell(structure)
-        logits = self._logits(cell, grid)
-        inverse = np.linalg.inv(grid.lattice)
-        return lambda points: fourier_interpolate(logits, points @ inverse)
-
-    def _logits(self, cell: Structure, grid: Grid) -> Float[np.ndarray, "mx my mz"]:
-        """Logits on the model's grid; in skewed cells on a finer one, so that interpolation keeps their symmetry."""
-        with torch.no_grad():
-            logits = self([cell], [grid])[0].cpu().double().numpy()
-        return isotropic_refinement(logits, grid.lattice)
-
-    def _computed_grid(self, structure: Structure, grid: Grid, coarse: float, symmetry: bool) -> Grid:
-        raise ElfzooError(
-            f"coarse={coarse} is for models of points; {type(self).__name__} works on a grid of its own "
-            f"({self.working_spacing} Å) and interpolates already"
-        )
-
-    def _fill(self, structure: Structure, grid: Grid, values: np.ndarray, progress: bool | None, link: Link) -> None:
-        """All points at once where the grid's cell holds whole working cells: FFTs instead of points x waves."""
-        cell, own = self.working_cell(structure)
-        multiple = grid.lattice @ np.linalg.inv(own.lattice)
-        if np.abs(multiple - np.round(multiple)).max() > 1e-3:
-            super()._fill(structure, grid, values, progress, link)
-        else:
-            values[:] = link(fourier_on_grid(self._logits(cell, own), own.lattice, grid)).ravel()
-
-    def _at_some(
-        self, structure: Structure, grid: Grid, indices: np.ndarray, progress: bool | None, link: Link
-    ) -> np.ndarray:
-        """Of the whole grid, which costs no more."""
-        values = np.empty(grid.size, np.float32)
-        self._fill(structure, grid, values, progress, link)
-        return values[indices]
 
 
 def _as_they_are(logits: np.ndarray) -> np.ndarray:

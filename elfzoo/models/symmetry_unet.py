@@ -20,7 +20,8 @@ from torch import Tensor
 from elfzoo.config import config_class
 from elfzoo.errors import ConfigError, ElfzooError
 from elfzoo.grid import Grid
-from elfzoo.models.base import EXACT_INVARIANCES, FieldModel, Invariance
+from elfzoo.models.base import EXACT_INVARIANCES, Invariance
+from elfzoo.models.field_model import FieldModel
 from elfzoo.models.work import Work, count
 from elfzoo.nn.periodic_conv import kernel_mix
 from elfzoo.nn.seitz import SeitzGroup, patch_average, patch_frame, seitz_matrices

@@ -16,7 +16,7 @@ from torch import Tensor
 from elfzoo.field import Field, Recipe
 from elfzoo.grid import Grid
 from elfzoo.interpolate import spline_interpolate
-from elfzoo.models.base import FieldModel
+from elfzoo.models.field_model import FieldModel
 from elfzoo.training.config import DataConfig, FieldTraining, TrainConfig
 from elfzoo.training.losses import FieldLoss
 from elfzoo.training.parallel import ALONE, Ranks

@@ -21,7 +21,8 @@ from elfzoo.config import parse, to_dict
 from elfzoo.errors import ConfigError, ElfzooError
 from elfzoo.hub import load_pretrained, save_release
 from elfzoo.io.files import write_bytes
-from elfzoo.models.base import FieldModel, Model, PointModel
+from elfzoo.models.base import Model, PointModel
+from elfzoo.models.field_model import FieldModel
 from elfzoo.progress import progress_bar
 from elfzoo.registry import architecture_of, create_model
 from elfzoo.training.checkpoint import clone_weights, load_checkpoint, save_checkpoint

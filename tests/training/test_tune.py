@@ -21,7 +21,7 @@ from elfzoo.datasets import FluidHydrogen
 from elfzoo.errors import ConfigError, ElfzooError
 from elfzoo.field import Recipe
 from elfzoo.hub import save_release
-from elfzoo.models.base import FieldModel
+from elfzoo.models.field_model import FieldModel
 from elfzoo.probe import probe_data
 from elfzoo.training import train
 from elfzoo.training.config import DataConfig, Start, TrainConfig
