@@ -18,7 +18,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from reference_figures import COLOURS, DASHES, FIGURES, MARKERS, save
 from study_tables import STABLE, Record, RowRuns, row_runs, spread
 
@@ -99,6 +99,7 @@ def chart(record: Record, rows: Sequence[RowRuns]) -> Figure:
         for height, row in enumerate(rows):
             dots(axes, row.values(task), height, number)
         axes.set(title=task, xlabel="MAE of ELF", yticks=range(len(rows)), yticklabels=[row.label for row in rows])
+        axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.grid(axis="x", linewidth=0.4, color="0.85")
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].invert_yaxis()
