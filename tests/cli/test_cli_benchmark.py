@@ -130,7 +130,7 @@ def test_templates_are_ranked_and_rendered(elfzoo: Run, tmp_path: Path) -> None:
     ("call", "part"),
     [
         (("-m", "grid_mlp.smooth-h-v3", "-t", "fluid"), "did you mean fluid-h"),
-        (("-m", "grid_mlp.smoth-h-v2", "-t", "fluid-h"), "did you mean grid_mlp.smooth-h-v3"),
+        (("-m", "grid_mlp.smoth-h-v3", "-t", "fluid-h"), "did you mean grid_mlp.smooth-h-v3"),
         (("-m", "no.py:make", "-t", "fluid-h"), "no such file: no.py"),
         (("-m", "mine", "--predictions", "nowhere", "-t", "fluid-h"), "no folder of predictions nowhere"),
         (("-m", "mine", "--predictions", ".", "-t", "speed"), "known by its prediction files alone"),
