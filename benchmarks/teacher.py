@@ -14,6 +14,7 @@ stopped; a structure that cannot be made is left out, and its number never used.
 from __future__ import annotations
 
 import argparse
+import functools
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -57,7 +58,7 @@ def crystal(system: str, rng: np.random.Generator) -> Structure:
 def moved(structure: Structure, steps: int) -> Structure:
     """Some steps along the forces of the fluid's potential, in the same cell; they keep the symmetry."""
     atoms = AseAtomsAdaptor.get_atoms(structure)
-    atoms.calc = PotentialCalculator(Potential.load(POTENTIAL))
+    atoms.calc = PotentialCalculator(potential())
     for _ in range(steps):
         forces = atoms.get_forces()
         atoms.positions += forces * LONGEST_STEP / max(1.0, np.linalg.norm(forces, axis=1).max())
@@ -83,6 +84,12 @@ def packing(rng: np.random.Generator) -> Structure:
         except ElfzooError:  # too dense for its distances
             continue
     raise ElfzooError(f"no packing after {ATTEMPTS} attempts")
+
+
+@functools.cache
+def potential() -> Potential:
+    """Of the fluid's molecular dynamics."""
+    return Potential.load(POTENTIAL)
 
 
 KINDS: Sequence[tuple[str, Callable[[np.random.Generator], Structure]]] = (

@@ -16,6 +16,7 @@ from elfzoo.datasets import FieldDataset, Sample, dataset_class
 from elfzoo.errors import ElfzooError
 from elfzoo.field import Field
 from elfzoo.grid import Grid
+from elfzoo.io.npz import read_record
 
 __all__ = ["Benchmark", "is_foreign"]
 
@@ -102,8 +103,10 @@ class Benchmark:
         """
         if not isinstance(self.definition, Task):
             return False
-        known = self.entrant.facts.get("elements")
-        return is_foreign(known, [{site.specie.symbol for site in structure} for structure, _ in self.data])
+        if not (known := self.entrant.facts.get("elements")):
+            return False
+        structures = (read_record(self.data.raw_dir / file)[0] for file in self.data.raw_file_names)
+        return is_foreign(known, [{site.specie.symbol for site in structure} for structure in structures])
 
     def grid(self, reference: Field) -> Grid:
         """What the entrant is asked to predict on: the task's fine grid, or the reference's where points are costly.

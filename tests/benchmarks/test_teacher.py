@@ -20,12 +20,12 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import teacher
 
-pytest.importorskip("pyxtal")
 TEACHER = "grid_mlp.smooth-h-v3"  # quick; what it says of them is of no matter here
 
 
 @pytest.fixture(scope="module")
 def structures() -> list[Structure]:
+    pytest.importorskip("pyxtal")
     return [teacher.structure_of(number, 0) for number in range(8)]
 
 
@@ -57,10 +57,10 @@ def test_steps_along_the_forces_part_what_is_too_close():
 
 def test_labels_are_fields_to_train_on_and_are_not_made_twice(tmp_path, monkeypatch):
     model = elfzoo.load_pretrained(TEACHER)
-    for number in range(4):
-        teacher.label(number, 0, model, tmp_path)
+    for number in (3, 7, 11, 15):  # packings, which need no PyXtal
+        assert teacher.label(number, 0, model, tmp_path)
     files = sorted(tmp_path.glob("*.npz"))
-    assert 3 <= len(files) <= 4  # of one its atoms may have come too close
+    assert len(files) == 4
     data = FieldFiles(files)
     for structure, field in data:
         assert field.values.size >= teacher.VOXELS

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -209,7 +210,7 @@ def test_unknown_dataset_and_empty_split(data, tmp_path):
         draw_points(empty, 0, data)
 
 
-def test_structures_by_their_names_are_as_if_there_were_no_others():
+def test_structures_by_their_names_are_as_if_there_were_no_others(tmp_path):
     """A release trained on a split that has grown since is repeated to the point."""
     whole = Hydrides(split="train")
     name = whole.raw_file_names[-1].split("_")[0]
@@ -222,6 +223,14 @@ def test_structures_by_their_names_are_as_if_there_were_no_others():
     for a, b in zip(sets, alone[0], strict=True):  # nor do the points depend on the others
         np.testing.assert_array_equal(a.points, b.points)
     assert choose(replace(part, structures=1))[1].raw_file_names == chosen[:1]
+    (tmp_path / "some" / "below").mkdir(parents=True)
+    for file, place in zip(chosen, ("some", "some/below"), strict=False):
+        shutil.copy(whole.raw_dir / file, tmp_path / place)
+    folders = DataConfig("mine", "train", 10, files=(str(tmp_path / "some"),))
+    pair = DataConfig(
+        "mine", "train", 10, files=tuple(str(path) for path in sorted((tmp_path / "some").rglob("*.npz")))
+    )
+    assert draw_points(folders, 0)[1] == draw_points(pair, 0)[1] and choose(folders)[0] == [0, 1]
     by_folder = replace(part, files=tuple(str(whole.raw_dir / file) for file in chosen), match="hydrides")
     with pytest.raises(ElfzooError, match="no file name has 'hydrides' in it"):
         choose(by_folder)  # names of folders are not looked at
