@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from pymatgen.core import Structure
-from scipy import linalg, optimize, special
+from scipy import linalg
 from scipy.spatial import cKDTree
 
 from elfzoo.errors import ElfzooError
@@ -24,14 +24,11 @@ from elfzoo.grid import Grid
 from elfzoo.periodic import periodic_images, wrap
 from elfzoo.transforms.harris import HarrisConfig
 from elfzoo.transforms.harris.bloch import at_k
-from elfzoo.transforms.harris.blocks import Block, Pairs, find_pairs
-from elfzoo.transforms.harris.field import SMALLEST_DENSITY, UNIFORM
+from elfzoo.transforms.harris.blocks import Block, Pairs
+from elfzoo.transforms.harris.field import HARTREE, SMALLEST_DENSITY, chi_of, matrices_of
 from elfzoo.transforms.harris.kmesh import KMeshConfig, k_mesh
-from elfzoo.transforms.harris.matrices import Matrices, density_matrix, integrals, occupations
+from elfzoo.transforms.harris.matrices import Matrices, density_matrix, fermi_level, occupations
 from elfzoo.transforms.harris.orbitals import BOHR, BasisConfig, orbitals
-from elfzoo.transforms.harris.potential import effective_potential
-
-HARTREE = 27.211386  # eV
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,10 +59,8 @@ class States:
 
 def prepared(structure: Structure, config: HarrisConfig) -> Problem:
     """Overlaps and Hamiltonian, as ``harris`` has them."""
-    grid = Grid.from_spacing(structure.lattice.matrix, config.spacing)
-    potential, _ = effective_potential(structure.cart_coords, grid, config.atom_exponent, config.functional)
-    pairs = find_pairs(structure, grid, config.basis.r_cut)
-    return Problem(structure, grid, config, pairs, integrals(structure, grid, potential, config.basis, pairs))
+    grid, pairs, matrices = matrices_of(structure, config)
+    return Problem(structure, grid, config, pairs, matrices)
 
 
 def exact(problem: Problem, mesh: KMeshConfig) -> np.ndarray:
@@ -106,7 +101,7 @@ def solve(problem: Problem, part: Block) -> States:
     return States(e, c, (c[core] * (s[core] @ c)).sum(axis=0), seconds)
 
 
-def fermi_level(problem: Problem, mesh: KMeshConfig) -> float:
+def fermi_level_of(problem: Problem, mesh: KMeshConfig) -> float:
     """Of the whole, hartree."""
     points = k_mesh(problem.structure.lattice.matrix, mesh)
     both, electrons = (problem.matrices.overlap, problem.matrices.hamiltonian), len(problem.structure)
@@ -117,12 +112,7 @@ def fermi_level(problem: Problem, mesh: KMeshConfig) -> float:
             for s, h in at_k(both, problem.pairs, points.points)
         ]
     )
-
-    def missing(level: float) -> float:
-        filled = 2 * special.expit((level - energies) / problem.width)
-        return float(points.weights @ filled.sum(axis=1)) - electrons
-
-    return float(optimize.brentq(missing, energies.min() - 40 * problem.width, energies.max() + 40 * problem.width))
+    return fermi_level(energies, points.weights, electrons, problem.width)
 
 
 def filling(problem: Problem, solved: Sequence[States]) -> list[np.ndarray]:
@@ -230,5 +220,4 @@ def states_elf(
 def becke_edgecombe(n: np.ndarray, tau: np.ndarray, slope: Sequence[np.ndarray]) -> np.ndarray:
     """ELF of density, kinetic-energy density and the gradient's components, atomic units."""
     n = np.maximum(n, SMALLEST_DENSITY)
-    excess = np.maximum(tau - sum(part**2 for part in slope) / (8 * n), 0.0)
-    return 1 / (1 + (excess / (UNIFORM * n ** (5 / 3))) ** 2)
+    return 1 / (1 + chi_of(n, tau, sum(part**2 for part in slope)) ** 2)

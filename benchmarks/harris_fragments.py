@@ -30,7 +30,7 @@ import numpy as np
 from divide_and_conquer import (
     Problem,
     exact,
-    fermi_level,
+    fermi_level_of,
     filling,
     fragments,
     joined,
@@ -41,12 +41,12 @@ from divide_and_conquer import (
 )
 from invariances import snapshots
 from pymatgen.core import Structure
-from scipy import special
 
 from elfzoo.benchmark import environment, write_json
 from elfzoo.transforms.harris import HarrisConfig
 from elfzoo.transforms.harris.blocks import Block, blocks
 from elfzoo.transforms.harris.kmesh import KMeshConfig
+from elfzoo.transforms.harris.matrices import occupations_at
 
 RECORD = Path(__file__).parent / "results" / "harris-fragments.json"
 CONFIG = HarrisConfig()  # as released
@@ -87,7 +87,7 @@ def measured(
     problem = prepared(structure, CONFIG)
     chosen = boxes(problem)
     dense, own = (matrix_values(problem, exact(problem, mesh), chosen) for mesh in (DENSE_MESH, CONFIG.k_mesh))
-    level = fermi_level(problem, DENSE_MESH) if one else None
+    level = fermi_level_of(problem, DENSE_MESH) if one else None
     facts = {"atoms": len(structure), "error_of_k_points": mae(dense, own)}
     for name, buffer in buffers.items():
         yield name, facts | case(problem, dense, chosen, cuts, buffer, level)
@@ -119,7 +119,7 @@ def case(
         filled = filling(problem, solved)
         by_matrix = mae(whole, matrix_values(problem, joined(problem, parts, solved, filled), chosen))
     else:
-        filled, by_matrix = [2 * special.expit((level - solved[0].energies) / problem.width)], None
+        filled, by_matrix = [occupations_at(level, solved[0].energies, problem.width)], None
     in_space = np.concatenate([space_elf(problem, parts, solved, filled, block) for block in chosen])
     atoms, seconds = [len(part.atom) for part in parts], [states.seconds for states in solved]
     return {

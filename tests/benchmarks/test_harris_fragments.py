@@ -90,7 +90,7 @@ def test_a_larger_buffer_errs_less(periodic, how):
 def test_one_fragment_at_the_level_of_the_whole_errs_as_all_do_at_theirs(periodic):
     chosen = harris_fragments.boxes(periodic)
     whole = harris_fragments.matrix_values(periodic, dc.exact(periodic, MESH), chosen)
-    level = dc.fermi_level(periodic, MESH)
+    level = dc.fermi_level_of(periodic, MESH)
     found = [harris_fragments.case(periodic, whole, chosen, 2, 4.5, at) for at in (None, level)]
     assert len(found[0]["fragment_atoms"]) == len(found[1]["fragment_atoms"]) == len(found[0]["fragment_seconds"])
     assert len(found[1]["fragment_seconds"]) == 1 and found[1]["errors"]["matrix"] is None
@@ -101,7 +101,7 @@ def test_one_fragment_at_the_level_of_the_whole_errs_as_all_do_at_theirs(periodi
 def test_the_level_is_that_of_the_occupations():
     problem = dc.prepared(molecules(), parse(HarrisConfig, SMALL))
     solved = [dc.solve(problem, dc.fragments(problem.structure, 1, 3.9)[0])]
-    level = dc.fermi_level(problem, KMeshConfig(large_spacing=2.0))
+    level = dc.fermi_level_of(problem, KMeshConfig(large_spacing=2.0))
     again = 2 / (1 + np.exp((solved[0].energies - level) / problem.width))
     np.testing.assert_allclose(again, dc.filling(problem, solved)[0], atol=1e-8)
 

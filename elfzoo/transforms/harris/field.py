@@ -20,14 +20,15 @@ from elfzoo.errors import ConfigError, ElfzooError
 from elfzoo.grid import Grid
 from elfzoo.transforms.harris.blocks import Block, Pairs, find_pairs, visit
 from elfzoo.transforms.harris.kmesh import KMeshConfig, k_mesh
-from elfzoo.transforms.harris.matrices import density_matrix, integrals
+from elfzoo.transforms.harris.matrices import Matrices, density_matrix, integrals
 from elfzoo.transforms.harris.orbitals import BasisConfig, orbitals
 from elfzoo.transforms.harris.potential import effective_potential
 from elfzoo.transforms.harris.xc import Functional
 
-__all__ = ["Densities", "HarrisConfig", "harris_densities"]
+__all__ = ["Densities", "HarrisConfig", "chi_of", "harris_densities", "matrices_of"]
 
 LARGEST = 2000  # atoms: dense matrices of 18 000 orbitals take 2.6 GB each, and some are needed
+HARTREE = 27.211386  # eV
 UNIFORM = 0.3 * (3 * np.pi**2) ** (2 / 3)  # kinetic-energy density of the uniform gas over n^(5/3)
 SMALLEST_DENSITY = 1e-7  # 1/bohr³
 SMALLEST_STATE = 1e-8  # of the largest diagonal element, where a local decomposition ends
@@ -75,9 +76,15 @@ class Densities:
     gradient: Float[np.ndarray, "nx ny nz"]
 
     def chi(self) -> Float[np.ndarray, "nx ny nz"]:
-        """D / D_h (Becke and Edgecombe 1990), never negative."""
-        excess = np.maximum(self.tau - self.gradient / (8 * self.n), 0.0)
-        return excess / (UNIFORM * self.n ** (5 / 3))
+        """D / D_h, never negative."""
+        return chi_of(self.n, self.tau, self.gradient)
+
+
+def chi_of(
+    n: Float[np.ndarray, "*points"], tau: Float[np.ndarray, "*points"], gradient: Float[np.ndarray, "*points"]
+) -> Float[np.ndarray, "*points"]:
+    """D / D_h (Becke and Edgecombe 1990) of what :class:`Densities` holds, never negative."""
+    return np.maximum(tau - gradient / (8 * n), 0.0) / (UNIFORM * n ** (5 / 3))
 
 
 def harris_densities(structure: Structure, config: HarrisConfig) -> Densities:
@@ -93,13 +100,18 @@ def harris_densities(structure: Structure, config: HarrisConfig) -> Densities:
         raise ElfzooError(
             f"a Harris field needs all orbitals at once; expected at most {LARGEST} atoms, got {len(structure)}"
         )
+    grid, pairs, matrices = matrices_of(structure, config)
+    mesh = k_mesh(structure.lattice.matrix, config.k_mesh)
+    matrix = density_matrix(matrices, pairs, mesh, len(structure), config.width / HARTREE)
+    return _on_grid(structure, grid, config.basis, pairs, matrix)
+
+
+def matrices_of(structure: Structure, config: HarrisConfig) -> tuple[Grid, Pairs, Matrices]:
+    """What is diagonalised, and the grid that it is summed over."""
     grid = Grid.from_spacing(structure.lattice.matrix, config.spacing)
     potential, _ = effective_potential(structure.cart_coords, grid, config.atom_exponent, config.functional)
     pairs = find_pairs(structure, grid, config.basis.r_cut)
-    matrices = integrals(structure, grid, potential, config.basis, pairs)
-    mesh = k_mesh(structure.lattice.matrix, config.k_mesh)
-    matrix = density_matrix(matrices, pairs, mesh, len(structure), config.width / 27.211386)
-    return _on_grid(structure, grid, config.basis, pairs, matrix)
+    return grid, pairs, integrals(structure, grid, potential, config.basis, pairs)
 
 
 def _on_grid(structure: Structure, grid: Grid, basis: BasisConfig, pairs: Pairs, matrix: np.ndarray) -> Densities:

@@ -21,7 +21,7 @@ from elfzoo.transforms.harris.blocks import Block, Pairs, visit
 from elfzoo.transforms.harris.kmesh import KMesh
 from elfzoo.transforms.harris.orbitals import BOHR, BasisConfig, orbitals
 
-__all__ = ["Matrices", "density_matrix", "integrals"]
+__all__ = ["Matrices", "density_matrix", "fermi_level", "integrals", "occupations", "occupations_at"]
 
 SMALLEST_OVERLAP = 1e-6  # combinations of orbitals with a smaller norm are left out
 EMPTY = 1e-6  # occupation of the highest band that is computed
@@ -99,13 +99,24 @@ def occupations(
     energies: Float[np.ndarray, "k bands"], weights: Float[np.ndarray, " k"], electrons: float, width: float
 ) -> Float[np.ndarray, "k bands"]:
     """Fermi-Dirac occupations, 0 to 2, that sum to the number of electrons."""
+    return occupations_at(fermi_level(energies, weights, electrons, width), energies, width)
 
-    def filled(level: float) -> np.ndarray:
-        return 2 * special.expit((level - energies) / width)
 
+def fermi_level(
+    energies: Float[np.ndarray, "k bands"], weights: Float[np.ndarray, " k"], electrons: float, width: float
+) -> float:
+    """Where occupations sum to the number of electrons, hartree."""
     low, high = energies.min() - 40 * width, energies.max() + 40 * width
-    level = optimize.brentq(lambda e: float(weights @ filled(e).sum(axis=1)) - electrons, low, high, xtol=1e-12)
-    return filled(level)
+
+    def missing(level: float) -> float:
+        return float(weights @ occupations_at(level, energies, width).sum(axis=1)) - electrons
+
+    return optimize.brentq(missing, low, high, xtol=1e-12)
+
+
+def occupations_at(level: float, energies: Float[np.ndarray, ...], width: float) -> Float[np.ndarray, ...]:
+    """Fermi-Dirac occupations, 0 to 2, at a Fermi level."""
+    return 2 * special.expit((level - energies) / width)
 
 
 def _states(s: Matrix, h: Matrix, bands: int) -> tuple[np.ndarray, np.ndarray]:
