@@ -28,8 +28,8 @@ def demo(
       elfzoo demo --out demo
 
     Writes the predicted field of a hydrogen crystal, and a picture of it beside its DFT reference.
-    The shipped models learned from fluid hydrogen and have never seen a crystal, so this is a harder test than the
-    fluid: it shows what to expect of a structure unlike the training data. Takes seconds on a laptop.
+    No shipped model was trained on this crystal, nor on DFT of any crystal of hydrogen: those of hydrogen learned from
+    its fluid, and the default besides from random crystals labelled by another model. Takes seconds on a laptop.
     """
     from elfzoo import analysis, load_pretrained
     from elfzoo.examples import load_example
@@ -64,7 +64,7 @@ def _introduction(reference: Field, model: str) -> list[str]:
         f"{pressure:.0f} GPa",
         f"reference: {made}",
         f"model:     {model}",
-        "No shipped model is trained on crystals: this one tests what they learned from fluid hydrogen.",
+        "No shipped model was trained on this crystal, nor on DFT of other crystals of hydrogen.",
     ]
 
 
