@@ -22,7 +22,7 @@ from elfzoo.periodic import periodic_images
 __all__ = ["Forest", "Joined", "join_extrema", "saddle_pairs"]
 
 SAMPLES = np.linspace(0, 1, 18)[1:-1, None]  # along the straight line between two saddles
-BLOCK = 2**15  # pairs that are visited at a time: fields with creases have millions
+BLOCK = 2**12  # pairs that are visited at a time: fields with creases have millions
 SLACK = 0.3  # part of the threshold by which the field may leave the saddles' values there
 
 
@@ -164,25 +164,20 @@ def saddle_pairs(
     close = np.flatnonzero((gap >= 0) & (gap < threshold))
     close = close[np.argsort(gap[close], kind="stable")]
     low, image, gap = low[close], image[close], gap[close]
-    monotone, slack = np.empty(len(low), bool), SLACK * threshold
+    slack, pairs = SLACK * threshold, []
+    used = np.zeros(len(upper[1]), bool), np.zeros(len(lower[1]), bool)
     for start in range(0, len(low), BLOCK):
         part = slice(start, start + BLOCK)
-        begin, end = inside[low[part]], images.positions[image[part]]
+        # noise has millions of pairs, most of saddles that are used already: no need to look at the line between
+        free = start + np.flatnonzero(~(used[0][images.atom[image[part]]] | used[1][low[part]]))
+        begin, end = inside[low[free]], images.positions[image[free]]
         line = begin[:, None] + SAMPLES * (end - begin)[:, None]
         along = values_at(line.reshape(-1, 3)).reshape(len(begin), len(SAMPLES))
-        bottom, top = lower[1][low[part]] - slack, lower[1][low[part]] + gap[part] + slack
-        monotone[part] = (along >= bottom[:, None]).all(axis=1) & (along <= top[:, None]).all(axis=1)
-    return _once(images.atom[image[monotone]], low[monotone])
-
-
-def _once(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of which no member was in an earlier pair."""
-    seen: tuple[set[int], set[int]] = (set(), set())
-    pairs = []
-    for a, b in zip(first.tolist(), second.tolist(), strict=True):
-        if a not in seen[0] and b not in seen[1]:
-            pairs.append((a, b))
-            seen[0].add(a)
-            seen[1].add(b)
+        bottom, top = lower[1][low[free]] - slack, lower[1][low[free]] + gap[free] + slack
+        monotone = free[(along >= bottom[:, None]).all(axis=1) & (along <= top[:, None]).all(axis=1)]
+        for first, second in zip(images.atom[image[monotone]].tolist(), low[monotone].tolist(), strict=True):
+            if not (used[0][first] or used[1][second]):
+                pairs.append((first, second))
+                used[0][first] = used[1][second] = True
     table = np.array(pairs, np.int64).reshape(-1, 2)
     return table[:, 0], table[:, 1]

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import yaml
 from pymatgen.core import Structure
@@ -60,6 +60,7 @@ class Task:
             ``target_pressure_GPa``; null for none.
         parts: what is measured, see :mod:`elfzoo.benchmark.measure`.
         refine: topology and templates are searched on a grid with this many times the points along each axis.
+        on_request: it is left out of "all tasks": a part of another one, say.
     """
 
     title: str
@@ -72,8 +73,7 @@ class Task:
     group_by: str | None = None
     parts: tuple[Part, ...] = ("voxels", "profile", "spectrum", "topology")
     refine: int = 2
-
-    on_request: ClassVar[bool] = False  # whether it is left out of "all tasks"
+    on_request: bool = False
 
     @property
     def measured(self) -> str:

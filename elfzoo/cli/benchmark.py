@@ -66,8 +66,9 @@ def benchmark(
 
     \b
     all                as a model every release that ships and needs no engine, as a task every task but speed, which
-                       wants an otherwise idle machine, and hydrides-few-shot, which trains for hours: ask for the
-                       others by name. A release is not run on a task that has only elements it does not know
+                       wants an otherwise idle machine, hydrides-few-shot, which trains for hours, and parts of other
+                       tasks: ask for these by name. A release is not run on a task that has only elements it does not
+                       know
     FILE.py:factory    a function of yours that returns an object with predict(structure, grid), or such a function:
                        pymatgen Structure and elfzoo.Grid in, values (nx, ny, nz) or elfzoo.Field out
     --predictions DIR  a file NAME.npz, .cube, .ELFCAR, .xsf or .h5 for each NAME.npz of the task
