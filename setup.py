@@ -26,7 +26,7 @@ def kernel(name, folder, sources, headers=()):
     )
 
 
-SOURCES, HEADERS = ["module", "baseline", "avx2", "avx512"], ["kernel", "kernel_impl", "vectors"]
+SOURCES, HEADERS = ["module", "baseline", "avx2", "avx512"], ["kernel", "kernel_impl", "fields_impl", "vectors"]
 
 setup(
     ext_modules=[

@@ -15,6 +15,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ from elfzoo.io.symmetric import write_reference
 from elfzoo.progress import progress_bar
 
 __all__ = ["field_rows", "measure_structure"]
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # of linear algebra
 
 
 def field_rows(benchmark: Benchmark, task: Task, workers: int, progress: bool | None) -> list[dict[str, Any]]:
@@ -107,7 +110,8 @@ def _rows(benchmark: Benchmark, task: Task, left: list[int], workers: int) -> It
         return
     context = multiprocessing.get_context("spawn")  # forked threads of torch hang
     threads = max(1, (os.cpu_count() or 1) // workers)
-    with ProcessPoolExecutor(workers, context, _start_worker, (replace(benchmark), task, threads)) as pool:
+    job = (replace(benchmark), task, threads)
+    with _threads_of_children(threads), ProcessPoolExecutor(workers, context, _start_worker, job) as pool:
         futures = [pool.submit(_work, index) for index in order]
         try:
             for future in futures:
@@ -116,6 +120,22 @@ def _rows(benchmark: Benchmark, task: Task, left: list[int], workers: int) -> It
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+
+
+@contextmanager
+def _threads_of_children(threads: int) -> Iterator[None]:
+    """Processes started meanwhile share the cores in their linear algebra, too, unless the user says how many it takes.
+
+    NumPy and SciPy read this when they are loaded; with all cores for each process, threads wait for one another, and
+    diagonalisations take several times as long.
+    """
+    added = [name for name in THREADS if name not in os.environ]
+    os.environ.update(dict.fromkeys(added, str(threads)))
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
 
 
 _OF_WORKER: list[tuple[Benchmark, Task]] = []

@@ -27,11 +27,6 @@ from elfzoo.transforms.tiles import tiled_power_spectrum
 
 __all__ = ["GridMLP", "GridMLPConfig"]
 
-COUNTED = (
-    "additions and multiplications of the compiled kernel for the pairs of a point and an atom within the cutoff, and "
-    "of the network; bytes of points, logits, atoms and weights, each once; not what makes points and takes logits"
-)
-
 
 @config_class
 class GridMLPConfig:
@@ -154,7 +149,7 @@ class GridMLP(PointModel):
         pairs = fused_work.n_pairs(structure.cart_coords, grid, config.r_cut)
         images = len(self._surroundings(structure)[0].atom)
         flops = pairs * fused_work.flops_per_pair(config) + grid.size * fused_work.flops_per_point(config, widths)
-        return Work(flops, fused_work.bytes_of_kernel(config, widths, grid.size, images), COUNTED)
+        return Work(flops, fused_work.bytes_of_kernel(config, widths, grid.size, images), fused_work.COUNTED)
 
     @property
     def _fused(self) -> bool:

@@ -12,7 +12,7 @@ quantities that ELF is made of.
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -30,15 +30,20 @@ from elfzoo.nn import ElementEmbedding, Standardise, mlp
 from elfzoo.nn.equivariant import AtomLayer, invariants, n_invariants, normalise, parse_irreps
 from elfzoo.nn.messages import ProductMatrices, basis_irreps, collect, edge_basis
 from elfzoo.nn.mlp import last_linear
+from elfzoo.periodic import CellList, periodic_images, wrap
 from elfzoo.probe import ProbeData, add_probe_edges, probe_data
 from elfzoo.registry import register
+from elfzoo.transforms import fused_work, probe_fields
 from elfzoo.transforms.atom_graph import atom_edges, atom_probe_edges
+from elfzoo.transforms.fused import FusedNetwork
 from elfzoo.transforms.power_spectrum import PowerSpectrumConfig, angular_functions, radial_functions
+from elfzoo.transforms.probe_fields import AtomTables, FieldLayout, free_atom_columns
 from elfzoo.transforms.radial_density import N_FEATURES, sad_features
 
 __all__ = ["ProbeGraph", "ProbeGraphConfig"]
 
 BLOCK = 2048  # points evaluated together: some hundred thousand edges in dense hydrogen, about 100 MB
+FUSED_BLOCK = 2**14  # by the compiled kernel, which stores no edges
 
 
 @config_class
@@ -159,28 +164,51 @@ class ProbeGraph(PointModel):
     def features(self, structure: Structure, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points n"]:
         """What ``encode`` gives at points (Cartesian, Å); atoms evaluated once, points in blocks."""
         read = self.reader(structure)
-        blocks = np.array_split(points, max(1, -(-len(points) // BLOCK)))
+        blocks = np.array_split(points, max(1, -(-len(points) // self.block_size)))
         return np.concatenate([read(block).float().cpu().numpy() for block in blocks])
 
     def evaluator(self, structure: Structure) -> Evaluator:
-        """Atoms once, then any number of blocks of points."""
-        read = self.reader(structure)
-        return lambda points: self.head(read(points)).detach().cpu().numpy()
+        """Atoms once, then any number of blocks of points, by the compiled kernel where it applies."""
+        if not self._fused:
+            read = self.reader(structure)
+            return lambda points: self.head(read(points)).detach().cpu().numpy()
+        surroundings, network = self._surroundings(structure), self._fused_network()
+        return lambda points: probe_fields.evaluate(self.layout, *surroundings, network, points)
 
     @property
     def block_size(self) -> int:
-        return BLOCK
+        return FUSED_BLOCK if self._fused else BLOCK
+
+    @property
+    def workers(self) -> int:
+        return torch.get_num_threads() if self._fused else 1
 
     def work(self, structure: Structure, grid: Grid) -> Work:
-        """Of the network, counted by torch on some blocks."""
-        return count_blocks(lambda: self.evaluator(structure), grid, self.block_size)
+        """Of the compiled kernel where it applies, counted by hand; else of the network, counted by torch."""
+        if not self._fused:
+            return count_blocks(lambda: self.evaluator(structure), grid, self.block_size)
+        reach = np.broadcast_to(
+            self._reach(torch.tensor(structure.atomic_numbers), self.config.probe_r_cut), len(structure)
+        )
+        chosen = [(r_cut, structure.cart_coords[reach == r_cut]) for r_cut in np.unique(reach)]
+        pairs = sum(fused_work.n_pairs(positions, grid, float(r_cut)) for r_cut, positions in chosen)
+        widths = (self.layout.n_features, *self.config.hidden, 1)
+        return Work(
+            pairs * fused_work.flops_per_field_pair(self.layout)
+            + grid.size * fused_work.flops_per_field_point(self.layout, widths),
+            fused_work.bytes_of_fields(self.layout, widths, grid.size, len(structure)),
+            fused_work.COUNTED,
+        )
 
     def reader(self, structure: Structure) -> Reader:
-        """Atoms once, then any number of blocks of points, without gradients."""
+        """Atoms once, then any number of blocks of points, without gradients; by the kernel where it applies."""
+        if self._fused:
+            surroundings, lattice = self._surroundings(structure), structure.lattice.matrix
+            return lambda points: torch.from_numpy(
+                probe_fields.evaluate(self.layout, *surroundings, None, wrap(points, lattice))
+            )
         weight = next(self.parameters())
-        with torch.no_grad():
-            atoms = self.transform(probe_data(structure, np.zeros((0, 3)), dtype=weight.dtype))
-            matrices = self._atoms(atoms.to(weight.device))
+        matrices = self._matrices(structure)
 
         def read(points: np.ndarray) -> Tensor:
             data = self._add_probe_edges(probe_data(structure, points, dtype=weight.dtype))
@@ -188,6 +216,47 @@ class ProbeGraph(PointModel):
                 return self._read(matrices, data.to(weight.device))
 
         return read
+
+    @cached_property
+    def layout(self) -> FieldLayout:
+        """What a probe point receives, for the compiled kernel."""
+        kinds = tuple((mul, ir.dim) for mul, ir in self.fields)
+        return FieldLayout(self.config.at_probes, kinds, self.config.sad)
+
+    @property
+    def _fused(self) -> bool:
+        weight = next(self.parameters())
+        return weight.device.type == "cpu" and weight.dtype == torch.float32 and probe_fields.available(self.layout)
+
+    def _matrices(self, structure: Structure) -> Float[Tensor, "atoms functions field"]:
+        """The fields of each atom, without gradients."""
+        weight = next(self.parameters())
+        with torch.no_grad():
+            atoms = self.transform(probe_data(structure, np.zeros((0, 3)), dtype=weight.dtype))
+            return self._atoms(atoms.to(weight.device))
+
+    def _surroundings(self, structure: Structure) -> tuple[AtomTables, Float[np.ndarray, "images 1"]]:
+        """Images of the atoms with their tables, and 1 over the stretch of each image."""
+        numbers, matrices, layout = torch.tensor(structure.atomic_numbers), self._matrices(structure), self.layout
+        stretch = self._stretch(numbers, self.config.probe_r_cut) if self.config.growth else torch.ones(len(numbers))
+        reach = self.config.probe_r_cut * float(stretch.max())
+
+        def make(atoms: np.ndarray) -> Tensor:
+            kept = (
+                [free_atom_columns(int(numbers[i]), float(stretch[i]), layout) for i in atoms]
+                if layout.free_atoms
+                else []
+            )
+            return probe_fields.tables(matrices[atoms], layout, torch.stack(kept) if kept else None)
+
+        cells = CellList.build(periodic_images(structure.cart_coords, structure.lattice.matrix, reach))
+        inverse = np.ascontiguousarray((1 / stretch.numpy())[cells.atom, None], np.float32)
+        return AtomTables(cells, make, reach), inverse
+
+    def _fused_network(self) -> FusedNetwork:
+        linear = [m for m in self.network if isinstance(m, nn.Linear)]
+        layers = [(m.weight.detach().numpy(), m.bias.detach().numpy()) for m in linear]
+        return FusedNetwork(self.standardise.mean.numpy(), 1.0 / self.standardise.std.numpy(), 3e38, layers)
 
     def _add_probe_edges(self, data: ProbeData) -> ProbeData:
         return add_probe_edges(data, partial(atom_probe_edges, r_cut=self._reach(data.z, self.config.probe_r_cut)))

@@ -17,7 +17,16 @@ from elfzoo import native
 from elfzoo.periodic import CellList
 from elfzoo.transforms.power_spectrum import PowerSpectrumConfig
 
-__all__ = ["FusedNetwork", "available", "features", "instruction_set", "logits", "supports"]
+__all__ = [
+    "FusedNetwork",
+    "available",
+    "c_cell_list",
+    "features",
+    "instruction_set",
+    "level_of",
+    "logits",
+    "supports",
+]
 
 LEVELS = ("baseline", "avx2", "avx512")
 MAX_RADIAL, MAX_CHANNELS, MAX_LAYERS, PANEL = 20, 8, 8, 6
@@ -143,13 +152,10 @@ def _run(
     per_image = np.ascontiguousarray(np.asarray(weights, np.float32)[cells.atom])
     lengths = (config.r_cut, config.spacing, config.sigma, config.softening)
     descriptor = _Descriptor(config.n_radial, config.l_max, config.channels, config.smooth, *lengths)
-    arrays = (cells.positions.ctypes.data, per_image.ctypes.data, cells.start.ctypes.data)
-    bins = ((ctypes.c_double * 3)(*cells.origin), 1.0 / cells.width, (ctypes.c_int * 3)(*cells.shape))
-    best = library.elfzoo_level()
     failed = library.elfzoo_run(
-        best if level is None else min(LEVELS.index(level), best),
+        level_of(library, level),
         ctypes.byref(descriptor),
-        ctypes.byref(_CellList(*arrays, *bins)),
+        ctypes.byref(c_cell_list(cells, per_image)),
         None if network is None else ctypes.byref(network._c),  # type: ignore[attr-defined]
         ctypes.c_void_p(points.ctypes.data),
         ctypes.c_long(len(points)),
@@ -157,6 +163,19 @@ def _run(
     )
     if failed:
         raise MemoryError(f"the kernel could not allocate its buffers for {config}")
+
+
+def level_of(library: ctypes.CDLL, wanted: str | None) -> int:
+    """Number of an instruction set: the wanted one, or the best that the processor has."""
+    best = int(library.elfzoo_level())
+    return best if wanted is None else min(LEVELS.index(wanted), best)
+
+
+def c_cell_list(cells: CellList, per_image: Float[np.ndarray, "images channels"]) -> ctypes.Structure:
+    """As the kernel takes it; both arguments have to outlive it."""
+    arrays = (cells.positions.ctypes.data, per_image.ctypes.data, cells.start.ctypes.data)
+    bins = ((ctypes.c_double * 3)(*cells.origin), 1.0 / cells.width, (ctypes.c_int * 3)(*cells.shape))
+    return _CellList(*arrays, *bins)
 
 
 def _panels(weight: np.ndarray) -> np.ndarray:

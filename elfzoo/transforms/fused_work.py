@@ -1,9 +1,10 @@
-"""What the compiled kernel of :mod:`elfzoo.transforms.fused` has to do: additions, multiplications and bytes.
+"""What the compiled kernels (:mod:`~elfzoo.transforms.fused`, :mod:`~elfzoo.transforms.probe_fields`) have to do:
+additions, multiplications and bytes.
 
-Counted from ``native/kernel_impl.h`` and ``native/vectors.h``: an addition or a multiplication is one operation, a
-fused multiply-add two, the processor's first guess of 1/x or 1/sqrt(x) one; minima, maxima, comparisons and shifts of
-bits are none. Pairs of a point and an image beyond the cutoff need no work; that the kernel meets some of them in a
-vector of points shows as a lower share of the processor's peak.
+Counted from ``native/kernel_impl.h``, ``native/fields_impl.h`` and ``native/vectors.h``: an addition or a
+multiplication is one operation, a fused multiply-add two, the processor's first guess of 1/x or 1/sqrt(x) one; minima,
+maxima, comparisons and shifts of bits are none. Pairs of a point and an image beyond the cutoff need no work; that the
+kernel meets some of them in a vector of points shows as a lower share of the processor's peak.
 """
 
 from __future__ import annotations
@@ -16,12 +17,29 @@ from jaxtyping import Float
 
 from elfzoo.grid import Grid
 from elfzoo.transforms.power_spectrum import PowerSpectrumConfig
+from elfzoo.transforms.probe_fields import FieldLayout, n_steps
+from elfzoo.transforms.radial_density import BLOCKS
 
-__all__ = ["bytes_of_kernel", "flops_per_pair", "flops_per_point", "n_pairs"]
+__all__ = [
+    "COUNTED",
+    "bytes_of_fields",
+    "bytes_of_kernel",
+    "flops_per_field_pair",
+    "flops_per_field_point",
+    "flops_per_pair",
+    "flops_per_point",
+    "n_pairs",
+]
 
+COUNTED = (
+    "additions and multiplications of the compiled kernel for the pairs of a point and an atom within the cutoff, and "
+    "of the network; bytes of points, logits, atoms and weights, each once; not what makes points and takes logits"
+)
 GUESS = 1  # the processor's own instruction
 RECIPROCAL, RSQRT = GUESS + 3, GUESS + 5  # with one step of Newton's method
 EXP, CUTOFF, DISTANCE = 21, 15, 8
+SPLINE = 3 + 18  # the step and the place in it, four cubic B-splines
+ARSINH = 30  # of the C library, about
 HARMONICS = (0, 3, 15, 24, 29)  # of each degree, products of coordinates shared
 MIRROR_FROM = 20.0  # exponent from which the mirror image of a radial function is below single precision
 STANDARDISE = 2
@@ -85,11 +103,38 @@ def flops_per_point(config: PowerSpectrumConfig, widths: Sequence[int]) -> int:
     """
     per_degree = config.n_features // (config.l_max + 1)
     spectrum = sum(per_degree * (2 * (2 * degree + 1) - 1) for degree in range(config.l_max + 1))
+    return spectrum + STANDARDISE * config.n_features + _network(widths)
+
+
+def _network(widths: Sequence[int]) -> int:
     layers = sum(2 * n_in * n_out for n_in, n_out in pairwise(widths))
-    return spectrum + STANDARDISE * config.n_features + layers + (EXP + 1 + RECIPROCAL + 1) * sum(widths[1:-1])
+    return layers + (EXP + 1 + RECIPROCAL + 1) * sum(widths[1:-1])
+
+
+def _weights(widths: Sequence[int]) -> int:
+    return 2 * widths[0] + sum((n_in + 1) * n_out for n_in, n_out in pairwise(widths))
 
 
 def bytes_of_kernel(config: PowerSpectrumConfig, widths: Sequence[int], points: int, images: int) -> int:
     """Read and written once: points and logits, images, the network; all that lies between stays in the caches."""
-    network = 2 * widths[0] + sum((n_in + 1) * n_out for n_in, n_out in pairwise(widths))
-    return points * BYTES_OF_POINT + images * (BYTES_OF_IMAGE + 4 * config.channels) + 4 * network
+    return points * BYTES_OF_POINT + images * (BYTES_OF_IMAGE + 4 * config.channels) + 4 * _weights(widths)
+
+
+def flops_per_field_pair(layout: FieldLayout) -> int:
+    """Of a point and an image within its reach: four coefficients for each harmonic, in every column."""
+    length = DISTANCE + 3 + RSQRT + 1  # x over the stretch, |x|² and |x|
+    harmonics = 3 + 1 + RSQRT + sum(HARMONICS[: layout.expansion.l_max + 1])
+    return length + SPLINE + harmonics + 4 * layout.harmonics * (1 + 2 * layout.n_columns)
+
+
+def flops_per_field_point(layout: FieldLayout, widths: Sequence[int]) -> int:
+    """Of a point, whatever its neighbours: products of fields, standardisation, network."""
+    products = sum(mul * (mul + 1) // 2 * 2 * dim for mul, dim in layout.kinds[1:])
+    free = (len(BLOCKS) + 6 + 1 + (2 + len(BLOCKS)) * (1 + ARSINH)) if layout.free_atoms else 0
+    return products + free + STANDARDISE * widths[0] + _network(widths)
+
+
+def bytes_of_fields(layout: FieldLayout, widths: Sequence[int], points: int, atoms: int) -> int:
+    """Points and logits once, the network, and each atom's table written once and read once."""
+    table = (n_steps(layout.expansion) + 3) * layout.harmonics * layout.width
+    return points * BYTES_OF_POINT + 4 * (2 * atoms * table + _weights(widths))

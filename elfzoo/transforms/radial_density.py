@@ -21,7 +21,7 @@ from elfzoo.interpolate import cosine_window
 from elfzoo.transforms.free_atoms import form_factor, tabulated_valence
 from elfzoo.transforms.sad import WINDOW
 
-__all__ = ["N_FEATURES", "radial_density", "sad_features"]
+__all__ = ["BLOCKS", "N_FEATURES", "SCALE", "block_table", "faded_density", "radial_density", "sad_features"]
 
 STEP, RADIUS = 0.02, 10.0  # Å; of the table
 WAVES = 0.01  # rad/Å; step of the transform: images of the table's atom are 2π/0.01 Å away
@@ -51,9 +51,9 @@ def sad_features(
         ElfzooError: an element without a free-atom density.
     """
     distance = torch.linalg.norm(vectors, dim=1)
-    density, slope = _faded(*radial_density(distance, z), distance, reach)
+    density, slope = faded_density(distance, z, reach)
     gradient = vectors * (slope / distance.clamp(min=1e-9))[:, None]
-    columns = [density[:, None] * _block_table().to(vectors)[z], density[:, None], gradient]
+    columns = [density[:, None] * block_table().to(vectors)[z], density[:, None], gradient]
     summed = scatter(torch.cat(columns, dim=1), receiver, dim=0, dim_size=n_points, reduce="sum")
     blocks, total, whole = summed.split([len(BLOCKS), 1, 3], dim=1)
     return torch.asinh(torch.cat([total, torch.linalg.norm(whole, dim=1, keepdim=True), blocks], dim=1) / SCALE)
@@ -80,10 +80,11 @@ def radial_density(
     return found * near, slope / STEP * near
 
 
-def _faded(
-    density: Tensor, slope: Tensor, distance: Tensor, reach: Tensor | float
+def faded_density(
+    distance: Float[Tensor, " edges"], z: Int[Tensor, " edges"], reach: Float[Tensor, " edges"] | float
 ) -> tuple[Float[Tensor, " edges"], Float[Tensor, " edges"]]:
-    """Times a function that falls smoothly from 1 to 0 over the last part of the reach."""
+    """:func:`radial_density` times a function that falls smoothly from 1 to 0 over the last part of the reach (Å)."""
+    density, slope = radial_density(distance, z)
     x = ((distance / reach - FULL) / (1 - FULL)).clamp(0, 1)
     fade = 1 - x**3 * (10 - 15 * x + 6 * x**2)
     steep = -30 * x**2 * (1 - x) ** 2 / ((1 - FULL) * reach)
@@ -111,7 +112,7 @@ def _row(z: int) -> tuple[Float[np.ndarray, " r"], Float[np.ndarray, " r"]]:
 
 
 @lru_cache(maxsize=1)
-def _block_table() -> Float[Tensor, "numbers blocks"]:
+def block_table() -> Float[Tensor, "numbers blocks"]:
     """Which block the element of an atomic number belongs to."""
     table = torch.zeros(119, len(BLOCKS))
     for z in range(1, 119):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from elfzoo import list_pretrained, read_field
 from elfzoo.benchmark import Benchmark, find_task, read_record, run, select
-from elfzoo.benchmark.fields import measure_structure
+from elfzoo.benchmark.fields import THREADS, _threads_of_children, measure_structure
 from elfzoo.benchmark.record import prediction_path, run_folder
 from elfzoo.benchmark.task import Task
 from elfzoo.errors import ElfzooError
@@ -152,3 +153,13 @@ def test_costly_models_are_asked_for_the_grid_of_the_reference(
     found = record(benchmark, tmp_path / "results")
     assert found["structures"][0]["predicted_grid"] == list(reference.grid.shape)
     assert found["structures"][0]["topology"]["delta"]["phi_3d"] is not None
+
+
+def test_processes_share_the_cores_in_their_linear_algebra(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in THREADS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MKL_NUM_THREADS", "3")  # the user's word holds
+    with pytest.raises(KeyboardInterrupt), _threads_of_children(2):
+        assert [os.environ[name] for name in THREADS] == ["2", "2", "3"]
+        raise KeyboardInterrupt
+    assert [os.environ.get(name) for name in THREADS] == [None, None, "3"]

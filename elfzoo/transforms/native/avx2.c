@@ -8,7 +8,9 @@
 #define VBYTES 32
 #define NV 2
 #define NAME elfzoo_run_avx2
+#define FIELDS_NAME elfzoo_fields_avx2
 #include "kernel_impl.h"
+#include "fields_impl.h"
 #if defined(__clang__)
 #pragma clang attribute pop
 #endif

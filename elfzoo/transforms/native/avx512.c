@@ -8,7 +8,9 @@
 #define VBYTES 64
 #define NV 4
 #define NAME elfzoo_run_avx512
+#define FIELDS_NAME elfzoo_fields_avx512
 #include "kernel_impl.h"
+#include "fields_impl.h"
 #if defined(__clang__)
 #pragma clang attribute pop
 #endif

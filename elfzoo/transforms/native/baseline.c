@@ -2,4 +2,6 @@
 #define VBYTES 16
 #define NV 2
 #define NAME elfzoo_run_baseline
+#define FIELDS_NAME elfzoo_fields_baseline
 #include "kernel_impl.h"
+#include "fields_impl.h"

@@ -1,8 +1,9 @@
-/* Fused evaluation of power spectrum and network on tiles of points, one build per instruction set. */
+/* Fused evaluation on tiles of points, one build per instruction set: of power spectrum and network, and of the fields of
+   atoms, their invariants and a network. */
 #ifndef ELFZOO_KERNEL_H
 #define ELFZOO_KERNEL_H
 
-enum { TILE = 64, MAX_RADIAL = 20, MAX_CHANNELS = 8, MAX_L = 4, MAX_LAYERS = 8 };
+enum { TILE = 64, MAX_RADIAL = 20, MAX_CHANNELS = 8, MAX_L = 4, MAX_LAYERS = 8, MAX_KINDS = 16, BLOCKS = 4 };
 
 /* The descriptor; lengths in angstrom. Mirrors PowerSpectrumConfig. */
 typedef struct {
@@ -33,5 +34,25 @@ typedef struct {
 typedef int Kernel(const Descriptor *, const CellList *, const Network *, const double *points, long n, float *out);
 
 Kernel elfzoo_run_baseline, elfzoo_run_avx2, elfzoo_run_avx512;
+
+/* What an atom adds at a point, and what is made of the sum. Lengths are over the atom's stretch. Column c of the fields
+   gets sum_klm B_k(r) Y_lm table[k][lm][c], B_k the cubic B-splines of n_steps equal steps on [0, r_cut]. Columns are
+   kinds of mul[i] features with dim[i] components, (component, copy) in C order, the scalars first; behind them, where
+   free_atoms is set, the densities of s, p, d and f atoms, and the three components of the whole one's gradient. */
+typedef struct {
+    int n_steps, l_max, width;  /* width: columns, filled up to a multiple of 16 */
+    float r_cut, softening;
+    int n_kinds, mul[MAX_KINDS], dim[MAX_KINDS];
+    int free_atoms;
+    float density_scale;        /* features are arsinh(density / density_scale) */
+} Fields;
+
+/* points (n, 3) in angstrom; of cells, weights are 1/stretch of each image; tables: of each image within reach of any
+   point, [n_steps + 3][(l_max + 1)^2][width], on 64 bytes. Without a network: out is (n, features); with one: out is (n,)
+   logits. Returns 0, or 1 when memory ran out. */
+typedef int FieldsKernel(const Fields *, const CellList *, const float *const *tables, float reach, const Network *,
+                         const double *points, long n, float *out);
+
+FieldsKernel elfzoo_fields_baseline, elfzoo_fields_avx2, elfzoo_fields_avx512;
 
 #endif

@@ -29,6 +29,17 @@ EXPORT int elfzoo_run(int level, const Descriptor *d, const CellList *cells, con
     return elfzoo_run_baseline(d, cells, net, points, n, out);
 }
 
+/* level: at most elfzoo_level(). See FieldsKernel in kernel.h. */
+EXPORT int elfzoo_fields(int level, const Fields *f, const CellList *cells, const float *const *tables, float reach,
+                         const Network *net, const double *points, long n, float *out) {
+#if defined(__x86_64__)
+    if (level >= 2) return elfzoo_fields_avx512(f, cells, tables, reach, net, points, n, out);
+    if (level == 1) return elfzoo_fields_avx2(f, cells, tables, reach, net, points, n, out);
+#endif
+    (void)level;
+    return elfzoo_fields_baseline(f, cells, tables, reach, net, points, n, out);
+}
+
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, .m_name = "_kernel", .m_size = 0};
 
 PyMODINIT_FUNC PyInit__kernel(void) { return PyModule_Create(&definition); }
