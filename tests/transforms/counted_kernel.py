@@ -1,7 +1,7 @@
 """The compiled kernel's arithmetic once more, on numbers that count what is done to them.
 
-A transcription of ``native/kernel_impl.h`` for one point and some neighbours. Its values are those of the kernel, so
-that what it counts is what the kernel does.
+A transcription of ``native/kernel_impl.h`` and ``native/fields_impl.h`` for one point and some neighbours. Its values
+are those of the kernel, so that what it counts is what the kernel does.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from elfzoo.transforms.power_spectrum import PowerSpectrumConfig
+from elfzoo.transforms.probe_fields import FieldLayout, n_steps
 
 
 class Tally:
@@ -169,3 +170,42 @@ def network(
                 sums[row] = v * w + sums[row]
         values = sums
     return values[0].value
+
+
+def field_pair(layout: FieldLayout, table: np.ndarray, vector: np.ndarray, stretch: float, sums: list[Any]) -> None:
+    """Add one neighbour's part to the columns; ``native/fields_impl.h``."""
+    config, steps = layout.expansion, n_steps(layout.expansion)
+    x, y, z = ((Counted(a) - 0.0) * (1 / stretch) for a in vector)
+    rr = x * x + y * y + z * z
+    r = rr * rsqrt(rr)
+    place = r * (steps / config.r_cut)
+    step = min(int(place.value), steps - 1)
+    u = place - step
+    w = 1.0 - u
+    spline = [
+        w * w * w * (1 / 6),
+        ((3.0 * u - 6.0) * u * u + 4.0) * (1 / 6),
+        ((3.0 * w - 6.0) * w * w + 4.0) * (1 / 6),
+        u * u * u * (1 / 6),
+    ]
+    inverse = rsqrt(rr + config.softening**2)
+    angular = harmonics(z * inverse, x * inverse, y * inverse, config.l_max)
+    for k, value in enumerate(spline):
+        for lm, component in enumerate(angular):
+            factor = component * value
+            for column, entry in enumerate(table[step + k, lm, : layout.n_columns].tolist()):
+                sums[column] = factor * entry + sums[column]
+
+
+def field_products(layout: FieldLayout, sums: list[Any]) -> list[Any]:
+    """Scalars, and the mean products of pairs of every other kind."""
+    out, start = list(sums[: layout.kinds[0][0]]), layout.kinds[0][0]
+    for mul, dim in layout.kinds[1:]:
+        for a in range(mul):
+            for b in range(a, mul):
+                total = sums[start + a] * sums[start + b]
+                for m in range(1, dim):
+                    total = sums[start + m * mul + a] * sums[start + m * mul + b] + total
+                out.append(total * (1 / dim))
+        start += mul * dim
+    return out

@@ -1,4 +1,5 @@
-/* Runs one job of the baseline kernel: reads it from standard input as test_other_processors.py writes it, writes floats. */
+/* Runs one job of a baseline kernel: reads it from standard input as test_other_processors.py writes it, writes floats. The
+   first number says which: 0 for power spectra, 1 for fields of atoms. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -18,12 +19,21 @@ static long number(void) {
 }
 
 int main(void) {
-    Descriptor d;
+    Descriptor d = {.n_channels = 1};
+    Fields f = {0};
     CellList cells;
     Network net = {0};
-    d.n_radial = (int)number(), d.l_max = (int)number(), d.n_channels = (int)number(), d.smooth = (int)number();
+    int is_fields = (int)number();
+    if (is_fields) {
+        f.n_steps = (int)number(), f.l_max = (int)number(), f.width = (int)number(), f.free_atoms = (int)number();
+        f.n_kinds = (int)number();
+        for (int i = 0; i < f.n_kinds; i++) f.mul[i] = (int)number(), f.dim[i] = (int)number();
+    } else {
+        d.n_radial = (int)number(), d.l_max = (int)number(), d.n_channels = (int)number(), d.smooth = (int)number();
+    }
     float *lengths = array(4 * sizeof(float));
-    d.r_cut = lengths[0], d.spacing = lengths[1], d.sigma = lengths[2], d.softening = lengths[3];
+    d.r_cut = f.r_cut = lengths[0], d.spacing = lengths[1], d.sigma = lengths[2], d.softening = f.softening = lengths[3];
+    f.density_scale = lengths[1];
     long images = number(), starts = number();
     for (int i = 0; i < 3; i++) cells.bins[i] = (int)number();
     double *place = array(4 * sizeof(double));
@@ -32,6 +42,9 @@ int main(void) {
     cells.positions = array(images * 3 * (long)sizeof(double));
     cells.weights = array(images * d.n_channels * (long)sizeof(float));
     cells.bin_start = array(starts * (long)sizeof(int));
+    const float **tables = malloc((size_t)images * sizeof *tables);
+    long size = (f.n_steps + 3L) * (f.l_max + 1) * (f.l_max + 1) * f.width * (long)sizeof(float);
+    for (long i = 0; is_fields && i < images; i++) tables[i] = array(size);
     net.n_layers = (int)number();
     for (int i = 0; i <= net.n_layers; i++) net.width[i] = (int)number();
     if (net.n_layers) {
@@ -46,6 +59,9 @@ int main(void) {
     long n = number(), wide = number();
     double *points = array(n * 3 * (long)sizeof(double));
     float *out = malloc((size_t)(n * wide) * sizeof(float));
-    if (elfzoo_run_baseline(&d, &cells, net.n_layers ? &net : NULL, points, n, out)) return 3;
+    const Network *used = net.n_layers ? &net : NULL;
+    if (is_fields ? elfzoo_fields_baseline(&f, &cells, tables, lengths[2], used, points, n, out)
+                  : elfzoo_run_baseline(&d, &cells, used, points, n, out))
+        return 3;
     return fwrite(out, sizeof(float), (size_t)(n * wide), stdout) == (size_t)(n * wide) ? 0 : 4;
 }

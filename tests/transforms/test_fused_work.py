@@ -12,8 +12,16 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from elfzoo import Grid, create_model
 from elfzoo.periodic import CellList, periodic_images
-from elfzoo.transforms import PowerSpectrumConfig, fused
-from elfzoo.transforms.fused_work import bytes_of_kernel, flops_per_pair, flops_per_point, n_pairs
+from elfzoo.transforms import PowerSpectrumConfig, fused, probe_fields
+from elfzoo.transforms.fused_work import (
+    bytes_of_fields,
+    bytes_of_kernel,
+    flops_per_field_pair,
+    flops_per_field_point,
+    flops_per_pair,
+    flops_per_point,
+    n_pairs,
+)
 from tests.transforms import counted_kernel
 from tests.transforms.counted_kernel import Tally
 
@@ -115,3 +123,38 @@ def test_the_work_of_a_model_is_made_of_these() -> None:
     images = len(periodic_images(SKEWED.cart_coords, SKEWED.lattice.matrix, 3.0).atom)
     weights = 2 * 165 + (165 + 1) * 16 + (16 + 1) * 8 + (8 + 1)
     assert work.bytes == 120 * 28 + images * 28 + 4 * weights == bytes_of_kernel(config, widths, 120, images)
+
+
+@pytest.mark.parametrize("fields", ["4x0e + 3x1o + 2x2e", "2x0e"])
+def test_operations_of_fields_are_those_of_the_kernels_own_arithmetic(fields: str) -> None:
+    torch.manual_seed(0)
+    model = create_model(
+        "probe_graph", {"layers": 1, "fields": fields, "l_max": 2, "growth": 1.0, "hidden": [5]}
+    ).eval()
+    layout = model.layout
+    if not probe_fields.available(layout):
+        pytest.skip("the compiled kernel was not built")
+    structure = Structure(Lattice.cubic(20), ["H", "Mg", "H"], [[0.5, 0.52, 0.48], [0.53, 0.5, 0.5], [0.49, 0.45, 0.5]])
+    point = np.full((1, 3), 10.1)
+    atoms, inverse = model._surroundings(structure)
+    held = atoms.near(point)[1]  # of atoms 0, 1 and 2, each once: the cell is large
+    sums: list = [0.0] * layout.n_columns
+    Tally.flops = 0
+    for position, atom, scale in zip(atoms.cells.positions, atoms.cells.atom.tolist(), inverse[:, 0], strict=True):
+        counted_kernel.field_pair(layout, held[atom].numpy(), position - point[0], 1 / float(scale), sums)
+    assert Tally.flops == 3 * flops_per_field_pair(layout)
+    Tally.flops = 0
+    found = [value.value for value in counted_kernel.field_products(layout, sums)]
+    assert Tally.flops == flops_per_field_point(layout, [layout.n_features]) - 2 * layout.n_features
+    kernel = probe_fields.evaluate(layout, atoms, inverse, None, point)[0]
+    np.testing.assert_allclose(found, kernel, rtol=1e-4, atol=1e-5 * np.abs(kernel).max())
+    grid = Grid((4, 5, 6), structure.lattice.matrix)
+    work, widths = model.work(structure, grid), (layout.n_features, 5, 1)
+    hydrogen, metal = (
+        structure.cart_coords[[i for i, z in enumerate(structure.atomic_numbers) if z == n]] for n in (1, 12)
+    )
+    pairs = n_pairs(hydrogen, grid, 3.0) + n_pairs(metal, grid, 3.0 / float(inverse.min()))
+    assert work.flops == pairs * flops_per_field_pair(layout) + 120 * flops_per_field_point(layout, widths)
+    table = held[0].numel()
+    weights = 2 * widths[0] + (widths[0] + 1) * 5 + 6
+    assert work.bytes == 120 * 28 + 4 * (2 * 3 * table + weights) == bytes_of_fields(layout, widths, 120, 3)

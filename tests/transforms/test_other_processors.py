@@ -14,7 +14,12 @@ import torch
 from elfzoo.nn import mlp
 from elfzoo.periodic import CellList, periodic_images, wrap
 from elfzoo.transforms import PowerSpectrumConfig, fused
+from elfzoo.transforms.probe_fields import n_steps
+from elfzoo.transforms.radial_density import SCALE
+from tests.models.test_probe_graph import make
 from tests.transforms.test_power_spectrum import CELLS, CONFIGS, random_case, reference
+from tests.transforms.test_probe_fields import CELLS as CELLS_OF_FIELDS
+from tests.transforms.test_probe_fields import EVERY, exact, points_in
 
 COMPILER, EMULATOR = "aarch64-linux-gnu-gcc", "qemu-aarch64"
 FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-static")
@@ -50,13 +55,9 @@ def run(
     points: np.ndarray,
     network: tuple[np.ndarray, np.ndarray, float, list[tuple[np.ndarray, np.ndarray]]] | None = None,
 ) -> np.ndarray:
-    job = integers(config.n_radial, config.l_max, config.channels, config.smooth)
+    job = integers(0, config.n_radial, config.l_max, config.channels, config.smooth)
     job += singles(config.r_cut, config.spacing, config.sigma, config.softening)
-    job += integers(len(cells.positions), len(cells.start), *cells.shape)
-    job += np.array([*cells.origin, 1 / cells.width], np.float64).tobytes()
-    job += np.ascontiguousarray(cells.positions, np.float64).tobytes()
-    job += np.ascontiguousarray(weights, np.float32)[cells.atom].tobytes()
-    job += np.ascontiguousarray(cells.start, np.int32).tobytes()
+    job += images(cells, np.ascontiguousarray(weights, np.float32)[cells.atom])
     if network is None:
         job += integers(0, 0)
     else:
@@ -65,6 +66,17 @@ def run(
         job += mean.astype(np.float32).tobytes() + scale.astype(np.float32).tobytes()
         job += b"".join(fused._panels(w).tobytes() + b.astype(np.float32).tobytes() for w, b in layers)
     wide = config.n_features if network is None else 1
+    return answer(program, job, points, wide)
+
+
+def images(cells: CellList, weights: np.ndarray) -> bytes:
+    found = integers(len(cells.positions), len(cells.start), *cells.shape)
+    found += np.array([*cells.origin, 1 / cells.width], np.float64).tobytes()
+    found += np.ascontiguousarray(cells.positions, np.float64).tobytes() + weights.tobytes()
+    return found + np.ascontiguousarray(cells.start, np.int32).tobytes()
+
+
+def answer(program: Path, job: bytes, points: np.ndarray, wide: int) -> np.ndarray:
     job += integers(len(points), wide) + np.ascontiguousarray(points, np.float64).tobytes()
     found = subprocess.run([EMULATOR, str(program)], input=job, stdout=subprocess.PIPE, check=True).stdout
     return np.frombuffer(found, np.float32).reshape(len(points), wide)
@@ -95,3 +107,18 @@ def test_network_equals_torch(kernel: Path, rng) -> None:
     job = (mean.numpy(), 1 / std.numpy(), 1.5, layers)
     found = run(kernel, config, cells, weights, wrap(points, CELLS["skewed"]), job)[:, 0]
     np.testing.assert_allclose(found, expected, atol=2e-4)
+
+
+@pytest.mark.parametrize("variant", ["as released", "free-atom densities", "odd features"])
+def test_fields_of_atoms_equal_the_reference(kernel: Path, variant: str, rng) -> None:
+    model, structure = make(**EVERY[variant]), CELLS_OF_FIELDS["skewed"]
+    layout, (atoms, inverse) = model.layout, model._surroundings(structure)
+    points = points_in(structure, 90, rng)
+    every = atoms._tables(sorted(set(atoms.cells.atom.tolist())))
+    job = integers(1, n_steps(layout.expansion), layout.expansion.l_max, layout.width, layout.free_atoms)
+    job += integers(len(layout.kinds), *(number for kind in layout.kinds for number in kind))
+    job += singles(layout.expansion.r_cut, SCALE, atoms.reach, layout.expansion.softening)
+    job += images(atoms.cells, inverse)
+    job += b"".join(every[atom].numpy().tobytes() for atom in atoms.cells.atom) + integers(0, 0)
+    found, expected = answer(kernel, job, points, layout.n_features), exact(model, structure, points)
+    assert np.abs(found - expected).max() < 2e-5 * np.abs(expected).max()
