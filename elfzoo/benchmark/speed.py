@@ -40,6 +40,7 @@ from elfzoo.registry import create_model
 __all__ = ["Timing", "clock", "sample", "speed_rows", "time_job"]
 
 SHARES = (1 / 512, 1 / 64)  # of the grid: an eighth and a quarter of the points along each edge
+FEWEST_TIMES = 3  # as many points in the second sample as in the first
 DENSE_BATCHES = 8  # that the dense peer is timed on
 STEPS = 6
 TINY_CELL = Structure(Lattice.cubic(2.0), ["H"], [[0, 0, 0]])
@@ -110,9 +111,9 @@ def time_job(entrant: Entrant, structure: Structure, grid: Grid, task: SpeedTask
             return Timing.of(found, grid.size, n_timed)
         return Timing.of(clock(lambda: entrant.predict("", structure, grid), task), grid.size, grid.size)
     first = clock(few, task)
-    if first[0] * SHARES[1] / SHARES[0] > task.whole_within:  # its set-up then counts as if it grew with the points
-        return Timing.of(first * grid.size / n_few, grid.size, n_few)
-    many, n_many = sample(entrant, structure, grid, SHARES[1])
+    # where most of the first sample is set-up, a second costs little more; where it is not, no more than can be waited for
+    times = float(np.clip(task.whole_within / max(first[0], 1e-9), FEWEST_TIMES, SHARES[1] / SHARES[0]))
+    many, n_many = sample(entrant, structure, grid, SHARES[0] * times)
     second = clock(many, task)
     more = (second - first) / (n_many - n_few) if n_many > n_few else second / n_many
     found = second + np.maximum(more, 0) * (grid.size - n_many)
