@@ -2,7 +2,7 @@
 
     python benchmarks/paper_figures.py [MODEL ...] [--results DIR] [--data DIR] [--work DIR] [--out DIR]
 
-A MODEL is the name of any entrant that has records; by default all releases that ship. Of each,
+A MODEL is the name of any entrant that has records; by default all releases that have some. Of each,
 
 - ``paper-fig1-MODEL.png``: distribution of ELF by pressure, history of the training, errors by ELF, parity;
 - ``paper-fig3-MODEL.png``: R² of each crystal against its networking value, networking values against DFT;
@@ -10,7 +10,7 @@ A MODEL is the name of any entrant that has records; by default all releases tha
 
 Numbers are those of the records; stars and dashed lines are the paper's. Voxels are of kept predictions, where they are
 those of the record, or predicted anew on the reference's grid. What cannot be drawn says why. PAPER.md is of all
-releases and the given models.
+releases and the given models; that of the releases alone ``render.py`` writes, too.
 """
 
 from __future__ import annotations
@@ -26,10 +26,9 @@ from paper_figure_1 import figure_1
 from paper_figure_3 import figure_3, figure_3_examples
 from paper_fluid import FLUID
 from paper_predictions import Predictor
-from paper_report import TASKS, Sources, entrant_sources, page, study_sources
+from paper_report import TASKS, Sources, entrant_sources, releases, whole_page
 from reference_figures import FIGURES, save
 
-import elfzoo
 from elfzoo.errors import UnknownNameError
 from elfzoo.io.files import write_bytes
 from elfzoo.plot import STYLE
@@ -61,17 +60,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/benchmark"), help="where predictions may be kept")
     parser.add_argument("--out", type=Path, default=FIGURES)
     args = parser.parse_args(arguments)
-    releases = elfzoo.list_pretrained()
-    entrants = {name: entrant_sources(name, args.results) for name in dict.fromkeys([*releases, *args.models])}
     recorded = sorted({path.stem for task in TASKS for path in (args.results / task).glob("*.json")})
     if unknown := [name for name in args.models if name not in recorded]:
         raise UnknownNameError("entrant with a record", unknown[0], recorded)
     args.out.mkdir(parents=True, exist_ok=True)
-    for name in args.models or releases:
-        for path in draw(entrants[name], Predictor(args.data, args.work), args.out):
+    for name in args.models or releases(args.results):
+        for path in draw(entrant_sources(name, args.results), Predictor(args.data, args.work), args.out):
             print(path)
-    text = page(list(entrants.values()), study_sources(args.results), args.out)
-    write_bytes(args.out / "PAPER.md", [text.encode()])
+    write_bytes(args.out / "PAPER.md", [whole_page(args.results, args.out, args.models).encode()])
     print(args.out / "PAPER.md")
 
 

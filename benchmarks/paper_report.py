@@ -19,10 +19,11 @@ from paper_numbers import Example, Finding
 from paper_studies import patch, scans, seeds
 from paper_waves import waves
 
+from elfzoo import list_pretrained
 from elfzoo.benchmark import read_record, record_path
 from elfzoo.card import HISTORY, read_history, shipped_releases
 
-__all__ = ["TASKS", "Sources", "entrant_sources", "missing", "page", "study_sources"]
+__all__ = ["TASKS", "Sources", "entrant_sources", "missing", "page", "releases", "study_sources", "whole_page"]
 
 TASKS = (FLUID, *SYSTEMS)
 KINDS = {FLUID: "fluid snapshots", CUBIC: "cubic crystals", HEXAGONAL: "hexagonal crystals"}
@@ -104,6 +105,17 @@ def entrant_sources(name: str, results: Path) -> Sources:
     if folder is not None and (folder / HISTORY).is_file():
         found[TRAINING] = read_history(folder / HISTORY)
     return Sources(name, found)
+
+
+def releases(results: Path) -> list[str]:
+    """Those that ship and have a record of one of the paper's tasks; what needs an engine has none of hydrogen."""
+    return [name for name in list_pretrained() if any(record_path(results, task, name).is_file() for task in TASKS)]
+
+
+def whole_page(results: Path, folder: Path, more: Sequence[str] = ()) -> str:
+    """The page of all releases and of other entrants that have records."""
+    names = dict.fromkeys([*releases(results), *more])
+    return page([entrant_sources(name, results) for name in names], study_sources(results), folder)
 
 
 def study_sources(results: Path) -> Sources:

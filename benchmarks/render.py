@@ -2,8 +2,9 @@
 
     python benchmarks/render.py [--check]
 
-The studies have a page of their own, ``benchmarks/results/studies/README.md``, one section for each study file. With
---check nothing is written, and the exit status is 1 if a file does not say what the records say.
+The studies have a page of their own, ``benchmarks/results/studies/README.md``, one section for each study file, and so
+has the comparison with the paper, ``benchmarks/figures/PAPER.md``, whose pictures paper_figures.py draws. With --check
+nothing is written, and the exit status is 1 if a file does not say what the records say.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from harris_physics import RECORD as HARRIS_PHYSICS
 from harris_physics import table as physics_table
 from harris_seeds import RECORD as HARRIS_SEEDS
 from harris_seeds import table as harris_table
+from paper_report import whole_page
 from residual_table import recorded as residual_records
 from residual_table import table as residual_table
 from scaling import RECORD as SCALING
@@ -372,6 +374,7 @@ def main() -> None:
     docs = [ROOT / "docs" / name for name in ("uncertainty.md", "select.md", "scale.md", "residuals.md", "finetune.md")]
     pages = [ROOT / "README.md", *docs, *sorted((ROOT / "model_cards").glob("*/README.md"))]
     texts = {path: rendered(path.read_text()) for path in pages} | {RESULTS / "studies" / "README.md": study_page()}
+    texts |= {FIGURES / "PAPER.md": whole_page(RESULTS, FIGURES)}
     stale = []
     for path, text in texts.items():
         if not path.exists() or path.read_text() != text:
