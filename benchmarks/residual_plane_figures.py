@@ -155,7 +155,7 @@ def ratio_map(axes: Axes, shown: Shown, letter: str) -> None:
 
 def maps_figure(record: Row, benchmark: Benchmark, shown: Sequence[Shown]) -> Figure:
     """The paper's Fig. S3, what fits leave of the residual; below it of no model at all."""
-    figure = Figure(figsize=(8.6, 3.9), layout="constrained")
+    figure = Figure(figsize=(8.6, 3.9), layout="compressed")
     panels, norm = figure.subplots(2, 1 + len(MAPS), sharex=True, sharey=True), Normalize(-RESIDUAL, RESIDUAL)
     for row, plane, start in zip(panels, (shown[0], shown[0].of_no_model()), ("model", "no model"), strict=True):
         residual = plane.residual
