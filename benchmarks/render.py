@@ -14,14 +14,18 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
+from few_shot_table import few_shot
 from harris_physics import RECORD as HARRIS_PHYSICS
 from harris_physics import table as physics_table
 from harris_seeds import RECORD as HARRIS_SEEDS
 from harris_seeds import table as harris_table
 from paper_report import whole_page
+from profiles import RECORD as PROFILES
+from profiles import table as profile_table
+from residual_shares import RECORD as SHARES
+from residual_shares import table as shares_table
 from residual_table import recorded as residual_records
 from residual_table import table as residual_table
 from scaling import RECORD as SCALING
@@ -42,7 +46,9 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 FIGURES = ROOT / "benchmarks" / "figures"
 NAMES = "board|results|solids|topology-speed|topology|critical-points|speed|studies|study|invariances"
-NAMES += "|harris-physics|harris-seeds|uncertainty|selection|roofline|scaling|residuals|few-shot"
+NAMES += (
+    "|harris-physics|harris-seeds|uncertainty|selection|roofline|scaling|residuals|residual-shares|profiles|few-shot"
+)
 MARKER = re.compile(rf"(<!-- ({NAMES})(?: (\w[\w. -]*?))? -->\n).*?(<!-- end -->)", re.S)
 GRIDS = {
     "own": "{:.4f} on fluid snapshots on its own grid,",
@@ -298,41 +304,21 @@ def uncertainties(_: str | None) -> str:
     return "\n".join([*uncertainty_table(json.loads(UNCERTAINTY.read_text())), ""])
 
 
-def few_shot(name: str | None) -> str:
-    """What a few structures of a new kind bring, by model and number of them; of one release, or of all."""
-    task, lines = find_task("hydrides-few-shot"), []
-    for record in board(read_records(RESULTS, ["hydrides-few-shot"])):
-        if name in (None, record["model"]):
-            lines += few_shot_rows(record["model"], record["metrics"], task.shots, task.remembered)
-    if not lines:
-        return "*No record yet: `elfzoo benchmark -m NAME -t hydrides-few-shot` makes one.*\n"
-    head = "shown | MAE outside cores | known elements | others | trained on these alone | their mean | "
-    head += "lower than alone (95 % interval) | lower than the mean (95 % interval) | MAE of φ | "
-    head += " | ".join(f"{data} forgotten" for data in task.remembered)
-    return "\n".join([f"| model | {head} |", "|---" * (10 + len(task.remembered)) + "|", *lines]) + "\n"
-
-
-def few_shot_rows(model: str, m: dict[str, float], shots: Sequence[int], remembered: Sequence[str]) -> list[str]:
-    """A row for each number of shots, none first; empty where something was not measured."""
-
-    def cell(name: str, form: str = "{:.4f}") -> str:
-        return form.format(m[name]) if name in m else ""
-
-    def lower(name: str) -> str:
-        return f"{m[name]:.4f} ({m[f'{name}_low']:.4f} to {m[f'{name}_high']:.4f})" if name in m else ""
-
-    rows = []
-    for n in (0, *shots):
-        errors = [cell(f"mae_outside_cores_{kind}{n}") for kind in ("", "known_", "unknown_", "scratch_", "mean_")]
-        rest = [lower(f"below_{kind}_{n}") for kind in ("scratch", "mean")] + [cell(f"phi_mae_{n}", "{:.3f}")]
-        rest += [cell(f"forgetting_{name}_{n}", "{:+.1%}") for name in remembered]
-        rows.append(f"| {'' if n else f'`{model}`'} | {n} | {' | '.join(errors + rest)} |")
-    return rows
-
-
 def residuals(_: str | None) -> str:
     """Where residuals are on waves."""
     return "\n".join([*residual_table(residual_records()), ""])
+
+
+def residual_shares(_: str | None) -> str:
+    """What residuals owe to k-sampling, what a diagonalisation restores, what is left."""
+    return "\n".join([*shares_table(json.loads(SHARES.read_text())), ""])
+
+
+def profiles(_: str | None) -> str:
+    """Where the time of each model goes."""
+    record = json.loads(PROFILES.read_text())
+    told = f"Measured on {record['hardware']}; elfzoo {record['elfzoo']}, torch {record['torch']}, {record['date']}."
+    return "\n".join([told, "", *profile_table(record), ""])
 
 
 def selections(_: str | None) -> str:
@@ -356,6 +342,8 @@ TABLES = {
     "uncertainty": uncertainties,
     "selection": selections,
     "residuals": residuals,
+    "residual-shares": residual_shares,
+    "profiles": profiles,
     "few-shot": few_shot,
     "studies": study_list,
     "study": study,

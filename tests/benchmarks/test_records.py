@@ -94,7 +94,7 @@ def test_the_rows_of_few_shots():
     metrics = {"mae_outside_cores_0": 0.05, "mae_outside_cores_8": 0.02, "mae_outside_cores_known_8": 0.01}
     metrics |= {"mae_outside_cores_scratch_8": 0.03, "below_scratch_8": 0.01, "below_scratch_8_low": 0.004}
     metrics |= {"below_scratch_8_high": 0.016, "phi_mae_8": 0.123, "forgetting_fluid-h_8": 0.034}
-    rows = render.few_shot_rows("a.b", metrics, (8,), ("fluid-h", "metals"))
+    rows = few_shot_rows("a.b", metrics, (8,), ("fluid-h", "metals"))
     assert [cell.strip() for cell in rows[0].split("|")[1:-1]] == ["`a.b`", "0", "0.0500"] + 9 * [""]
     assert [cell.strip() for cell in rows[1].split("|")[1:-1]] == [
         *("", "8", "0.0200", "0.0100", "", "0.0300", "", "0.0100 (0.0040 to 0.0160)", "", "0.123", "+3.4%", "")
