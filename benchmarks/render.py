@@ -311,11 +311,15 @@ def residuals(_: str | None) -> str:
 
 def residual_shares(_: str | None) -> str:
     """What residuals owe to k-sampling, what a diagonalisation restores, what is left."""
+    if not SHARES.is_file():
+        return "*No record yet: `python benchmarks/residual_shares.py` makes one.*\n"
     return "\n".join([*shares_table(json.loads(SHARES.read_text())), ""])
 
 
 def profiles(_: str | None) -> str:
     """Where the time of each model goes."""
+    if not PROFILES.is_file():
+        return "*No record yet: `python benchmarks/profiles.py` makes one.*\n"
     record = json.loads(PROFILES.read_text())
     told = f"Measured on {record['hardware']}; elfzoo {record['elfzoo']}, torch {record['torch']}, {record['date']}."
     return "\n".join([told, "", *profile_table(record), ""])
