@@ -29,7 +29,7 @@ from residuals import KEPT, guess_of
 import elfzoo
 from elfzoo import analysis
 from elfzoo.benchmark import Benchmark, environment, write_json
-from elfzoo.benchmark.measure import json_values
+from elfzoo.benchmark.measure import json_values, subsampled
 from elfzoo.config import to_dict
 from elfzoo.field import Field
 from elfzoo.progress import progress_bar
@@ -76,7 +76,10 @@ def measured(benchmarks: Mapping[str, Benchmark], index: int, kept: Path, check:
         guess = elfzoo.create_model("harris", denser(times)).predict(structure, grid=reference.grid, progress=False)
         return guess.values.astype(np.float64)
 
-    known = {name: guess_of(benchmark, index, kept).values.astype(np.float64) for name, benchmark in benchmarks.items()}
+    guesses = {name: guess_of(benchmark, index, kept) for name, benchmark in benchmarks.items()}
+    known = {  # some are on the finer grid of the task
+        name: subsampled(guess, reference.grid.shape).values.astype(np.float64) for name, guess in guesses.items()
+    }
     fine = diagonalised(DENSER)
     sampling, left = known[UNTRAINED] - fine, powers(reference, known[CORRECTED] - truth)
     models = {}

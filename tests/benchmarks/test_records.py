@@ -16,7 +16,7 @@ from elfzoo.datasets import FluidHydrogen
 from elfzoo.registry import find_architecture
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-import render
+from few_shot_table import few_shot_rows
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"

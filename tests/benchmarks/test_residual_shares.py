@@ -2,16 +2,19 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
+import elfzoo
 from elfzoo.field import Field
 from elfzoo.transforms.harris.kmesh import KMeshConfig, k_mesh
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-from residual_shares import SHARES, TASK, WHOLE, denser, powers, shares, summary, table
+import residual_shares
+from residual_shares import CORRECTED, SHARES, TASK, UNTRAINED, WHOLE, denser, powers, shares, summary, table
 
 EDGE, POINTS = 8.0, 16
 STRUCTURE = Structure(Lattice.cubic(EDGE), ["H"], [[0, 0, 0]])
@@ -58,3 +61,19 @@ def test_denser_meshes_are_the_labels_rule_with_more_points() -> None:
         own, more = (k_mesh(edge * np.eye(3), rule) for rule in (KMeshConfig(), config))
         assert len(more.points) > 3 * len(own.points)
     assert SHARES == ("k_sampling", "restored", "left") and TASK == "fluid-h"
+
+
+def test_a_structure_is_measured_on_the_grid_of_its_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small crystal whose label is the untrained field itself: what is left is k-sampling and what was added."""
+    molecule = Structure(Lattice.cubic(2.4), ["H", "H"], [[0.35, 0.5, 0.5], [0.65, 0.5, 0.5]])
+    own = elfzoo.create_model("harris").predict(molecule, grid=(24, 24, 24), progress=False)
+    reference = own.replace(meta={"file": "h2.npz", "target_pressure_GPa": 76.0})
+    finer = Field(np.repeat(np.repeat(np.repeat(own.values, 2, 0), 2, 1), 2, 2) + 0.01, molecule)
+    guesses = {UNTRAINED: own, CORRECTED: own, "some.model": finer}
+    monkeypatch.setattr(residual_shares, "guess_of", lambda benchmark, index, kept: guesses[benchmark.name])
+    benchmarks = {name: SimpleNamespace(name=name, data=[(molecule, reference)]) for name in guesses}
+    row = residual_shares.measured(benchmarks, 0, Path("nowhere"), check=True)
+    found = row["models"]["some.model"]
+    assert found["mae"] == pytest.approx(0.01, abs=1e-6) and row["mae_left"] == 0
+    assert found["model"][WHOLE] == pytest.approx(0, abs=1e-12)  # a constant is no wave
+    assert found["model_without_k"][WHOLE] == pytest.approx(row["k_sampling"][WHOLE], rel=1e-5) and row["check"] > 0
