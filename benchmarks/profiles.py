@@ -114,10 +114,11 @@ def profiled(name: str, task: SpeedTask) -> dict[str, Any]:
     call()
     seconds, shares = own_times(call)
     row = {"points": points, "seconds": seconds, "shares": dict(list(shares.items())[:SHOWN])}
-    if isinstance(entrant.model, GridMLP | ProbeGraph):
+    if isinstance(entrant.model, GridMLP | ProbeGraph) and entrant.model._fused:
         grid = task.grid(task.structure())
         block = next(iter(grid.blocks(2**16)))
-        row["points_per_second"] = by_kernel(entrant.model, grid.positions(block), task)
+        with torch.no_grad():  # as in predict
+            row["points_per_second"] = by_kernel(entrant.model, grid.positions(block), task)
     return row
 
 
@@ -136,7 +137,7 @@ def table(record: Mapping[str, Any]) -> list[str]:
 
 def takes_hydrogen(name: str) -> bool:
     model: Model = elfzoo.load_pretrained(name)
-    return model.card is None or "H" in model.card.elements
+    return model.card is None or not model.card.elements or "H" in model.card.elements
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -83,7 +83,7 @@ def measured(benchmarks: Mapping[str, Benchmark], index: int, kept: Path, check:
     fine = diagonalised(DENSER)
     sampling, left = known[UNTRAINED] - fine, powers(reference, known[CORRECTED] - truth)
     models = {}
-    for name in set(known) - {UNTRAINED, CORRECTED}:
+    for name in [name for name in known if name not in (UNTRAINED, CORRECTED)]:
         residual = known[name] - truth
         models[name] = {
             "model": powers(reference, residual),
@@ -165,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for index in range(len(data)):
             check = index in smallest[: args.check]
             path = args.work / f"{Path(data.raw_file_names[index]).stem}.json"
-            stamp = {"weights": weights, "data_sha256": data.data_hash, "check": check}
+            stamp = {"weights": weights, "data_sha256": data.data_hash, "check": check, "meshes": [DENSER, DENSEST]}
             row = json.loads(path.read_text()) if path.is_file() else {}
             if row.get("stamp") != stamp:
                 row = measured(benchmarks, index, args.kept, check) | {"stamp": stamp}

@@ -22,7 +22,7 @@ from elfzoo.periodic import periodic_images
 __all__ = ["Forest", "Joined", "join_extrema", "saddle_pairs"]
 
 SAMPLES = np.linspace(0, 1, 18)[1:-1, None]  # along the straight line between two saddles
-BLOCK = 2**12  # pairs that are visited at a time: fields with creases have millions
+BLOCK = 2**12  # pairs that are visited at a time: of the millions in fields with creases, most are used up soon
 SLACK = 0.3  # part of the threshold by which the field may leave the saddles' values there
 
 

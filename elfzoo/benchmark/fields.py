@@ -129,13 +129,13 @@ def _threads_of_children(threads: int) -> Iterator[None]:
     NumPy and SciPy read this when they are loaded; with all cores for each process, threads wait for one another, and
     diagonalisations take several times as long.
     """
-    added = [name for name in THREADS if name not in os.environ]
+    added = [] if any(name in os.environ for name in THREADS) else THREADS
     os.environ.update(dict.fromkeys(added, str(threads)))
     try:
         yield
     finally:
         for name in added:
-            del os.environ[name]
+            os.environ.pop(name, None)
 
 
 _OF_WORKER: list[tuple[Benchmark, Task]] = []
@@ -157,7 +157,7 @@ def _prepare(benchmark: Benchmark, task: Task) -> None:
     identity = {
         "entrant": dict(benchmark.entrant.facts),
         "data_sha256": benchmark.data.data_hash,
-        "task": to_dict(task),
+        "task": {key: value for key, value in to_dict(task).items() if key != "on_request"},
         "predictions": None if benchmark.predictions is None else _fingerprint(benchmark.predictions),
         "elfzoo": __version__,
     }

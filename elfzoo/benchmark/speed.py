@@ -111,7 +111,9 @@ def time_job(entrant: Entrant, structure: Structure, grid: Grid, task: SpeedTask
             return Timing.of(found, grid.size, n_timed)
         return Timing.of(clock(lambda: entrant.predict("", structure, grid), task), grid.size, grid.size)
     first = clock(few, task)
-    # where most of the first sample is set-up, a second costs little more; where it is not, no more than can be waited for
+    if first[0] > task.whole_within:  # its set-up then counts as if it grew with the points
+        return Timing.of(first * grid.size / n_few, grid.size, n_few)
+    # as many times the points as can be waited for if there is no set-up; if that is most of it, a second costs little
     times = float(np.clip(task.whole_within / max(first[0], 1e-9), FEWEST_TIMES, SHARES[1] / SHARES[0]))
     many, n_many = sample(entrant, structure, grid, SHARES[0] * times)
     second = clock(many, task)

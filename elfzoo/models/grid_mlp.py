@@ -155,7 +155,7 @@ class GridMLP(PointModel):
     def _fused(self) -> bool:
         weight = next(self.parameters())
         on_processor = weight.device.type == "cpu" and weight.dtype == torch.float32
-        return on_processor and fused.supports(self.config.descriptor)
+        return on_processor and len(self.config.hidden) < fused.MAX_LAYERS and fused.supports(self.config.descriptor)
 
     def _surroundings(self, structure: Structure) -> tuple[CellList, np.ndarray]:
         images = periodic_images(structure.cart_coords, structure.lattice.matrix, self.config.descriptor.r_cut)

@@ -35,7 +35,7 @@ from elfzoo.probe import ProbeData, add_probe_edges, probe_data
 from elfzoo.registry import register
 from elfzoo.transforms import fused_work, probe_fields
 from elfzoo.transforms.atom_graph import atom_edges, atom_probe_edges
-from elfzoo.transforms.fused import FusedNetwork
+from elfzoo.transforms.fused import MAX_LAYERS, FusedNetwork
 from elfzoo.transforms.power_spectrum import PowerSpectrumConfig, angular_functions, radial_functions
 from elfzoo.transforms.probe_fields import AtomTables, FieldLayout, free_atom_columns
 from elfzoo.transforms.radial_density import N_FEATURES, sad_features
@@ -43,7 +43,7 @@ from elfzoo.transforms.radial_density import N_FEATURES, sad_features
 __all__ = ["ProbeGraph", "ProbeGraphConfig"]
 
 BLOCK = 2048  # points evaluated together: some hundred thousand edges in dense hydrogen, about 100 MB
-FUSED_BLOCK = 2**14  # by the compiled kernel, which stores no edges
+KERNEL_BLOCK = 2**14  # by the compiled kernel, which stores no edges
 
 
 @config_class
@@ -177,7 +177,7 @@ class ProbeGraph(PointModel):
 
     @property
     def block_size(self) -> int:
-        return FUSED_BLOCK if self._fused else BLOCK
+        return KERNEL_BLOCK if self._fused else BLOCK
 
     @property
     def workers(self) -> int:
@@ -197,7 +197,7 @@ class ProbeGraph(PointModel):
             pairs * fused_work.flops_per_field_pair(self.layout)
             + grid.size * fused_work.flops_per_field_point(self.layout, widths),
             fused_work.bytes_of_fields(self.layout, widths, grid.size, len(structure)),
-            fused_work.COUNTED,
+            fused_work.FIELDS_COUNTED,
         )
 
     def reader(self, structure: Structure) -> Reader:
@@ -226,7 +226,8 @@ class ProbeGraph(PointModel):
     @property
     def _fused(self) -> bool:
         weight = next(self.parameters())
-        return weight.device.type == "cpu" and weight.dtype == torch.float32 and probe_fields.available(self.layout)
+        on_processor = weight.device.type == "cpu" and weight.dtype == torch.float32
+        return on_processor and len(self.config.hidden) < MAX_LAYERS and probe_fields.available(self.layout)
 
     def _matrices(self, structure: Structure) -> Float[Tensor, "atoms functions field"]:
         """The fields of each atom, without gradients."""

@@ -14,14 +14,17 @@ import numpy as np
 from jaxtyping import Float
 
 from elfzoo import native
+from elfzoo.errors import ElfzooError
 from elfzoo.periodic import CellList
 from elfzoo.transforms.power_spectrum import PowerSpectrumConfig
 
 __all__ = [
+    "MAX_LAYERS",
     "FusedNetwork",
     "available",
     "c_cell_list",
     "features",
+    "finite",
     "instruction_set",
     "level_of",
     "logits",
@@ -148,7 +151,7 @@ def _run(
     library = _library()
     if library is None:
         raise RuntimeError("the compiled kernel was not built with this installation")
-    points = np.ascontiguousarray(points, np.float64)
+    points = finite(points)
     per_image = np.ascontiguousarray(np.asarray(weights, np.float32)[cells.atom])
     lengths = (config.r_cut, config.spacing, config.sigma, config.softening)
     descriptor = _Descriptor(config.n_radial, config.l_max, config.channels, config.smooth, *lengths)
@@ -163,6 +166,18 @@ def _run(
     )
     if failed:
         raise MemoryError(f"the kernel could not allocate its buffers for {config}")
+
+
+def finite(points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points 3"]:
+    """As the kernels take them.
+
+    Raises:
+        ElfzooError: coordinates that are not finite.
+    """
+    points = np.ascontiguousarray(points, np.float64)
+    if not np.isfinite(points).all():
+        raise ElfzooError("points must be finite; got some that are not")
+    return points
 
 
 def level_of(library: ctypes.CDLL, wanted: str | None) -> int:

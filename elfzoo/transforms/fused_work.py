@@ -22,6 +22,7 @@ from elfzoo.transforms.radial_density import BLOCKS
 
 __all__ = [
     "COUNTED",
+    "FIELDS_COUNTED",
     "bytes_of_fields",
     "bytes_of_kernel",
     "flops_per_field_pair",
@@ -34,6 +35,11 @@ __all__ = [
 COUNTED = (
     "additions and multiplications of the compiled kernel for the pairs of a point and an atom within the cutoff, and "
     "of the network; bytes of points, logits, atoms and weights, each once; not what makes points and takes logits"
+)
+FIELDS_COUNTED = (
+    "additions and multiplications of the compiled kernel for the pairs of a point and an atom within its reach, and "
+    "of products and network; bytes of points, logits and weights, each once, and of each atom's table, written once "
+    "and read once; not what makes points, atoms' states and tables"
 )
 GUESS = 1  # the processor's own instruction
 RECIPROCAL, RSQRT = GUESS + 3, GUESS + 5  # with one step of Newton's method

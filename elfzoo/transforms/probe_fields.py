@@ -3,7 +3,9 @@
 A field of an atom is f_c(x) = Σ_lm Y_lm(x) Σ_n D[lm, n, c] R_n(|x|), see :mod:`elfzoo.models.probe_graph`. The sum over
 n depends on the distance alone: here it is tabulated once per atom, as a cubic spline in ``n_steps`` steps, of which
 four coefficients matter at a point. That is less than half of the operations of the product with D. The spline errs by
-1e-6 of a radial function at most, which moves ELF by less than 1e-6: rounding in single precision does as much.
+1e-6 of a radial function at most, which moves ELF by less than 1e-6: rounding in single precision does as much. Of
+free-atom densities, which are sharper, the arsinh errs by 1e-4 at most, that of the gradient within 0.1 Å of a nucleus
+by 3e-3.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from torch import Tensor
 
 from elfzoo import native
 from elfzoo.periodic import CellList
-from elfzoo.transforms.fused import FusedNetwork, c_cell_list, level_of
+from elfzoo.transforms.fused import FusedNetwork, c_cell_list, finite, level_of
 from elfzoo.transforms.power_spectrum import PowerSpectrumConfig, radial_functions
 from elfzoo.transforms.radial_density import BLOCKS, SCALE, block_table, faded_density
 
@@ -131,10 +133,11 @@ def tables(
     """
     expansion = layout.expansion
     radial = _radial(expansion)
-    split = matrices.unflatten(1, (layout.harmonics, expansion.n_radial)) * math.sqrt(4 * math.pi)
-    found = matrices.new_zeros(len(matrices), len(radial), layout.harmonics, layout.width)
+    split = matrices.float().unflatten(1, (layout.harmonics, expansion.n_radial)) * math.sqrt(4 * math.pi)
+    found = torch.zeros(len(matrices), len(radial), layout.harmonics, layout.width, dtype=torch.float32)
     n_fields = matrices.shape[2]
-    found[..., :n_fields] = torch.einsum("kn,alnc->aklc", radial, split)
+    for component in range(layout.harmonics):  # one at a time: the product is as large as the table
+        found[:, :, component, :n_fields] = radial @ split[:, component]
     if free is not None:
         found[..., n_fields : layout.n_columns] = free
     return found
@@ -170,7 +173,8 @@ class AtomTables:
         cells: images of the atoms.
         make: tables of some atoms, (atoms, ...), single precision.
         reach: Å; of the atoms' fields, the largest.
-        memory: bytes; when there would be more, only what is needed at the moment is kept.
+        memory: bytes; when there would be more, only what is needed at the moment is kept. What one block of points
+            needs is held in any case.
     """
 
     def __init__(
@@ -196,7 +200,8 @@ class AtomTables:
         if missing:
             made = self._make(np.array(missing))
             if (len(self._found) + len(made)) * made[0].nbytes > self.memory:
-                self._found = {atom: self._found[atom] for atom in atoms if atom in self._found}
+                # copies, because a table made with others holds the memory of them all
+                self._found = {atom: self._found[atom].clone() for atom in atoms if atom in self._found}
             self._found.update(zip(missing, made, strict=True))
         return [self._found[atom] for atom in atoms]
 
@@ -224,7 +229,7 @@ def evaluate(
     library = _library()
     if library is None:
         raise RuntimeError("the compiled kernel was not built with this installation")
-    points = np.ascontiguousarray(points, np.float64)
+    points = finite(points)
     out = np.empty((len(points), layout.n_features) if network is None else len(points), np.float32)
     if not len(points):
         return out

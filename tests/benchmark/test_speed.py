@@ -100,6 +100,14 @@ def test_a_slow_entrant_is_extrapolated_from_parts_of_the_grid(clock: Counting) 
 
 
 def test_a_very_slow_entrant_is_asked_for_little(clock: Counting) -> None:
+    task = dataclasses.replace(TINY, points=64, whole_within=2.0)
+    structure = task.structure()
+    found = time_job(Entrant("any", clock), structure, task.grid(structure), task)
+    assert clock.shapes == [(8, 8, 8), (8, 8, 8)] and found.points_timed == 512
+    assert found.seconds == pytest.approx(512 * 2.512)
+
+
+def test_a_slow_entrant_is_asked_for_no_more_than_can_be_waited_for(clock: Counting) -> None:
     task = dataclasses.replace(TINY, points=64, whole_within=10.0)
     structure = task.structure()
     found = time_job(Entrant("any", clock), structure, task.grid(structure), task)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from elfzoo.errors import ElfzooError
 from elfzoo.nn import mlp
 from elfzoo.periodic import CellList, periodic_images, wrap
 from elfzoo.transforms import PowerSpectrumConfig, fused
@@ -77,3 +78,10 @@ def test_layers_that_do_not_fit_are_refused():
         fused.FusedNetwork(
             np.zeros(3), np.ones(3), 1.0, [(np.ones((2, 3)), np.zeros(2)), (np.ones((1, 5)), np.zeros(1))]
         )
+
+
+def test_points_that_are_no_numbers_are_refused():
+    config, lattice = PowerSpectrumConfig(), 4.0 * np.eye(3)
+    cells = CellList.build(periodic_images(np.zeros((1, 3)), lattice, config.r_cut))
+    with pytest.raises(ElfzooError, match="finite"):
+        fused.features(config, cells, np.ones((1, 1)), np.array([[0.0, np.nan, 1.0]]))

@@ -9,6 +9,7 @@ import torch
 from pymatgen.core import Lattice, Structure
 from scipy.interpolate import CubicSpline
 
+from elfzoo.errors import ElfzooError
 from elfzoo.models.probe_graph import ProbeGraph
 from elfzoo.transforms import probe_fields
 from elfzoo.transforms.fused import LEVELS
@@ -158,3 +159,36 @@ def test_what_the_kernel_does_not_take_is_left_to_torch() -> None:
     assert not probe_fields.available(FieldLayout(PowerSpectrumConfig(), ((3, 1),)))
     assert not probe_fields.available(FieldLayout(smooth, ((1, 1),) * 17))
     assert not probe_fields.available(FieldLayout(PowerSpectrumConfig(smooth=True, l_max=0), ((3, 1),), True))
+
+
+def test_free_atom_densities_near_a_nucleus(rng) -> None:
+    """Where they are sharpest; of the gradient, half of the error is that of the table that both are made from."""
+    model, structure = make(sad=True, growth=1.5), CELLS["skewed"]
+    away = rng.normal(size=(300, 3))
+    away *= rng.uniform(0, 0.15, (300, 1)) / np.linalg.norm(away, axis=1, keepdims=True)
+    points = structure.cart_coords[rng.integers(3, size=300)] + away
+    inside = points - np.floor(points @ np.linalg.inv(structure.lattice.matrix)) @ structure.lattice.matrix
+    error = np.abs(fused(model, structure, inside) - exact(model, structure, inside)).max(axis=0)[-6:]
+    assert error[1] < 4e-3 and np.delete(error, 1).max() < 1e-4
+
+
+def test_points_that_are_no_numbers_are_refused() -> None:
+    model, structure = make(), CELLS["skewed"]
+    points = np.zeros((70, 3))
+    points[5, 1] = np.nan
+    for bad in (points, np.where(np.isnan(points), np.inf, points)):
+        with pytest.raises(ElfzooError, match="finite"):
+            fused(model, structure, bad)
+
+
+def test_a_network_too_deep_for_the_kernel_is_left_to_torch(rng) -> None:
+    model, structure = make(hidden=[8] * 8), CELLS["skewed"]
+    assert not model._fused and make(hidden=[8] * 7)._fused
+    assert np.isfinite(model.predict(structure, grid=(4, 4, 4), progress=False).values).all()
+
+
+def test_tables_are_of_single_precision_whatever_the_atoms_are() -> None:
+    layout = FieldLayout(PowerSpectrumConfig(smooth=True), ((3, 1),))
+    matrices = torch.randn(2, 90, 3)
+    found = probe_fields.tables(matrices.double(), layout, None)
+    assert found.dtype == torch.float32 and (found == probe_fields.tables(matrices, layout, None)).all()

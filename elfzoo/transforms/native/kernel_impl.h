@@ -191,8 +191,9 @@ static int query(const CellList *cells, const Tile *t, float r_cut, Neighbour **
     for (int k = 0; k < 3; k++) {
         double lo = floor((t->centre[k] - reach - cells->origin[k]) * cells->inverse_bin);
         double hi = floor((t->centre[k] + reach - cells->origin[k]) * cells->inverse_bin);
-        low[k] = lo < 0 ? 0 : lo > cells->bins[k] ? cells->bins[k] : (int)lo;
-        high[k] = hi < 0 ? -1 : hi > cells->bins[k] - 1 ? cells->bins[k] - 1 : (int)hi;
+        /* these comparisons leave no index outside of the list even of a point that is not a number */
+        low[k] = !(lo > 0) ? 0 : lo > cells->bins[k] ? cells->bins[k] : (int)lo;
+        high[k] = !(hi >= 0) ? -1 : hi > cells->bins[k] - 1 ? cells->bins[k] - 1 : (int)hi;
     }
     for (int i = low[0]; i <= high[0]; i++)
         for (int j = low[1]; j <= high[1]; j++) {
