@@ -73,6 +73,11 @@ class Field:
         return f"Field({self.quantity}, {shape} points, {self.structure.composition.reduced_formula}, {self.recipe})"
 
     @property
+    def is_prediction(self) -> bool:
+        """Whether a model made it, as far as its provenance says."""
+        return "predicted_by" in self.meta
+
+    @property
     def grid(self) -> Grid:
         """The grid that the values live on."""
         return Grid((self.values.shape[0], self.values.shape[1], self.values.shape[2]), self.structure.lattice.matrix)

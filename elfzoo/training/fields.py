@@ -38,6 +38,7 @@ class FieldSet:
         grid: the model's own.
         target: (nx, ny, nz) reference values there, of the quantity that is learned.
         recipe: of the reference.
+        predicted: the reference is a model's, a teacher's.
         others: the same on other grids.
     """
 
@@ -45,6 +46,7 @@ class FieldSet:
     grid: Grid
     target: Float[Tensor, "nx ny nz"]
     recipe: Recipe | None
+    predicted: bool = False
     others: tuple[FieldSet, ...] = ()
 
     @classmethod
@@ -75,7 +77,8 @@ class FieldSet:
         frac_coords = grid.positions() @ np.linalg.inv(field.grid.lattice)
         learned = model.target.learned_from(field).values
         values = model.target.values(spline_interpolate(model.target.outputs(learned), frac_coords))
-        return cls(cell, grid, torch.from_numpy(values.reshape(grid.shape).astype(np.float32)), field.recipe)
+        target, predicted = torch.from_numpy(values.reshape(grid.shape).astype(np.float32)), field.is_prediction
+        return cls(cell, grid, target, field.recipe, predicted)
 
 
 @dataclass(frozen=True, eq=False)

@@ -52,12 +52,14 @@ class PointSet:
         points: (points, 3) Cartesian, Å, neighbours in space near each other in the list.
         y: (points,) reference values, of the quantity that is learned.
         recipe: of the reference.
+        predicted: the reference is a model's, a teacher's.
     """
 
     structure: Structure
     points: Float[np.ndarray, "points 3"]
     y: Float[np.ndarray, " points"]
     recipe: Recipe | None
+    predicted: bool = False
 
 
 def choose(config: DataConfig, root: str | None = None) -> tuple[list[int], FieldDataset]:
@@ -116,7 +118,8 @@ def _draw(field: Field, config: DataConfig, rng: np.random.Generator) -> PointSe
     position = field.grid.positions(flat)
     order = np.lexsort(np.floor(position).T)  # boxes of 1 Å, so that a block of points shares its neighbours
     values = field.values.ravel()[flat][order]
-    return PointSet(field.structure, position[order], values.astype(np.float32), field.recipe)
+    y, predicted = values.astype(np.float32), field.is_prediction
+    return PointSet(field.structure, position[order], y, field.recipe, predicted)
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,6 +28,8 @@ class Labelled(Protocol):
     def structure(self) -> Structure: ...
     @property
     def recipe(self) -> Recipe | None: ...
+    @property
+    def predicted(self) -> bool: ...
 
 
 T = TypeVar("T", bound=Labelled, covariant=True)
@@ -65,10 +67,12 @@ class Task(ABC):
     ):
         self.model, self.config, self.ranks = model, config, ranks
         sets = [s for part in train for s in part.sets]
-        # a model that goes on from a trained one takes on the recipe of its user's files, whatever is replayed too
+        # a model that goes on from a trained one takes on the recipe of its user's files, whatever is replayed too;
+        # what a teacher predicted is nobody's calculation
         given = zip(config.train, train, strict=True)
-        own = [s for data, part in given for s in part.sets if config.start and data.files]
-        recipes = {s.recipe for s in own or sets}
+        own = [s for data, part in given for s in part.sets if config.start and data.files and not s.predicted]
+        calculated = [s for s in sets if not s.predicted]
+        recipes = {s.recipe for s in own or calculated or sets}
         parts = zip(config.train + config.validate, [*train, *validate], strict=True)
         self.elements = tuple(sorted({site.specie.symbol for s in sets for site in s.structure}))
         self.recipe = recipes.pop() if len(recipes) == 1 else None

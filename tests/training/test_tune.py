@@ -28,7 +28,7 @@ from elfzoo.training.config import DataConfig, Start, TrainConfig
 from elfzoo.training.finetune import Tuning, finetune
 from elfzoo.training.finetune_report import Change, Report
 from elfzoo.training.parallel import ALONE
-from elfzoo.training.points import PointSet
+from elfzoo.training.points import PointSet, draw_points
 from elfzoo.training.task import Part, Task
 from elfzoo.training.tune import last_layer, merge, prepare
 from tests.training.conftest import TOY
@@ -341,3 +341,30 @@ def test_the_recipe_is_that_of_files_of_one_s_own_or_of_all_data(start, files, e
     task = SimpleNamespace()
     Task.__init__(task, small("grid_mlp"), config, parts, parts[1:], ALONE)
     assert (task.recipe.engine if task.recipe else None) == expected
+
+
+@pytest.mark.parametrize("start", [None, "any"])
+def test_what_a_teacher_predicted_is_of_no_recipe_of_its_own(start):
+    """Files of a teacher are no calculation: the recipe is that of all that was calculated."""
+    engines = ("GPAW", "Quantum ESPRESSO", "Quantum ESPRESSO")
+    empty = np.zeros((0, 3)), np.zeros(0, np.float32)
+    parts = [Part([PointSet(CELL, *empty, Recipe(e, "PBE", "a set"), i == 0)], "sha") for i, e in enumerate(engines)]
+    config = TrainConfig(
+        name="grid_mlp.some-v1",
+        architecture="grid_mlp",
+        train=(DataConfig("taught", "train", files=("folder",)), DataConfig("fluid-h", "train")),
+        validate=(DataConfig("fluid-h", "val"),),
+        start=None if start is None else Start(start),
+    )
+    task = SimpleNamespace()
+    Task.__init__(task, small("grid_mlp"), config, parts[:2], parts[2:], ALONE)
+    assert task.recipe.engine == "Quantum ESPRESSO"
+
+
+def test_drawn_points_know_whether_a_model_made_their_labels(tmp_path):
+    model = elfzoo.load_pretrained("grid_mlp.smooth-h-v3")
+    predicted = model.predict(CELL, grid=(12, 12, 12), progress=False)
+    assert predicted.is_prediction and not predicted.replace(meta={}).is_prediction
+    predicted.write(tmp_path / "a.npz")
+    config = DataConfig("taught", "train", points=20, files=(str(tmp_path),))
+    assert [points.predicted for points in draw_points(config, 0)[0]] == [True]
