@@ -1,6 +1,6 @@
 """Where the time of a prediction goes, on one core: functions by their own time; kernels beside plain PyTorch.
 
-    python benchmarks/profiles.py [MODEL ...] [--out benchmarks/results/profiles.json]
+    OMP_NUM_THREADS=1 python benchmarks/profiles.py [MODEL ...] [--out benchmarks/results/profiles.json]
 
 500 hydrogen atoms on 192³ points, or as many blocks of that grid as a model evaluates in some seconds; the set-up of
 the whole cell is in it, and counts once. By default every release that takes hydrogen and needs no engine. Of models

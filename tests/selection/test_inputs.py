@@ -165,7 +165,7 @@ def test_the_recipe_is_that_of_the_labels_with_the_densest_mesh() -> None:
     other = calculation_for(fluid, "gpaw", [H2])
     assert (other.settings.cutoff, other.settings.low_pass, other.same) == (800.0, (12.0, 14.0), False)
     assert not calculation_for(fluid, "vasp", [H2]).same
-    several = read_card(SHIPPED / "probe_graph.multi-v4")  # learned from both programs' labels
+    several = read_card(SHIPPED / "probe_graph.multi-v5")  # learned from both programs' labels
     assert calculation_for(several, "gpaw", [LAH]).same and calculation_for(several, "espresso", [H2]).same
     assert any("hydrides" in way and "GPAW" in way for way in calculation_for(several, "gpaw").labels)
 
