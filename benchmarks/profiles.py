@@ -22,13 +22,13 @@ from unittest.mock import PropertyMock, patch
 
 import numpy as np
 import torch
+from scaling import hydrogen_models
 
-import elfzoo
 from elfzoo.benchmark import environment, find_task, write_json
 from elfzoo.benchmark.entrant import Entrant, load_entrant
 from elfzoo.benchmark.speed import sample
 from elfzoo.benchmark.speed_task import SpeedTask
-from elfzoo.models import Model, PointModel
+from elfzoo.models import PointModel
 from elfzoo.models.grid_mlp import GridMLP
 from elfzoo.models.probe_graph import ProbeGraph
 from elfzoo.progress import progress_bar
@@ -135,11 +135,6 @@ def table(record: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def takes_hydrogen(name: str) -> bool:
-    model: Model = elfzoo.load_pretrained(name)
-    return model.card is None or not model.card.elements or "H" in model.card.elements
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*", metavar="MODEL", help="releases; by default all that take hydrogen")
@@ -147,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     task = find_task("speed")
     assert isinstance(task, SpeedTask)
-    names = args.models or [name for name in elfzoo.list_pretrained(engines=False) if takes_hydrogen(name)]
+    names = args.models or hydrogen_models()
     found = json.loads(args.out.read_text())["models"] if args.out.is_file() else {}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -16,6 +16,7 @@ from elfzoo.config import config_class
 from elfzoo.errors import ConfigError
 from elfzoo.grid import Grid
 from elfzoo.models.base import EXACT_INVARIANCES, FUSED_BLOCK, TORCH_BLOCK, Evaluator, PointModel, Reader
+from elfzoo.models.fused_network import fits_kernel, fused_network
 from elfzoo.models.work import Work, count_blocks
 from elfzoo.nn import DegreeDropout, ElementEmbedding, Standardise, mlp
 from elfzoo.nn.mlp import last_linear
@@ -153,9 +154,7 @@ class GridMLP(PointModel):
 
     @property
     def _fused(self) -> bool:
-        weight = next(self.parameters())
-        on_processor = weight.device.type == "cpu" and weight.dtype == torch.float32
-        return on_processor and len(self.config.hidden) < fused.MAX_LAYERS and fused.supports(self.config.descriptor)
+        return fits_kernel(self.standardise, self.network) and fused.supports(self.config.descriptor)
 
     def _surroundings(self, structure: Structure) -> tuple[CellList, np.ndarray]:
         images = periodic_images(structure.cart_coords, structure.lattice.matrix, self.config.descriptor.r_cut)
@@ -165,7 +164,4 @@ class GridMLP(PointModel):
         return cells, weights
 
     def _fused_network(self) -> fused.FusedNetwork:
-        linear = [m for m in self.network if isinstance(m, torch.nn.Linear)]
-        layers = [(m.weight.detach().numpy(), m.bias.detach().numpy()) for m in linear]
-        mean, std = self.standardise.mean.numpy(), self.standardise.std.numpy()
-        return fused.FusedNetwork(mean, 1.0 / std, self.config.clamp or 3e38, layers)
+        return fused_network(self.standardise, self.network)

@@ -25,6 +25,7 @@ from elfzoo.config import config_class
 from elfzoo.errors import ConfigError
 from elfzoo.grid import Grid
 from elfzoo.models.base import EXACT_INVARIANCES, Evaluator, PointModel, Reader
+from elfzoo.models.fused_network import fits_kernel, fused_network
 from elfzoo.models.work import Work, count_blocks
 from elfzoo.nn import ElementEmbedding, Standardise, mlp
 from elfzoo.nn.equivariant import AtomLayer, invariants, n_invariants, normalise, parse_irreps
@@ -35,7 +36,7 @@ from elfzoo.probe import ProbeData, add_probe_edges, probe_data
 from elfzoo.registry import register
 from elfzoo.transforms import fused_work, probe_fields
 from elfzoo.transforms.atom_graph import atom_edges, atom_probe_edges
-from elfzoo.transforms.fused import MAX_LAYERS, FusedNetwork
+from elfzoo.transforms.fused import FusedNetwork
 from elfzoo.transforms.power_spectrum import PowerSpectrumConfig, angular_functions, radial_functions
 from elfzoo.transforms.probe_fields import AtomTables, FieldLayout, free_atom_columns
 from elfzoo.transforms.radial_density import N_FEATURES, sad_features
@@ -225,9 +226,7 @@ class ProbeGraph(PointModel):
 
     @property
     def _fused(self) -> bool:
-        weight = next(self.parameters())
-        on_processor = weight.device.type == "cpu" and weight.dtype == torch.float32
-        return on_processor and len(self.config.hidden) < MAX_LAYERS and probe_fields.available(self.layout)
+        return fits_kernel(self.standardise, self.network) and probe_fields.available(self.layout)
 
     def _matrices(self, structure: Structure) -> Float[Tensor, "atoms functions field"]:
         """The fields of each atom, without gradients."""
@@ -243,21 +242,17 @@ class ProbeGraph(PointModel):
         reach = self.config.probe_r_cut * float(stretch.max())
 
         def make(atoms: np.ndarray) -> Tensor:
-            kept = (
-                [free_atom_columns(int(numbers[i]), float(stretch[i]), layout) for i in atoms]
-                if layout.free_atoms
-                else []
-            )
-            return probe_fields.tables(matrices[atoms], layout, torch.stack(kept) if kept else None)
+            if not layout.free_atoms:
+                return probe_fields.tables(matrices[atoms], layout, None)
+            free = [free_atom_columns(int(numbers[i]), float(stretch[i]), layout) for i in atoms]
+            return probe_fields.tables(matrices[atoms], layout, torch.stack(free))
 
         cells = CellList.build(periodic_images(structure.cart_coords, structure.lattice.matrix, reach))
         inverse = np.ascontiguousarray((1 / stretch.numpy())[cells.atom, None], np.float32)
         return AtomTables(cells, make, reach), inverse
 
     def _fused_network(self) -> FusedNetwork:
-        linear = [m for m in self.network if isinstance(m, nn.Linear)]
-        layers = [(m.weight.detach().numpy(), m.bias.detach().numpy()) for m in linear]
-        return FusedNetwork(self.standardise.mean.numpy(), 1.0 / self.standardise.std.numpy(), 3e38, layers)
+        return fused_network(self.standardise, self.network)
 
     def _add_probe_edges(self, data: ProbeData) -> ProbeData:
         return add_probe_edges(data, partial(atom_probe_edges, r_cut=self._reach(data.z, self.config.probe_r_cut)))
