@@ -11,7 +11,7 @@ from elfzoo.errors import ElfzooError
 if TYPE_CHECKING:
     from elfzoo.field import Field, Recipe, read_field
     from elfzoo.grid import Grid
-    from elfzoo.hub import list_pretrained, load_pretrained
+    from elfzoo.hub import list_pretrained, load_pretrained, recommend
     from elfzoo.hub.push import push_to_hub
     from elfzoo.registry import create_model, list_models, register
     from elfzoo.selection import select
@@ -32,6 +32,7 @@ _WHERE = {
     "push_to_hub": "hub.push",
     "read_field": "field",
     "read_structures": "structure",
+    "recommend": "hub",
     "register": "registry",
     "select": "selection",
 }
@@ -66,6 +67,7 @@ __all__ = [
     "push_to_hub",
     "read_field",
     "read_structures",
+    "recommend",
     "register",
     "select",
 ]

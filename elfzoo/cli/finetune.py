@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from elfzoo.cli.predict import DEFAULT_MODEL, ModelName
+from elfzoo.cli.predict import ModelChoice
 from elfzoo.cli.shell import INTERRUPTED, Spin, say
 
 __all__ = ["finetune"]
@@ -17,7 +17,7 @@ def finetune(
     data: Annotated[
         Path, typer.Option("--data", metavar="FOLDER", help="Field files as they are: ELFCAR, cube, XSF, npz, HDF5.")
     ],
-    model: ModelName = DEFAULT_MODEL,
+    model: ModelChoice = None,
     out: Annotated[Path, typer.Option("-o", "--out", metavar="FOLDER", help="The run works in FOLDER/NAME.")] = Path(
         "runs"
     ),
@@ -48,9 +48,10 @@ def finetune(
 
     \b
     Examples:
-      elfzoo finetune -m grid_mlp.smooth-h-v3 --data my_elfcars/
+      elfzoo finetune --data my_elfcars/
+      elfzoo finetune -m grid_mlp.smooth-h-v3 --data my_elfcars/   hydrogen, faster
       elfzoo finetune --data my_elfcars/ --method calibrate        two numbers: for another engine, a few fields
-      elfzoo predict POSCAR -m runs/grid_mlp.tuned-v1/release -o ELFCAR
+      elfzoo predict POSCAR -m runs/probe_graph.tuned-v1/release -o ELFCAR
 
     Every file is checked first (elfzoo check); those with errors are left out. A quarter of the structures is held out:
     it decides when to stop, and its errors before and after tell what you gained. Files are read as they are, whatever

@@ -16,12 +16,23 @@ from elfzoo.cli.shell import Species, split_species
 if TYPE_CHECKING:
     from elfzoo.models.base import Model
 
-__all__ = ["DEFAULT_MODEL", "ModelName", "predict"]
+__all__ = ["DEFAULT_MODEL", "ModelChoice", "ModelName", "predict"]
 
-DEFAULT_MODEL = "grid_mlp.smooth-h-v4"
+DEFAULT_MODEL = "probe_graph.h-v2"  # where one model serves all structures, whatever their elements
 
 ModelName = Annotated[
     str, typer.Option("-m", "--model", metavar="NAME|FOLDER", help="A trained model: see elfzoo models.")
+]
+
+
+ModelChoice = Annotated[
+    str | None,
+    typer.Option(
+        "-m",
+        "--model",
+        metavar="NAME|FOLDER",
+        help="A trained model: see elfzoo models. [default: probe_graph.h-v2 for hydrogen, else probe_graph.multi-v5]",
+    ),
 ]
 
 
@@ -56,7 +67,7 @@ def predict(
             help="ELFCAR, .cube, .xsf, .npz or .h5, also .gz; lines and planes: .csv or .npz; planes also .png.",
         ),
     ],
-    model: ModelName = DEFAULT_MODEL,
+    model: ModelChoice = None,
     spacing: Annotated[
         float | None,
         typer.Option(metavar="Å", help="Largest distance of neighbouring points. [default: 0.1; on a plane 0.05]"),
@@ -117,7 +128,7 @@ def predict(
     check_output(output, structure, plane=plane is not None, line=line is not None)
     if uncertainty is not None:
         check_output(uncertainty, structure, plane=False, line=False)
-    from elfzoo import load_pretrained
+    from elfzoo import load_pretrained, recommend
 
     frames = read_frames(structure, index, split_species(species))
     wanted = [(frame, numbered(output, frame.number)) for frame in frames]
@@ -126,10 +137,11 @@ def predict(
         typer.echo(f"{len(wanted) - len(todo)} of {len(wanted)} outputs are there already")
     if not todo:
         return
-    _predict_all(load_pretrained(model), todo, request)
+    name = model or recommend({symbol for frame, _ in todo for symbol in frame.structure.symbol_set})
+    _predict_all(load_pretrained(name), todo, request, name)
 
 
-def _predict_all(model: Model, todo: list[tuple[Frame, Path]], request: _Request) -> None:
+def _predict_all(model: Model, todo: list[tuple[Frame, Path]], request: _Request, name: str) -> None:
     """One bar for a single frame's points, or one for the frames."""
     from elfzoo.progress import progress_bar
 
@@ -140,9 +152,9 @@ def _predict_all(model: Model, todo: list[tuple[Frame, Path]], request: _Request
             advance(1)
     seconds = time.perf_counter() - began
     if several:
-        typer.echo(f"{len(todo)} frames, {todo[0][1]} to {todo[-1][1]}, {seconds:.1f} s")
+        typer.echo(f"{len(todo)} frames, {todo[0][1]} to {todo[-1][1]}, {seconds:.1f} s by {name}")
     else:
-        typer.echo(f"{todo[0][1]}: {done}, {seconds:.1f} s")
+        typer.echo(f"{todo[0][1]}: {done}, {seconds:.1f} s by {name}")
 
 
 def _predict_one(model: Model, frame: Frame, request: _Request, path: Path, progress: bool | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -12,7 +13,10 @@ from elfzoo.hub.release import load_release
 from elfzoo.models.base import Model
 from elfzoo.registry import find_architecture
 
-__all__ = ["list_pretrained", "load_pretrained", "locate"]
+__all__ = ["RECOMMENDED", "list_pretrained", "load_pretrained", "locate", "recommend"]
+
+# the most accurate on the board of those that see the geometry alone, for hydrogen and for everything else
+RECOMMENDED = ("probe_graph.h-v2", "probe_graph.multi-v5")
 
 
 def list_pretrained(engines: bool = True) -> list[str]:
@@ -23,6 +27,19 @@ def list_pretrained(engines: bool = True) -> list[str]:
     """
     found = sorted(shipped_releases().items())
     return [name for name, folder in found if engines or not _requires(read_card(folder))]
+
+
+def recommend(elements: Iterable[str]) -> str:
+    """The release to begin with, for structures of these elements: what the command line takes unless told.
+
+    The first of :data:`RECOMMENDED` that has learned from all of the elements; the last where none has.
+
+    Args:
+        elements: symbols, in any order; of a pymatgen Structure, ``structure.symbol_set``.
+    """
+    wanted, cards = set(elements), shipped_releases()
+    known = (name for name in RECOMMENDED if name in cards and wanted <= set(read_card(cards[name]).elements))
+    return next(known, RECOMMENDED[-1])
 
 
 def _requires(card: Card) -> tuple[str, ...]:

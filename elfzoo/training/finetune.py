@@ -21,7 +21,7 @@ from elfzoo.datasets import uniform_indices
 from elfzoo.datasets.files import FieldFiles, find_field_files
 from elfzoo.errors import ElfzooError, ElfzooWarning
 from elfzoo.field import Field
-from elfzoo.hub import load_pretrained
+from elfzoo.hub import load_pretrained, recommend
 from elfzoo.models.base import Model
 from elfzoo.models.diagonalised import Diagonalised
 from elfzoo.registry import architecture_of
@@ -76,7 +76,7 @@ class Tuning:
 
 
 def finetune(
-    model: str | Path,
+    model: str | Path | None,
     data: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
@@ -95,7 +95,8 @@ def finetune(
     what was held out, of those where the error on no old validation set is above 1.1 times what it was.
 
     Args:
-        model: the release to go on from: name, folder or repository.
+        model: the release to go on from: name, folder or repository; None: by :func:`elfzoo.recommend`, for the
+            elements of the fields.
         data: a folder with field files, or the files.
         out: folder of runs; the run works in ``out/<name>``, where an interrupted one goes on, and leaves there
             ``release/``, ``report.json`` and ``report.png``.
@@ -110,9 +111,12 @@ def finetune(
         ElfzooError: no usable field, no such release, an unknown setting.
     """
     wanted = parse(Tuning, tuning, where="finetune")
-    start = load_pretrained(model)
+    start = None if model is None else load_pretrained(model)  # a wrong name is told before the fields are checked
     given = find_field_files(data) if isinstance(data, str | Path) else [Path(file) for file in data]
     learned, left_out = _sound(given)
+    if start is None or model is None:
+        model = recommend({symbol for one in FieldFiles(learned, wanted.spin) for symbol in one.structure.symbol_set})
+        start = load_pretrained(model)
     kept: list[Path] = []
     if held_out is None:
         learned, kept = _split(learned, wanted)

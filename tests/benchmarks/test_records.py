@@ -10,6 +10,7 @@ import pytest
 
 import elfzoo
 from elfzoo.benchmark import find_task, list_tasks, read_records
+from elfzoo.benchmark.board import is_hybrid
 from elfzoo.benchmark.summary import summary
 from elfzoo.card import read_card, shipped_releases
 from elfzoo.datasets import FluidHydrogen
@@ -99,3 +100,19 @@ def test_the_rows_of_few_shots():
     assert [cell.strip() for cell in rows[1].split("|")[1:-1]] == [
         *("", "8", "0.0200", "0.0100", "", "0.0300", "", "0.0100 (0.0040 to 0.0160)", "", "0.123", "+3.4%", "")
     ]
+
+
+@pytest.mark.parametrize(
+    ("task", "symbols"),
+    [
+        ("fluid-h", ["H"]),
+        ("crystal-h-cubic", ["H"]),
+        ("crystal-h-hexagonal", ["H"]),
+        ("hydrides-zero-shot", ["H", "La"]),
+        ("metals", ["Al"]),
+    ],
+)
+def test_what_is_recommended_is_the_most_accurate_that_sees_the_geometry_alone(task, symbols):
+    records = [json.loads(path.read_text()) for path in (ROOT / "benchmarks/results" / task).glob("*.json")]
+    errors = {r["model"]: r["metrics"]["mae_outside_cores"] for r in records if not is_hybrid(r)}
+    assert min(errors, key=errors.get) == elfzoo.recommend(symbols)

@@ -140,7 +140,7 @@ def test_demo(elfzoo: Run, release: Path) -> None:
 
 def test_demo_without_its_model_or_its_folder(elfzoo: Run, release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("elfzoo.hub.load.shipped_releases", dict)
-    assert "grid_mlp.smooth-h-v4" in error_line(elfzoo("demo"))
+    assert "probe_graph.h-v2" in error_line(elfzoo("demo"))
     Path("file").write_text("")
     assert "file" in error_line(elfzoo("demo", "--out", "file", "-m", release))
 

@@ -46,6 +46,16 @@ def test_every_format_holds_the_prediction(elfzoo: Run, release: Path, poscar: P
     assert field.recipe is not None and field.recipe.engine == "Quantum ESPRESSO 6.7"
 
 
+@pytest.mark.parametrize(("other", "model"), [("H", "probe_graph.h-v2"), ("Li", "probe_graph.multi-v5")])
+def test_the_default_model_knows_the_elements(elfzoo: Run, other: str, model: str) -> None:
+    structure = Structure(Lattice.cubic(3.6), ["H", other], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    structure.to(filename="own.vasp", fmt="poscar")
+    result = elfzoo("predict", "own.vasp", "-o", "elf.npz", "--grid", 6, 6, 6)
+    assert result.exit_code == 0 and result.stdout.strip().endswith(f"by {model}") and result.stderr == ""
+    same = load_pretrained(model).predict(structure, grid=(6, 6, 6))
+    np.testing.assert_array_equal(read_field("elf.npz").values, same.values)
+
+
 def test_pymatgen_and_ase_read_the_same_points(elfzoo: Run, release: Path, poscar: Path) -> None:
     for name in ("ELFCAR", "elf.cube"):
         elfzoo("predict", poscar, "-m", release, "-o", name, "--grid", *SHAPE)

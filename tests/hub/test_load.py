@@ -220,3 +220,18 @@ def test_two_processes_at_once(hub: Hub, release: Path, published: str) -> None:
 def test_shipped_releases_need_no_network() -> None:
     for name in shipped_releases():
         assert elfzoo.load_pretrained(name).card.name == name
+
+
+@pytest.mark.parametrize(
+    ("elements", "expected"),
+    [
+        (("H",), "probe_graph.h-v2"),
+        (("H", "La"), "probe_graph.multi-v5"),
+        (("Al",), "probe_graph.multi-v5"),
+        (("H", "U"), "probe_graph.multi-v5"),  # nobody has learned from uranium; the prediction warns
+        ((), "probe_graph.h-v2"),
+    ],
+)
+def test_the_release_to_begin_with(elements: tuple[str, ...], expected: str) -> None:
+    assert elfzoo.recommend(elements) == expected
+    assert set(elements) - {"U"} <= set(read_card(shipped_releases()[expected]).elements)

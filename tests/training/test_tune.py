@@ -177,6 +177,14 @@ def test_finetuning_learns_and_tells(base, own, data, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::elfzoo.errors.ElfzooWarning")
+def test_the_release_to_go_on_from_is_by_the_elements(own, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("elfzoo.training.finetune.recommend", lambda e: asked.append(set(e)) or "grid_mlp.smooth-h-v3")
+    report = finetune(None, own, tmp_path, root=str(tmp_path), epochs=1, points=8, replay=0, report=False)
+    assert asked == [{"H", "Li"}] and report.start == "grid_mlp.smooth-h-v3"
+
+
+@pytest.mark.filterwarnings("ignore::elfzoo.errors.ElfzooWarning")
 def test_replay_keeps_what_was_known(base, own, data, tmp_path):
     options = {"root": data, "epochs": 10, "points": 200, "learning_rate": 0.03, "progress": False}
     without, with_it = (
