@@ -193,13 +193,17 @@ def searches(_: str | None) -> str:
 def speed(_: str | None) -> str:
     """The speed record of every release."""
     lines = [
-        "| model | seconds | voxels per second | times the dense peer | GiB over the output | cell doubled | timed |",
-        "|---|---|---|---|---|---|---|",
+        "| model | seconds | by a spline | its error | voxels per second | times the dense peer | "
+        "GiB over the output | cell doubled | timed |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for path in sorted((RESULTS / "speed").glob("*.json")):
         m = json.loads(path.read_text())["metrics"]
+        spline = ("", "")
+        if "spline_mae" in m:
+            spline = (f"{m['seconds_500h_192_spline']:.2f}", f"{m['spline_mae']:.1g}, {m['spline_largest']:.1g}")
         lines.append(
-            f"| `{path.stem}` | {m['seconds_500h_192']:.2f} | {m['voxels_per_second']:,.0f} | "
+            f"| `{path.stem}` | {m['seconds_500h_192']:.2f} | {' | '.join(spline)} | {m['voxels_per_second']:,.0f} | "
             f"{m['ratio_to_dense_baseline']:,.0f} | {m['peak_rss_gib']:.2f} | {m['doubled_cell_ratio']:.2f} × | "
             f"{m['share_timed']:.0%} |"
         )

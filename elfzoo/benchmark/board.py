@@ -50,6 +50,7 @@ HEADLINES = {
     "site_precision": "sites real",
     "voxels_per_second": "voxels/s",
     "seconds_500h_192": "seconds",
+    "seconds_500h_192_spline": "by a spline",
     "ratio_to_dense_baseline": "× dense peer",
     "peak_rss_gib": "GiB",
     "doubled_cell_ratio": "cell doubled",

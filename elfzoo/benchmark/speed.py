@@ -5,6 +5,9 @@ Of models whose work can be counted, the row also has operations and bytes, besi
 Of a model that is too slow for the whole grid two samples are timed, and its seconds are read off the line through
 both. A sample is some of the blocks in which a point model visits the grid, its set-up (atom states, a diagonalisation)
 being timed apart; whatever else predicts, of which only whole grids can be asked, gets the same cell with fewer points.
+
+Of a model of points the job is timed once more with the network on every second point along each edge only, and a
+spline through its logits (``predict(coarse=...)``); its error is that against the network at some points of the grid.
 """
 
 from __future__ import annotations
@@ -42,7 +45,9 @@ __all__ = ["Timing", "clock", "sample", "speed_rows", "time_job"]
 SHARES = (1 / 512, 1 / 64)  # of the grid: an eighth and a quarter of the points along each edge
 FEWEST_TIMES = 3  # as many points in the second sample as in the first
 DENSE_BATCHES = 8  # that the dense peer is timed on
-STEPS = 6
+STEPS = 7
+EVERY = 2  # points along each edge, of which the network computes one where a spline gives the others
+CHECKED = 20_000  # points at which the spline is compared with the network
 TINY_CELL = Structure(Lattice.cubic(2.0), ["H"], [[0, 0, 0]])
 Call = Callable[[], Any]
 
@@ -165,6 +170,8 @@ def _measured(benchmark: Benchmark, task: SpeedTask, entrant: Entrant, step: Cal
     dense = _dense_points_per_second(task)
     step()
     once, half, twice = (_timed_cells(entrant, task, *job, step) for job in ((1, 1.0), (1, 0.5), (2, 1.0)))
+    spline = _splined(entrant, task, once.seconds)
+    step()
     memory = _memory_of_fresh_process(benchmark, once.points_timed / once.points)
     step()
     structure = task.structure()
@@ -182,7 +189,33 @@ def _measured(benchmark: Benchmark, task: SpeedTask, entrant: Entrant, step: Cal
         "dense_points_per_second": dense,
         "peak_rss_gib": memory,
         "threads": torch.get_num_threads(),
+        **spline,
         **limits,
+    }
+
+
+def _splined(entrant: Entrant, task: SpeedTask, seconds: float) -> dict[str, float]:
+    """The job by a spline through logits, and its error; nothing of what has no points, or would take too long."""
+    model = entrant.model
+    if not isinstance(model, PointModel) or seconds / EVERY**3 > task.whole_within:
+        return {}
+    structure = task.structure()
+    grid = task.grid(structure)
+    spacing = EVERY * max(grid.spacing) * (1 + 1e-9)
+
+    last: list[np.ndarray] = []
+
+    def predict() -> None:
+        last[:] = [model.predict(structure, grid=grid, coarse=spacing, progress=False).values.ravel()]
+
+    times, chosen = clock(predict, task), np.random.default_rng(0).choice(grid.size, CHECKED)
+    with torch.no_grad():
+        error = np.abs(last[0][chosen] - model.target.values(model.evaluator(structure)(grid.positions(chosen))))
+    return {
+        "seconds_spline": float(times[0]),
+        "cpu_seconds_spline": float(times[1]),
+        "spline_mae": float(error.mean()),
+        "spline_largest": float(error.max()),
     }
 
 

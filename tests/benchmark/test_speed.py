@@ -181,6 +181,28 @@ def test_the_record_is_of_the_common_form(task: str, entrants: Path, tmp_path: P
     assert not (tmp_path / "work").exists()  # a time is never taken from an earlier run
 
 
+def test_the_spline_of_a_point_model_states_its_error(tmp_path: Path) -> None:
+    """Against what the public prediction says at all points; what is too slow for it, or has no points, has none."""
+    torch.manual_seed(0)
+    model = create_model("grid_mlp", {"hidden": [8], "descriptor": {"n_radial": 4}})
+    entrant, structure = Entrant("any", model, model=model), TINY.structure()
+    found = module._splined(entrant, TINY, seconds=1.0)
+    whole, grid = model.predict(structure, grid=(16, 16, 16)).values, TINY.grid(structure)
+    error = np.abs(model.predict(structure, grid=grid, coarse=2 * 6.0 / 16).values - whole)
+    assert found["spline_mae"] == pytest.approx(error.mean(), rel=0.05)  # of points drawn with replacement
+    assert found["spline_largest"] == pytest.approx(error.max(), rel=1e-3) and found["spline_largest"] > 1e-5
+    assert found["seconds_spline"] > 0
+    assert module._splined(entrant, TINY, seconds=8 * TINY.whole_within + 1) == {}
+    assert module._splined(Entrant("any", Counting()), TINY, seconds=1.0) == {}
+    row = {"speed": {"atoms": 20, "points_along_edge": 16, "points": 16**3, "points_timed": 16**3} | found}
+    times = ("seconds", "cpu_seconds", "seconds_half_grid", "seconds_two_cells", "dense_points_per_second")
+    row["speed"] |= dict.fromkeys((*times, "peak_rss_gib"), 1.0)
+    metrics = summary([row])
+    assert metrics["seconds_20h_16_spline"] == pytest.approx(found["seconds_spline"], rel=1e-4)
+    for name in ("spline_mae", "spline_largest"):
+        assert metrics[name] == pytest.approx(found[name], rel=1e-4)
+
+
 def test_memory_is_what_a_prediction_adds_to_a_fresh_process(task: str, tmp_path: Path) -> None:
     (tmp_path / "hungry.py").write_text(HUNGRY)
     found = read_record(run(Benchmark(f"{tmp_path}/hungry.py:hungry", task, tmp_path), tmp_path, progress=False))
