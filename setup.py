@@ -26,7 +26,8 @@ def kernel(name, folder, sources, headers=()):
     )
 
 
-SOURCES, HEADERS = ["module", "baseline", "avx2", "avx512"], ["kernel", "kernel_impl", "fields_impl", "vectors"]
+SOURCES = ["module", "baseline", "avx2", "avx512"]
+HEADERS = ["kernel", "kernel_impl", "fields_impl", "orbitals_impl", "vectors"]
 
 setup(
     ext_modules=[

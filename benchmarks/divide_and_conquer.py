@@ -27,7 +27,7 @@ from elfzoo.transforms.harris.bloch import at_k
 from elfzoo.transforms.harris.blocks import Block, Pairs
 from elfzoo.transforms.harris.field import HARTREE, SMALLEST_DENSITY, chi_of, matrices_of
 from elfzoo.transforms.harris.kmesh import KMeshConfig, k_mesh
-from elfzoo.transforms.harris.matrices import Matrices, density_matrix, fermi_level, occupations
+from elfzoo.transforms.harris.matrices import Matrices, density_matrix, fermi_level, occupations, occupied_states
 from elfzoo.transforms.harris.orbitals import BOHR, BasisConfig, orbitals
 
 
@@ -59,14 +59,15 @@ class States:
 
 def prepared(structure: Structure, config: HarrisConfig) -> Problem:
     """Overlaps and Hamiltonian, as ``harris`` has them."""
-    grid, pairs, matrices = matrices_of(structure, config)
+    grid, _, pairs, matrices = matrices_of(structure, config)
     return Problem(structure, grid, config, pairs, matrices)
 
 
 def exact(problem: Problem, mesh: KMeshConfig) -> np.ndarray:
     """Density matrix by pair, of all orbitals at once."""
     points = k_mesh(problem.structure.lattice.matrix, mesh)
-    return density_matrix(problem.matrices, problem.pairs, points, len(problem.structure), problem.width)
+    states = occupied_states(problem.matrices, problem.pairs, points, len(problem.structure), problem.width)
+    return density_matrix(states, problem.pairs, points)
 
 
 def fragments(structure: Structure, cuts: int, buffer: float) -> list[Block]:

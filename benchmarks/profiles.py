@@ -41,6 +41,11 @@ SHOWN = 5
 NAMES = {
     "fused.py:_run": "kernel",
     "probe_fields.py:evaluate": "kernel",
+    "field.py:fill": "densities on the grid",
+    "matrices.py:add": "integrals",
+    "box_orbitals.py:add_by_pair": "sums by pair of atoms",
+    "_decomp.py:eigh": "diagonalisation",
+    "_decomp.py:_eigh": "diagonalisation",
     "torch.conv3d": "convolutions",
     "torch._C._nn.silu": "SiLU",
     "torch._C._nn.gelu": "GELU",

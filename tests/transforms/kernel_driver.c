@@ -1,5 +1,6 @@
 /* Runs one job of a baseline kernel: reads it from standard input as test_other_processors.py writes it, writes floats. The
-   first number says which: 0 for power spectra, 1 for fields of atoms. */
+   first number says which: 0 for power spectra, 1 for fields of atoms, 2 for
+   confined orbitals. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -18,12 +19,30 @@ static long number(void) {
     return (long)x;
 }
 
+static int orbitals(void) {
+    Basis b = {.n_shells = (int)number()};
+    int size = 0;
+    for (int i = 0; i < b.n_shells; i++) b.l[i] = (int)number(), size += 2 * b.l[i] + 1;
+    float *lengths = array((2 + 2 * b.n_shells) * (long)sizeof(float));
+    b.r_cut = lengths[0], b.softening = lengths[1];
+    for (int i = 0; i < b.n_shells; i++) b.zeta[i] = lengths[2 + i], b.scale[i] = lengths[2 + b.n_shells + i];
+    long n = number(), atoms = number(), parts = number();
+    float *points = array(3 * n * (long)sizeof(float)), *centres = array(3 * atoms * (long)sizeof(float));
+    float *potential = parts == 2 ? array(n * (long)sizeof(float)) : NULL;
+    size_t count = (size_t)(parts * atoms * size * n);
+    void *out = NULL;
+    if (posix_memalign(&out, 64, count * sizeof(float))) return 2;
+    elfzoo_orbitals_baseline(&b, points, n, centres, atoms, potential, out);
+    return fwrite(out, sizeof(float), count, stdout) == count ? 0 : 4;
+}
+
 int main(void) {
     Descriptor d = {.n_channels = 1};
     Fields f = {0};
     CellList cells;
     Network net = {0};
     int is_fields = (int)number();
+    if (is_fields == 2) return orbitals();
     if (is_fields) {
         f.n_steps = (int)number(), f.l_max = (int)number(), f.width = (int)number(), f.free_atoms = (int)number();
         f.n_kinds = (int)number();

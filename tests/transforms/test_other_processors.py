@@ -14,6 +14,7 @@ import torch
 from elfzoo.nn import mlp
 from elfzoo.periodic import CellList, periodic_images, wrap
 from elfzoo.transforms import PowerSpectrumConfig, fused
+from elfzoo.transforms.harris.orbitals import BOHR, BasisConfig, Shell, orbitals, shell_norm
 from elfzoo.transforms.probe_fields import n_steps
 from elfzoo.transforms.radial_density import SCALE
 from tests.models.test_probe_graph import make
@@ -122,3 +123,20 @@ def test_fields_of_atoms_equal_the_reference(kernel: Path, variant: str, rng) ->
     job += b"".join(every[atom].numpy().tobytes() for atom in atoms.cells.atom) + integers(0, 0)
     found, expected = answer(kernel, job, points, layout.n_features), exact(model, structure, points)
     assert np.abs(found - expected).max() < 2e-5 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("parts", [2, 4])
+def test_confined_orbitals_equal_the_reference(kernel: Path, parts: int, rng) -> None:
+    basis = BasisConfig((Shell(0, 0.4), Shell(1, 1.6), Shell(2, 1.1)), 2.6, 0.2)
+    points, centres = rng.normal(size=(48, 3)), rng.normal(size=(4, 3)) * 2
+    potential = rng.normal(size=48)
+    shells = [shell_norm(shell) for shell in basis.shells]
+    job = integers(2, 3, *(shell.l for shell in basis.shells))
+    job += singles(basis.r_cut / BOHR, basis.softening, *(shell.zeta for shell in basis.shells), *shells)
+    job += integers(48, 4, parts) + points.T.astype(np.float32).tobytes() + centres.astype(np.float32).tobytes()
+    job += potential.astype(np.float32).tobytes() * (parts == 2)
+    found = subprocess.run([EMULATOR, str(kernel)], input=job, stdout=subprocess.PIPE, check=True).stdout
+    phi, slopes, laplacian = orbitals(points[None] - centres[:, None], basis)
+    expected = [phi, potential * phi - 0.5 * laplacian] if parts == 2 else [phi, *slopes]
+    for part, truth in zip(np.frombuffer(found, np.float32).reshape(parts, *phi.shape), expected, strict=True):
+        np.testing.assert_allclose(part, truth, atol=3e-6 * np.abs(truth).max())

@@ -7,7 +7,7 @@ cell of the one to that of the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
@@ -24,6 +24,7 @@ from elfzoo.transforms.harris.orbitals import BOHR
 __all__ = ["Block", "Pairs", "blocks", "find_pairs", "visit"]
 
 EDGE = 6  # points along each edge of a box
+MARKED = 2**29  # possible pairs of which one bit of a byte each may be held
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +78,7 @@ class Pairs:
         return np.searchsorted(self.keys, _encoded(self.j, self.i, -self.translation, self.n_atoms, self.reach))
 
 
-def blocks(structure: Structure, grid: Grid, r_cut: float) -> Iterator[Block]:
+def blocks(structure: Structure, grid: Grid, r_cut: float) -> list[Block]:
     """All boxes of a grid; those without an atom near are left out.
 
     Args:
@@ -86,37 +87,42 @@ def blocks(structure: Structure, grid: Grid, r_cut: float) -> Iterator[Block]:
         r_cut: Å.
     """
     images = periodic_images(wrap(structure.cart_coords, grid.lattice), grid.lattice, r_cut)
-    corners = product(*(range(0, n, EDGE) for n in grid.shape))
+    corners, found = product(*(range(0, n, EDGE) for n in grid.shape)), []
     for corner in corners:
         axes = [np.arange(c, min(c + EDGE, n)) for c, n in zip(corner, grid.shape, strict=True)]
         flat = np.ravel_multi_index(np.meshgrid(*axes, indexing="ij"), grid.shape).ravel()
         block = _block(flat, grid.positions(flat), images, r_cut)
         if len(block.atom):
-            yield block
+            found.append(block)
+    return found
 
 
-def visit(structure: Structure, grid: Grid, r_cut: float, work: Callable[[Block], None]) -> None:
+def visit(boxes: Sequence[Block], work: Callable[[Block], None]) -> None:
     """Do something with every box, in as many threads as torch uses; each box's own products then take one."""
     threads = torch.get_num_threads()
     if threads == 1:
-        for block in blocks(structure, grid, r_cut):
+        for block in boxes:
             work(block)
         return
     try:
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            for _ in pool.map(work, blocks(structure, grid, r_cut)):
+            for _ in pool.map(work, boxes):
                 pass
     finally:
         torch.set_num_threads(threads)
 
 
-def find_pairs(structure: Structure, grid: Grid, r_cut: float) -> Pairs:
-    """The pairs of all boxes."""
-    n_atoms = len(structure)
-    found = list(blocks(structure, grid, r_cut))
-    reach = 2 * max((int(np.abs(b.shift).max()) for b in found), default=0)
-    keys = np.unique(np.concatenate([np.unique(_keys(b, n_atoms, reach)) for b in found]))
+def find_pairs(boxes: Sequence[Block], n_atoms: int) -> Pairs:
+    """The pairs of all boxes of a cell."""
+    reach = 2 * max((int(np.abs(b.shift).max()) for b in boxes), default=0)
     width = 2 * reach + 1
+    if n_atoms**2 * width**3 <= MARKED:
+        marks = np.zeros(n_atoms**2 * width**3, dtype=bool)
+        for b in boxes:
+            marks[_keys(b, n_atoms, reach)] = True
+        keys = np.flatnonzero(marks)
+    else:
+        keys = np.unique(np.concatenate([np.unique(_keys(b, n_atoms, reach)) for b in boxes]))
     atoms, codes = np.divmod(keys, width**3)
     i, j = np.divmod(atoms, n_atoms)
     translation = np.stack(np.unravel_index(codes, (width,) * 3), axis=-1) - reach

@@ -7,6 +7,7 @@ the geometry around a point cannot know, which states are occupied, is in them.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,12 +19,16 @@ from scipy.linalg import lapack
 from elfzoo.config import config_class
 from elfzoo.errors import ConfigError, ElfzooError
 from elfzoo.grid import Grid
-from elfzoo.transforms.harris.blocks import Block, Pairs, find_pairs, visit
-from elfzoo.transforms.harris.kmesh import KMeshConfig, k_mesh
-from elfzoo.transforms.harris.matrices import Matrices, density_matrix, integrals
-from elfzoo.transforms.harris.orbitals import BasisConfig, orbitals
+from elfzoo.transforms.harris.bloch import is_real
+from elfzoo.transforms.harris.blocks import Block, Pairs, blocks, find_pairs, visit
+from elfzoo.transforms.harris.box_orbitals import sloped
+from elfzoo.transforms.harris.kmesh import KMesh, KMeshConfig, k_mesh
+from elfzoo.transforms.harris.matrices import Bands, Matrices, density_matrix, integrals, occupied_states
+from elfzoo.transforms.harris.orbitals import BasisConfig
 from elfzoo.transforms.harris.potential import effective_potential
 from elfzoo.transforms.harris.xc import Functional
+
+States = Callable[[Block], Float[np.ndarray, "states orbitals"]]  # that have the density matrix of a box
 
 __all__ = ["Densities", "HarrisConfig", "chi_of", "harris_densities", "matrices_of"]
 
@@ -31,6 +36,7 @@ LARGEST = 2000  # atoms: dense matrices of 18 000 orbitals take 2.6 GB each, and
 HARTREE = 27.211386  # eV
 UNIFORM = 0.3 * (3 * np.pi**2) ** (2 / 3)  # kinetic-energy density of the uniform gas over n^(5/3)
 SMALLEST_DENSITY = 1e-7  # 1/bohr³
+MOST_STATES = 600  # real functions; where more are occupied, a box takes those that its density matrix is made of
 SMALLEST_STATE = 1e-8  # of the largest diagonal element, where a local decomposition ends
 
 
@@ -100,33 +106,51 @@ def harris_densities(structure: Structure, config: HarrisConfig) -> Densities:
         raise ElfzooError(
             f"a Harris field needs all orbitals at once; expected at most {LARGEST} atoms, got {len(structure)}"
         )
-    grid, pairs, matrices = matrices_of(structure, config)
+    grid, boxes, pairs, matrices = matrices_of(structure, config)
     mesh = k_mesh(structure.lattice.matrix, config.k_mesh)
-    matrix = density_matrix(matrices, pairs, mesh, len(structure), config.width / HARTREE)
-    return _on_grid(structure, grid, config.basis, pairs, matrix)
+    states = occupied_states(matrices, pairs, mesh, len(structure), config.width / HARTREE)
+    if sum(c.shape[1] * (1 if is_real(k) else 2) for c, k in zip(states, mesh.points, strict=True)) <= MOST_STATES:
+        return _on_grid(grid, boxes, config.basis, _bloch_states(states, mesh, len(structure)))
+    matrix = density_matrix(states, pairs, mesh)
+    return _on_grid(grid, boxes, config.basis, lambda block: _local_states(matrix[pairs.of(block)]))
 
 
-def matrices_of(structure: Structure, config: HarrisConfig) -> tuple[Grid, Pairs, Matrices]:
-    """What is diagonalised, and the grid that it is summed over."""
+def matrices_of(structure: Structure, config: HarrisConfig) -> tuple[Grid, list[Block], Pairs, Matrices]:
+    """What is diagonalised, and the grid that it is summed over, in boxes."""
     grid = Grid.from_spacing(structure.lattice.matrix, config.spacing)
     potential, _ = effective_potential(structure.cart_coords, grid, config.atom_exponent, config.functional)
-    pairs = find_pairs(structure, grid, config.basis.r_cut)
-    return grid, pairs, integrals(structure, grid, potential, config.basis, pairs)
+    boxes = blocks(structure, grid, config.basis.r_cut)
+    pairs = find_pairs(boxes, len(structure))
+    return grid, boxes, pairs, integrals(boxes, grid, potential, config.basis, pairs)
 
 
-def _on_grid(structure: Structure, grid: Grid, basis: BasisConfig, pairs: Pairs, matrix: np.ndarray) -> Densities:
+def _on_grid(grid: Grid, boxes: Sequence[Block], basis: BasisConfig, states_of: States) -> Densities:
     n, tau, gradient = np.full(grid.size, SMALLEST_DENSITY), np.zeros(grid.size), np.zeros(grid.size)
 
     def fill(block: Block) -> None:
-        phi, slopes, _ = orbitals(block.vectors(), basis)
-        states = torch.from_numpy(_local_states(matrix[pairs.of(block)]))
-        psi, *slope = states @ torch.from_numpy(phi), *(states @ torch.from_numpy(slopes))
+        psi, *slope = (torch.from_numpy(states_of(block)) @ sloped(block, basis))[:, :, : len(block.points)]
         n[block.points] = np.maximum((psi * psi).sum(0).numpy(), SMALLEST_DENSITY)
         gradient[block.points] = 4 * sum((psi * part).sum(0) ** 2 for part in slope).numpy()
         tau[block.points] = 0.5 * sum((part * part).sum(0) for part in slope).numpy()
 
-    visit(structure, grid, basis.r_cut, fill)
+    visit(boxes, fill)
     return Densities(grid, *(part.reshape(grid.shape) for part in (n, tau, gradient)))
+
+
+def _bloch_states(states: Sequence[Bands], mesh: KMesh, n_atoms: int) -> States:
+    """Real and imaginary parts of the occupied states themselves, in the orbitals of a box."""
+    m = len(states[0]) // n_atoms
+    by_atom = [c.astype(np.complex64).reshape(n_atoms, m, c.shape[1]) for c in states]
+
+    def local(block: Block) -> Float[np.ndarray, "states orbitals"]:
+        rows = []
+        for c, k in zip(by_atom, mesh.points, strict=True):
+            phase = np.exp(2j * np.pi * (block.shift @ k)).astype(np.complex64)
+            here = (c[block.atom] * phase[:, None, None]).reshape(len(block.atom) * m, c.shape[2]).T
+            rows += [here.real] if is_real(k) else [here.real, here.imag]
+        return np.concatenate(rows)
+
+    return local
 
 
 def _local_states(parts: Float[np.ndarray, "images images m m"]) -> Float[np.ndarray, "states orbitals"]:

@@ -5,26 +5,38 @@ All in hartree and bohr; by pair of atoms, as :class:`~elfzoo.transforms.harris.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Lock
 
 import numpy as np
-import torch
-from jaxtyping import Float
-from pymatgen.core import Structure
+from jaxtyping import Complex, Float
 from scipy import linalg, optimize, special
+from scipy.linalg import lapack
 
 from elfzoo.errors import ElfzooError
 from elfzoo.grid import Grid
 from elfzoo.transforms.harris.bloch import CHUNK, Matrix, add_back, at_k
 from elfzoo.transforms.harris.blocks import Block, Pairs, visit
+from elfzoo.transforms.harris.box_orbitals import acted, add_by_pair
 from elfzoo.transforms.harris.kmesh import KMesh
-from elfzoo.transforms.harris.orbitals import BOHR, BasisConfig, orbitals
+from elfzoo.transforms.harris.orbitals import BOHR, BasisConfig
 
-__all__ = ["Matrices", "density_matrix", "fermi_level", "integrals", "occupations", "occupations_at"]
+__all__ = [
+    "Bands",
+    "Matrices",
+    "density_matrix",
+    "fermi_level",
+    "integrals",
+    "occupations",
+    "occupations_at",
+    "occupied_states",
+]
 
 SMALLEST_OVERLAP = 1e-6  # combinations of orbitals with a smaller norm are left out
 EMPTY = 1e-6  # occupation of the highest band that is computed
+Bands = Float[np.ndarray, "orbitals _"] | Complex[np.ndarray, "orbitals _"]  # each k-point has its own number
+NOTHING = 1e-10  # electrons in a state that is left out
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,35 +52,30 @@ class Matrices:
 
 
 def integrals(
-    structure: Structure, grid: Grid, potential: Float[np.ndarray, "nx ny nz"], basis: BasisConfig, pairs: Pairs
+    boxes: Sequence[Block], grid: Grid, potential: Float[np.ndarray, "nx ny nz"], basis: BasisConfig, pairs: Pairs
 ) -> Matrices:
     """<i|j> and <i|-∇²/2 + V|j> by quadrature on the grid, Hermitian by averaging."""
     m = basis.size
-    sums = torch.zeros(2, len(pairs.keys), m, m, dtype=torch.float64)
-    v, weight = potential.ravel().astype(np.float32), abs(np.linalg.det(grid.lattice / BOHR)) / grid.size
+    sums = np.zeros((2, len(pairs.keys), m, m))
+    v, weight = potential.ravel(), abs(np.linalg.det(grid.lattice / BOHR)) / grid.size
     lock = Lock()
 
     def add(block: Block) -> None:
-        phi, _, laplacian = orbitals(block.vectors(), basis)
-        acted = torch.from_numpy(np.stack([phi, v[block.points] * phi - np.float32(0.5) * laplacian]))
-        # products in single precision, sums in double: it changes ELF by 1e-6
-        found = torch.from_numpy(phi) @ acted.mT
-        which = torch.from_numpy(pairs.of(block).ravel())
-        parts = [_by_pair(part, m).double() for part in found]
+        parts = acted(block, basis, v[block.points])
+        found = parts[0] @ parts.mT  # products in single precision, sums in double: it changes ELF by 1e-6
+        which = pairs.of(block)
         with lock:
-            for total, part in zip(sums, parts, strict=True):
-                total.index_add_(0, which, part)
+            for total, part in zip(sums, found, strict=True):
+                add_by_pair(total, which, part)
 
-    visit(structure, grid, basis.r_cut, add)
+    visit(boxes, add)
     sums *= weight
-    overlap, hamiltonian = sums.numpy()
+    overlap, hamiltonian = sums
     return Matrices(_hermitian(overlap, pairs), _hermitian(hamiltonian, pairs))
 
 
-def density_matrix(
-    matrices: Matrices, pairs: Pairs, mesh: KMesh, electrons: float, width: float
-) -> Float[np.ndarray, "pairs m m"]:
-    """P_ij(R), with which n = Σ P φ_i φ_j: occupied states of the generalised eigenproblem at every k.
+def occupied_states(matrices: Matrices, pairs: Pairs, mesh: KMesh, electrons: float, width: float) -> list[Bands]:
+    """Of the generalised eigenproblem at every k, each times the root of its occupation (0 to 2) and k's weight.
 
     Args:
         matrices: of the orbitals.
@@ -86,12 +93,19 @@ def density_matrix(
     filled = occupations(energies, mesh.weights, electrons, width)
     if bands < size and filled[:, -1].max() > 1e3 * EMPTY:
         raise ElfzooError(f"the highest of {bands} bands still holds {filled[:, -1].max():.2g} electrons")
-    total = np.zeros_like(matrices.overlap)
-    step = max(1, CHUNK // size**2)
+    scales = np.sqrt(filled * mesh.weights[:, None])
+    return [c[:, f > NOTHING] * scale[f > NOTHING] for (_, c), f, scale in zip(states, filled, scales, strict=True)]
+
+
+def density_matrix(states: Sequence[Bands], pairs: Pairs, mesh: KMesh) -> Float[np.ndarray, "pairs m m"]:
+    """P_ij(R), with which n = Σ P φ_i φ_j, of what :func:`occupied_states` found."""
+    size = len(states[0])
+    m = size // pairs.n_atoms
+    total, step = np.zeros((len(pairs.keys), m, m)), max(1, CHUNK // size**2)
     for start in range(0, len(states), step):
-        chosen = slice(start, start + step)
-        occupied = [(c.conj() * f) @ c.T for (_, c), f in zip(states[chosen], filled[chosen], strict=True)]
-        add_back(total, occupied, mesh.weights[chosen], pairs, mesh.points[chosen])
+        chosen = states[start : start + step]
+        points = mesh.points[start : start + step]
+        add_back(total, [c.conj() @ c.T for c in chosen], np.ones(len(chosen)), pairs, points)
     return total
 
 
@@ -122,17 +136,18 @@ def occupations_at(level: float, energies: Float[np.ndarray, ...], width: float)
 def _states(s: Matrix, h: Matrix, bands: int) -> tuple[np.ndarray, np.ndarray]:
     """Lowest eigenvalues (hartree) and eigenvectors of H c = e S c."""
     try:
-        return linalg.eigh(h, s, subset_by_index=(0, bands - 1), check_finite=False)
+        # to the standard problem, and that by relatively robust representations: what scipy does for a few states of
+        # both matrices (gvx) looks for each vector by itself, and takes half as long again
+        lower = linalg.cholesky(s, lower=True, check_finite=False)
+        standard, _ = (lapack.zhegst if np.iscomplexobj(h) else lapack.dsygst)(h, lower, itype=1, lower=1)
+        options = {"lower": True, "driver": "evr", "check_finite": False}
+        e, c = linalg.eigh(standard, subset_by_index=(0, bands - 1), **options)
+        return e, linalg.solve_triangular(lower, c, trans="C", lower=True, check_finite=False)
     except linalg.LinAlgError:  # orbitals that all but depend on each other
         norm, vectors = linalg.eigh(s)
         x = vectors[:, norm > SMALLEST_OVERLAP] / np.sqrt(norm[norm > SMALLEST_OVERLAP])
         e, c = linalg.eigh(x.conj().T @ h @ x)
         return e[:bands], (x @ c)[:, :bands]
-
-
-def _by_pair(matrix: torch.Tensor, m: int) -> torch.Tensor:
-    images = len(matrix) // m
-    return matrix.reshape(images, m, images, m).permute(0, 2, 1, 3).reshape(-1, m, m)
 
 
 def _hermitian(parts: np.ndarray, pairs: Pairs) -> np.ndarray:

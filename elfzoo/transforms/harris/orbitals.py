@@ -19,7 +19,7 @@ from jaxtyping import Float
 from elfzoo.config import config_class
 from elfzoo.errors import ConfigError
 
-__all__ = ["BOHR", "BasisConfig", "Shell", "Values", "orbitals"]
+__all__ = ["BOHR", "BasisConfig", "Shell", "Values", "orbitals", "shell_norm"]
 
 BOHR = 0.529177210903  # Å
 ENVELOPE = 3  # power of the envelope: continuous second derivatives at the cutoff
@@ -104,7 +104,7 @@ def _radial(u: np.ndarray, shell: Shell, basis: BasisConfig) -> tuple[np.ndarray
     """F and its first two derivatives by u = r²."""
     end = (basis.r_cut / BOHR) ** 2
     s = np.sqrt(u + basis.softening**2)
-    e = _scale(shell) * np.exp(-shell.zeta * s)
+    e = shell_norm(shell) * np.exp(-shell.zeta * s)
     de = -shell.zeta / (2 * s) * e
     dde = (shell.zeta**2 / (4 * s**2) + shell.zeta / (4 * s**3)) * e
     inside = np.maximum(1 - u / end, 0.0)
@@ -112,7 +112,7 @@ def _radial(u: np.ndarray, shell: Shell, basis: BasisConfig) -> tuple[np.ndarray
     return e * c, de * c + e * dc, dde * c + 2 * de * dc + e * ddc
 
 
-def _scale(shell: Shell) -> float:
+def shell_norm(shell: Shell) -> float:
     """Norm of the Slater function without softening and envelope, so that overlaps are of the order of 1."""
     power = 2 * shell.l + 3
     angular = (4 * math.pi, 4 * math.pi / 3, 4 * math.pi / 15)[shell.l]

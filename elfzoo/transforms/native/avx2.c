@@ -9,8 +9,10 @@
 #define NV 2
 #define NAME elfzoo_run_avx2
 #define FIELDS_NAME elfzoo_fields_avx2
+#define ORBITALS_NAME elfzoo_orbitals_avx2
 #include "kernel_impl.h"
 #include "fields_impl.h"
+#include "orbitals_impl.h"
 #if defined(__clang__)
 #pragma clang attribute pop
 #endif

@@ -3,5 +3,7 @@
 #define NV 2
 #define NAME elfzoo_run_baseline
 #define FIELDS_NAME elfzoo_fields_baseline
+#define ORBITALS_NAME elfzoo_orbitals_baseline
 #include "kernel_impl.h"
 #include "fields_impl.h"
+#include "orbitals_impl.h"

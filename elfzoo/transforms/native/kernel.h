@@ -1,9 +1,9 @@
-/* Fused evaluation on tiles of points, one build per instruction set: of power spectrum and network, and of the fields of
-   atoms, their invariants and a network. */
+/* Evaluation at points, one build per instruction set: of power spectrum and network and of the fields of atoms, their
+   invariants and a network, fused on tiles; of confined orbitals. */
 #ifndef ELFZOO_KERNEL_H
 #define ELFZOO_KERNEL_H
 
-enum { TILE = 64, MAX_RADIAL = 20, MAX_CHANNELS = 8, MAX_L = 4, MAX_LAYERS = 8, MAX_KINDS = 16, BLOCKS = 4 };
+enum { TILE = 64, MAX_RADIAL = 20, MAX_CHANNELS = 8, MAX_L = 4, MAX_LAYERS = 8, MAX_KINDS = 16, BLOCKS = 4, MAX_SHELLS = 16 };
 
 /* The descriptor; lengths in angstrom. Mirrors PowerSpectrumConfig. */
 typedef struct {
@@ -54,5 +54,18 @@ typedef int FieldsKernel(const Fields *, const CellList *, const float *const *t
                          const double *points, long n, float *out);
 
 FieldsKernel elfzoo_fields_baseline, elfzoo_fields_avx2, elfzoo_fields_avx512;
+
+/* Orbitals of an atom; lengths in bohr. Mirrors BasisConfig: scale is the norm of each shell. */
+typedef struct {
+    int n_shells, l[MAX_SHELLS];
+    float zeta[MAX_SHELLS], scale[MAX_SHELLS], r_cut, softening;
+} Basis;
+
+/* points [3][n] and potential [n] (hartree) on 64 bytes, n a multiple of 16; centres (atoms, 3). With a potential V, out is
+   [2][atoms * orbitals][n], phi and (V - laplacian / 2) phi; without one [4][atoms * orbitals][n], phi and its gradient. */
+typedef void OrbitalsKernel(const Basis *, const float *points, long n, const float *centres, long atoms,
+                            const float *potential, float *out);
+
+OrbitalsKernel elfzoo_orbitals_baseline, elfzoo_orbitals_avx2, elfzoo_orbitals_avx512;
 
 #endif

@@ -40,6 +40,28 @@ EXPORT int elfzoo_fields(int level, const Fields *f, const CellList *cells, cons
     return elfzoo_fields_baseline(f, cells, tables, reach, net, points, n, out);
 }
 
+/* level: at most elfzoo_level(). See OrbitalsKernel in kernel.h. */
+EXPORT void elfzoo_orbitals(int level, const Basis *b, const float *points, long n, const float *centres, long atoms,
+                            const float *potential, float *out) {
+#if defined(__x86_64__)
+    if (level >= 2) { elfzoo_orbitals_avx512(b, points, n, centres, atoms, potential, out); return; }
+    if (level == 1) { elfzoo_orbitals_avx2(b, points, n, centres, atoms, potential, out); return; }
+#endif
+    (void)level;
+    elfzoo_orbitals_baseline(b, points, n, centres, atoms, potential, out);
+}
+
+/* total[which[i * images + j]][a][b] += found[i * m + a][j * m + b], for all i, j < images and a, b < m. */
+EXPORT void elfzoo_add_by_pair(double *total, const long long *which, const float *found, long images, long m) {
+    for (long i = 0; i < images; i++)
+        for (long j = 0; j < images; j++) {
+            double *to = total + which[i * images + j] * m * m;
+            const float *from = found + i * m * images * m + j * m;
+            for (long a = 0; a < m; a++)
+                for (long b = 0; b < m; b++) to[a * m + b] += (double)from[a * images * m + b];
+        }
+}
+
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, .m_name = "_kernel", .m_size = 0};
 
 PyMODINIT_FUNC PyInit__kernel(void) { return PyModule_Create(&definition); }

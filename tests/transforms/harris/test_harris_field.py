@@ -10,10 +10,10 @@ from elfzoo.grid import Grid
 from elfzoo.io import read_field
 from elfzoo.periodic import periodic_images
 from elfzoo.transforms.harris import HarrisConfig, bloch, harris_densities, harris_inputs
-from elfzoo.transforms.harris.blocks import find_pairs
+from elfzoo.transforms.harris.blocks import blocks, find_pairs
 from elfzoo.transforms.harris.inputs import CACHE_VARIABLE, stored_inputs
 from elfzoo.transforms.harris.kmesh import KMeshConfig, k_mesh
-from elfzoo.transforms.harris.matrices import density_matrix, integrals
+from elfzoo.transforms.harris.matrices import density_matrix, integrals, occupied_states
 from elfzoo.transforms.harris.orbitals import BOHR, BasisConfig, Shell, orbitals
 from elfzoo.transforms.harris.potential import effective_potential
 
@@ -27,9 +27,11 @@ def test_densities_against_direct_sums():
     found = harris_densities(SMALL, COARSE)
     grid, basis = found.grid, COARSE.basis
     potential, _ = effective_potential(SMALL.cart_coords, grid, COARSE.atom_exponent, COARSE.functional)
-    pairs = find_pairs(SMALL, grid, basis.r_cut)
-    matrices = integrals(SMALL, grid, potential, basis, pairs)
-    p = density_matrix(matrices, pairs, k_mesh(grid.lattice, COARSE.k_mesh), 2, COARSE.width / 27.211386)
+    boxes = blocks(SMALL, grid, basis.r_cut)
+    pairs = find_pairs(boxes, len(SMALL))
+    matrices = integrals(boxes, grid, potential, basis, pairs)
+    mesh = k_mesh(grid.lattice, COARSE.k_mesh)
+    p = density_matrix(occupied_states(matrices, pairs, mesh, 2, COARSE.width / 27.211386), pairs, mesh)
     images = periodic_images(SMALL.cart_coords, grid.lattice, basis.r_cut)
     chosen = np.random.default_rng(0).choice(grid.size, 25, replace=False)
     vectors = (grid.positions(chosen)[None] - images.positions[:, None]) / BOHR
@@ -64,8 +66,9 @@ def test_energies_are_above_those_of_plane_waves():
     cell = Structure(Lattice.cubic(1.6), ["H"], [[0.1, 0.2, 0.3]])
     grid = Grid((32, 32, 32), cell.lattice.matrix)
     potential, _ = effective_potential(cell.cart_coords, grid, 1.15, "LDA")
-    pairs = find_pairs(cell, grid, CONFIG.basis.r_cut)
-    matrices = integrals(cell, grid, potential, CONFIG.basis, pairs)
+    boxes = blocks(cell, grid, CONFIG.basis.r_cut)
+    pairs = find_pairs(boxes, len(cell))
+    matrices = integrals(boxes, grid, potential, CONFIG.basis, pairs)
     waves = np.stack(np.meshgrid(*[np.arange(-4, 5)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
     spectrum = np.fft.fftn(potential, norm="forward")
     between = spectrum[tuple(np.moveaxis(waves[:, None] - waves[None], -1, 0) % 32)]

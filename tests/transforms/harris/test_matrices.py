@@ -20,9 +20,10 @@ BASIS = BasisConfig((Shell(0, 1.0), Shell(1, 1.5)), 2.0, 0.3)
 @pytest.fixture(scope="module")
 def matrices():
     grid = Grid.from_spacing(SMALL.lattice.matrix, 0.15)
-    pairs = find_pairs(SMALL, grid, BASIS.r_cut)
+    boxes = blocks(SMALL, grid, BASIS.r_cut)
+    pairs = find_pairs(boxes, len(SMALL))
     potential = np.cos(2 * np.pi * grid.frac_coords()[:, 0]).reshape(grid.shape)
-    return pairs, integrals(SMALL, grid, potential, BASIS, pairs)
+    return pairs, integrals(boxes, grid, potential, BASIS, pairs)
 
 
 def test_every_point_is_in_one_block():
