@@ -8,7 +8,11 @@ from functools import cache
 
 from elfzoo.errors import ElfzooError
 
-__all__ = ["load", "required"]
+__all__ = ["KERNEL", "THREAD_VARIABLES", "load", "required"]
+
+KERNEL = "elfzoo.transforms._kernel"  # of the models
+# how many threads the linear algebra of a process takes, read when its libraries are loaded
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @cache

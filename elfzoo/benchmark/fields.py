@@ -33,11 +33,10 @@ from elfzoo.config import to_dict
 from elfzoo.errors import ElfzooError
 from elfzoo.field import Field, read_field
 from elfzoo.io.symmetric import write_reference
+from elfzoo.native import THREAD_VARIABLES
 from elfzoo.progress import progress_bar
 
 __all__ = ["field_rows", "measure_structure"]
-
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # of linear algebra
 
 
 def field_rows(benchmark: Benchmark, task: Task, workers: int, progress: bool | None) -> list[dict[str, Any]]:
@@ -129,7 +128,7 @@ def _threads_of_children(threads: int) -> Iterator[None]:
     NumPy and SciPy read this when they are loaded; with all cores for each process, threads wait for one another, and
     diagonalisations take several times as long.
     """
-    added = [] if any(name in os.environ for name in THREADS) else THREADS
+    added = [] if any(name in os.environ for name in THREAD_VARIABLES) else THREAD_VARIABLES
     os.environ.update(dict.fromkeys(added, str(threads)))
     try:
         yield

@@ -52,18 +52,14 @@ class _Network(ctypes.Structure):
     _fields_ += [("weights", ctypes.c_void_p * MAX_LAYERS), ("biases", ctypes.c_void_p * MAX_LAYERS)]
 
 
-def _library() -> ctypes.CDLL | None:
-    return native.load("elfzoo.transforms._kernel")
-
-
 def available() -> bool:
     """Whether the compiled kernel was built with the package."""
-    return _library() is not None
+    return native.load(native.KERNEL) is not None
 
 
 def instruction_set() -> str:
     """What the kernel runs on here: ``"avx512"``, ``"avx2"``, ``"baseline"``, or ``"none"`` without the kernel."""
-    library = _library()
+    library = native.load(native.KERNEL)
     return "none" if library is None else LEVELS[library.elfzoo_level()]
 
 
@@ -148,7 +144,7 @@ def _run(
     out: np.ndarray,
     level: str | None,
 ) -> None:
-    library = _library()
+    library = native.load(native.KERNEL)
     if library is None:
         raise RuntimeError("the compiled kernel was not built with this installation")
     points = finite(points)

@@ -92,7 +92,7 @@ class FieldLayout:
 def available(layout: FieldLayout) -> bool:
     """Whether the kernel was built with the package and takes such fields."""
     fits = layout.expansion.smooth and layout.expansion.channels == 1 and len(layout.kinds) <= MAX_KINDS
-    return fits and (layout.expansion.l_max > 0 or not layout.free_atoms) and _library() is not None
+    return fits and (layout.expansion.l_max > 0 or not layout.free_atoms) and native.load(native.KERNEL) is not None
 
 
 def n_steps(expansion: PowerSpectrumConfig) -> int:
@@ -226,7 +226,7 @@ def evaluate(
         points: near each other, best in compact tiles of 64.
         level: instruction set; the best one by default.
     """
-    library = _library()
+    library = native.load(native.KERNEL)
     if library is None:
         raise RuntimeError("the compiled kernel was not built with this installation")
     points = finite(points)
@@ -258,7 +258,3 @@ def _c_layout(layout: FieldLayout) -> ctypes.Structure:
     for i, (mul, dim) in enumerate(kinds):
         found.mul[i], found.dim[i] = mul, dim
     return found
-
-
-def _library() -> ctypes.CDLL | None:
-    return native.load("elfzoo.transforms._kernel")

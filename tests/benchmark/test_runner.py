@@ -10,11 +10,12 @@ import pytest
 
 from elfzoo import list_pretrained, read_field
 from elfzoo.benchmark import Benchmark, find_task, read_record, run, select
-from elfzoo.benchmark.fields import THREADS, _threads_of_children, measure_structure
+from elfzoo.benchmark.fields import _threads_of_children, measure_structure
 from elfzoo.benchmark.record import prediction_path, run_folder
 from elfzoo.benchmark.task import Task
 from elfzoo.errors import ElfzooError
 from elfzoo.models.grid_mlp import GridMLP
+from elfzoo.native import THREAD_VARIABLES
 
 
 def record(benchmark: Benchmark, out: Path, workers: int = 1) -> dict:
@@ -156,12 +157,12 @@ def test_costly_models_are_asked_for_the_grid_of_the_reference(
 
 
 def test_processes_share_the_cores_in_their_linear_algebra(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in THREADS:
+    for name in THREAD_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(KeyboardInterrupt), _threads_of_children(2):
-        assert [os.environ[name] for name in THREADS] == ["2", "2", "2"]
+        assert [os.environ[name] for name in THREAD_VARIABLES] == ["2", "2", "2"]
         raise KeyboardInterrupt
-    assert [os.environ.get(name) for name in THREADS] == [None, None, None]
+    assert [os.environ.get(name) for name in THREAD_VARIABLES] == [None, None, None]
     monkeypatch.setenv("OMP_NUM_THREADS", "3")  # the user's word holds for all of them
     with _threads_of_children(2):
-        assert [os.environ.get(name) for name in THREADS] == ["3", None, None]
+        assert [os.environ.get(name) for name in THREAD_VARIABLES] == ["3", None, None]

@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 
+from elfzoo.native import THREAD_VARIABLES
 from elfzoo.reference.engines.base import EngineError
 
 __all__ = ["Stopped", "run_process", "stop_all", "stop_all_until"]
 
-ONE_CORE = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+ONE_CORE = dict.fromkeys(THREAD_VARIABLES, "1")
 LAST_LINES = 6
 _running: set[subprocess.Popen[bytes]] = set()
 

@@ -67,7 +67,7 @@ def add_by_pair(
 ) -> None:
     """Add the blocks of a matrix between the orbitals of images to the pairs that they are."""
     images, m = len(which), total.shape[1]
-    library = native.load("elfzoo.transforms._kernel")
+    library = native.load(native.KERNEL)
     if library is None:
         parts = found.reshape(images, m, images, m).permute(0, 2, 1, 3).reshape(-1, m, m).double()
         torch.from_numpy(total).index_add_(0, torch.from_numpy(which.ravel()), parts)
@@ -78,7 +78,7 @@ def add_by_pair(
 
 
 def _library(basis: BasisConfig) -> ctypes.CDLL | None:
-    return native.load("elfzoo.transforms._kernel") if len(basis.shells) <= MAX_SHELLS else None
+    return native.load(native.KERNEL) if len(basis.shells) <= MAX_SHELLS else None
 
 
 def _run(
