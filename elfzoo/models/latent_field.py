@@ -27,6 +27,7 @@ from elfzoo.config import config_class
 from elfzoo.errors import ConfigError
 from elfzoo.grid import Grid
 from elfzoo.models.base import EXACT_INVARIANCES, Evaluator, PointModel, Reader
+from elfzoo.models.blocks import largest_array
 from elfzoo.models.work import Work, count_blocks
 from elfzoo.nn import ElementEmbedding, Standardise, mlp
 from elfzoo.nn.equivariant import AtomLayer, normalise, parse_irreps
@@ -170,7 +171,8 @@ class LatentField(PointModel):
         """A function from points (Å) of the cell to features, without gradients: tile by tile in dense matrices."""
         weight, reach = self.standardise.mean, self.config.orbitals.r_cut
         images = periodic_images(structure.cart_coords, structure.lattice.matrix, reach)
-        step = max(1, LARGEST_ARRAY // (TILE * NEIGHBOURS * 4 * self.config.orbitals.irreps.dim))
+        largest = largest_array(weight.device, LARGEST_ARRAY)
+        step = max(1, largest // (TILE * NEIGHBOURS * 4 * self.config.orbitals.irreps.dim))
         with torch.no_grad():
             atoms = self.transform(probe_data(structure, np.zeros((0, 3)), dtype=weight.dtype))
             matrices = self._atoms(atoms.to(weight.device)).mT.contiguous()

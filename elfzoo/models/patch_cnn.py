@@ -22,6 +22,7 @@ from elfzoo.config import config_class
 from elfzoo.errors import ConfigError
 from elfzoo.grid import Grid
 from elfzoo.models.base import EXACT_INVARIANCES, Invariance, PointModel
+from elfzoo.models.blocks import largest_array
 from elfzoo.models.work import Work, count_blocks
 from elfzoo.nn import ElementEmbedding, Standardise, mlp
 from elfzoo.nn.average_pool import HalvingPool
@@ -124,7 +125,7 @@ class PatchCNN(PointModel):
 
     def head(self, features: Float[Tensor, "points features"]) -> Float[Tensor, " points"]:
         """Logits from patches; without gradients in small parts, since the first block's output is 16 times larger."""
-        parts = [features] if torch.is_grad_enabled() else features.split(self._points_in_memory)
+        parts = [features] if torch.is_grad_enabled() else features.split(self._points_at_once(features.device))
         return torch.cat([self._logits(part) for part in parts])
 
     def fit_statistics(self, features: Float[Tensor, "points features"]) -> None:
@@ -148,11 +149,10 @@ class PatchCNN(PointModel):
         """Of the network, counted by torch on some blocks."""
         return count_blocks(lambda: self.evaluator(structure), grid, self.block_size)
 
-    @property
-    def _points_in_memory(self) -> int:
-        """Points for which no activation exceeds :data:`LARGEST_ARRAY` elements."""
+    def _points_at_once(self, device: torch.device) -> int:
+        """Points for which no activation exceeds what is worked on at once."""
         channels = max(self.config.patch.channels, *(-(-width // 8**i) for i, width in enumerate(self.config.widths)))
-        return max(1, LARGEST_ARRAY // (channels * self.config.patch.n_voxels**3))
+        return max(1, largest_array(device, LARGEST_ARRAY) // (channels * self.config.patch.n_voxels**3))
 
     def _voxels(self, features: Tensor) -> Tensor:
         """(points, voxels, channels)."""
