@@ -6,7 +6,7 @@
 
 A release without ``uncertainty.safetensors`` in ``model_cards/NAME`` gets one, from the training and validation data
 that its card names (``--refit`` makes it anew). Then, on structures of the test splits of fluid-h (trajectory D) and
-crystal-h, which took no part in it: errors of ELF at random points against the standard deviations predicted there, and
+crystal-h, and of hydrides and metals if it has learned from other elements than hydrogen, which took no part in it: errors of ELF at random points against the standard deviations predicted there, and
 errors of φ against its error bars.
 
 Results go to ``benchmarks/results/uncertainty.json``, release by release; rows of the same weights and the same
@@ -42,6 +42,7 @@ from elfzoo.uncertainty.fields import deviation_of_values
 CARDS = Path(__file__).parents[1] / "model_cards"
 RECORD = Path(__file__).parent / "results" / "uncertainty.json"
 DATASETS = {"fluid-h": 4, "crystal-h": 16}  # structures of the test split, evenly spread over it
+SOLIDS = {"hydrides": 16, "metals": 16}  # the same, of releases that know other elements than hydrogen
 VALIDATION = ("fluid-h", "crystal-h")
 FEWEST = 8  # structures for a rank correlation that says anything
 POINTS, BINS, SEED, MEMBERS, SPACING = 2000, 10, 0, 16, 0.12
@@ -101,7 +102,7 @@ def record(path: Path, name: str, source: Source, again: bool) -> None:
     if not again and recorded(path)["models"].get(name, {}).get("source") == identity:
         print(f"{name}: recorded already")
         return
-    row = json_values({"source": identity, "tasks": {k: task(source, k) for k in DATASETS}})
+    row = json_values({"source": identity, "tasks": {k: task(source, k) for k in datasets(source)}})
     found = recorded(path)  # others may have written meanwhile
     found["models"][name] = row
     found |= {"points": POINTS, "members": MEMBERS, "spacing": SPACING, "environment": environment()}
@@ -126,11 +127,18 @@ def facts(source: Source) -> dict[str, Any]:
     return {"kind": "ensemble", "weights_sha256": weights, "alpha": source.alpha}
 
 
+def datasets(source: Source) -> dict[str, int]:
+    """Where a source is tested, and on how many structures."""
+    card = source.model.card if isinstance(source, LastLayer) else None
+    return DATASETS if card is None or set(card.elements) == {"H"} else DATASETS | SOLIDS
+
+
 def test_fields(dataset: str) -> list[Field]:
     """Reference fields of a test split; of the fluid those of 128 atoms."""
     data = dataset_class(dataset)(split="test")
-    small = [i for i, file in enumerate(data.raw_file_names) if "_N" not in file]
-    chosen = np.linspace(0, len(small) - 1, min(DATASETS[dataset], len(small))).round().astype(int)
+    small = [i for i, file in enumerate(data.raw_file_names) if dataset != "fluid-h" or "_N" not in file]
+    wanted = (DATASETS | SOLIDS)[dataset]
+    chosen = np.linspace(0, len(small) - 1, min(wanted, len(small))).round().astype(int)
     return [sample.field for sample in data.subset([small[i] for i in chosen])]
 
 
