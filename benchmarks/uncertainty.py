@@ -6,8 +6,8 @@
 
 A release without ``uncertainty.safetensors`` in ``model_cards/NAME`` gets one, from the training and validation data
 that its card names (``--refit`` makes it anew). Then, on structures of the test splits of fluid-h (trajectory D) and
-crystal-h, and of hydrides and metals if it has learned from other elements than hydrogen, which took no part in it: errors of ELF at random points against the standard deviations predicted there, and
-errors of φ against its error bars.
+crystal-h, and of hydrides and metals if it has learned from other elements than hydrogen, which took no part in it:
+errors of ELF at random points against the standard deviations predicted there, and errors of φ against its error bars.
 
 Results go to ``benchmarks/results/uncertainty.json``, release by release; rows of the same weights and the same
 uncertainty stay unless ``--again`` is given. Pictures go to ``benchmarks/figures``.
