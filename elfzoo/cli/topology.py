@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from elfzoo.cli.frames import FrameIndex, read_frames, read_one_field
+from elfzoo.cli.frames import FrameIndex, is_field_file, read_frames, read_one_field
 from elfzoo.cli.outputs import numbered, write_json
 from elfzoo.cli.shell import Species, Spin, say, split_species, with_options
 from elfzoo.errors import ElfzooError
@@ -204,7 +204,7 @@ def _sources(
     """The fields in the order of the files; nothing but the frames of one trajectory is held at a time."""
     if model is None:
         for file in files:
-            yield _Source(str(file), None, partial(read_one_field, file, spin, species))
+            yield _Source(str(file), None, partial(_read, file, spin, species))
         return
     from elfzoo import load_pretrained
 
@@ -219,6 +219,24 @@ def _sources(
             predict = partial(predictor.predict, frame.structure, grid=frame.grid, progress=False)
             sigma = partial(_sigma, predictor, frame, members, spacing) if members else None
             yield _Source(str(file), frame.number, predict, sigma)
+
+
+def _read(file: Path, spin: str | None, species: list[str] | None) -> Field:
+    """The field of a file; of one that holds a structure alone, which model would predict it."""
+    from elfzoo import recommend
+
+    try:
+        return read_one_field(file, spin, species)
+    except ElfzooError:
+        if is_field_file(file):
+            raise
+        frames: list[Frame] = []
+        with suppress(ElfzooError):
+            frames = read_frames(file, "-1", species)
+        if not frames:
+            raise
+        name = recommend(frames[0].structure.symbol_set)
+        raise ElfzooError(f"{file} holds a structure and no field; -m {name} would predict one") from None
 
 
 def _sigma(model: Model, frame: Frame, members: int, spacing: float) -> float:

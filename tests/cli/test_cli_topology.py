@@ -39,6 +39,15 @@ def rows(path: str) -> list[dict[str, str]]:
         return list(csv.DictReader(handle))
 
 
+@pytest.mark.parametrize(("other", "model"), [("H", "probe_graph.h-v2"), ("Ca", "probe_graph.multi-v5")])
+def test_a_structure_alone_is_told_which_model_would_predict_it(elfzoo: Run, other: str, model: str) -> None:
+    Structure(2.4 * np.eye(3), ["H", other], [[0, 0, 0], [0.5, 0.5, 0.5]]).to(filename="crystal.cif")
+    said = error_line(elfzoo("networking", "crystal.cif"))
+    assert f"crystal.cif holds a structure and no field; -m {model} would predict one" in said
+    Path("notes.txt").write_text("nothing")
+    assert "tells no field file format" in error_line(elfzoo("networking", "notes.txt"))
+
+
 def test_networking_of_the_example(elfzoo: Run) -> None:
     result = elfzoo("networking", example_path(), "--h-dos", "1.0", "--json", "phi.json")
     assert result.exit_code == 0, result.output
