@@ -45,6 +45,7 @@ DATASETS = {"fluid-h": 4, "crystal-h": 16}  # structures of the test split, even
 SOLIDS = {"hydrides": 16, "metals": 16}  # the same, of releases that know other elements than hydrogen
 VALIDATION = ("fluid-h", "crystal-h")
 FEWEST = 8  # structures for a rank correlation that says anything
+PHI_STRUCTURES = {False: 4, True: 12}  # of each validation set
 POINTS, BINS, SEED, MEMBERS, SPACING = 2000, 10, 0, 16, 0.12
 
 
@@ -71,7 +72,8 @@ def release(name: str, refit: bool = False) -> Source:
     """A release with its last layer's posterior, which is made where there is none."""
     model = load_without(CARDS / name) if refit else load_release(CARDS / name).eval()
     if model.posterior is None:
-        model.posterior = fit(model)
+        several = model.card is not None and set(model.card.elements) != {"H"}  # then a factor for each group
+        model.posterior = fit(model, phi_structures=PHI_STRUCTURES[several])
         print(f"{model.posterior.write(CARDS / name)}: {model.posterior.facts}")
     return LastLayer(model)
 
@@ -120,8 +122,9 @@ def facts(source: Source) -> dict[str, Any]:
     """What the results depend on."""
     if isinstance(source, LastLayer):
         p = source.posterior
-        return {"kind": "last layer", "weights_sha256": p.weights_sha256, "alpha": p.alpha, "s": p.s,
-                "phi_scale": p.phi_scale, "unfamiliar": p.unfamiliar, **p.facts}  # fmt: skip
+        found = {"kind": "last layer", "weights_sha256": p.weights_sha256, "alpha": p.alpha, "s": p.s}
+        found |= {"phi_scale": p.phi_scale, "unfamiliar": p.unfamiliar, **p.facts}
+        return found | ({"groups": p.groups} if p.groups else {})
     assert isinstance(source, Ensemble)
     weights = [None if m.card is None else m.card.weights_sha256 for m in source.models]
     return {"kind": "ensemble", "weights_sha256": weights, "alpha": source.alpha}
@@ -162,6 +165,7 @@ def task(source: Source, dataset: str) -> dict[str, Any]:
 
 def structure_row(source: Source, field: Field, rng: np.random.Generator) -> dict[str, Any]:
     """Errors of one structure, signed: predicted minus reference."""
+    source = source.for_structure(field.structure)
     chosen = rng.choice(field.values.size, POINTS, replace=False)
     outputs = source.evaluator(field.structure, 0, 0)(field.grid.positions(chosen))
     target = source.model.target

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,11 +22,17 @@ from safetensors.numpy import save
 from elfzoo.errors import WeightsError
 from elfzoo.io.files import write_bytes
 
-__all__ = ["UNCERTAINTY", "Posterior", "find_posterior", "read_posterior"]
+__all__ = ["UNCERTAINTY", "Posterior", "find_posterior", "group_of", "read_posterior"]
 
 UNCERTAINTY = "uncertainty.safetensors"
 VERSION = 1
 ARRAYS = ("eigenvalues", "eigenvectors")
+
+
+def group_of(elements: Iterable[str]) -> str:
+    """What structures of these elements are calibrated with: ``hydrogen`` alone, ``hydrides``, or ``others``."""
+    symbols = set(elements)
+    return "hydrogen" if symbols == {"H"} else "hydrides" if "H" in symbols else "others"
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +53,8 @@ class Posterior:
         unfamiliar: largest share of points beyond the quantile 0.99 in any validation structure.
         phi_scale: by what the spread of φ over members is multiplied to be its error, calibrated on validation
             structures; None where that was not done.
+        groups: α (``alpha``) and the factor of φ (``phi_scale``) for structures of a group (:func:`group_of`), where
+            validation structures are of several: errors in metals are several times those in hydrogen.
         facts: how it was made, JSON values.
     """
 
@@ -58,6 +66,7 @@ class Posterior:
     quantiles: Mapping[str, float] = field(default_factory=dict)
     unfamiliar: float = 1.0
     phi_scale: float | None = None
+    groups: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
@@ -73,6 +82,10 @@ class Posterior:
         """Changes of the last layer's weights (its offset last), drawn from the distribution."""
         normal = np.random.default_rng(seed).standard_normal((members, len(self.eigenvalues)))
         return self.alpha * normal @ self.factor.T
+
+    def of(self, elements: Iterable[str]) -> Posterior:
+        """The posterior for structures of these elements: with α and the factor of φ of their group, if it has any."""
+        return self.replace(**self.groups.get(group_of(elements), {}))
 
     def replace(self, **changes: Any) -> Posterior:
         """A copy with some attributes changed."""

@@ -16,9 +16,10 @@ from elfzoo.cli.shell import Species, split_species
 if TYPE_CHECKING:
     from elfzoo.models.base import Model
 
-__all__ = ["DEFAULT_MODEL", "ModelChoice", "ModelName", "predict"]
+__all__ = ["DEFAULT_MODEL", "DEFAULT_OF_ALL", "ModelChoice", "ModelName", "predict"]
 
-DEFAULT_MODEL = "probe_graph.h-v2"  # where one model serves all structures, whatever their elements
+DEFAULT_MODEL = "probe_graph.h-v2"  # of hydrogen
+DEFAULT_OF_ALL = "probe_graph.multi-v5"  # where one model serves structures of any elements
 
 ModelName = Annotated[
     str, typer.Option("-m", "--model", metavar="NAME|FOLDER", help="A trained model: see elfzoo models.")

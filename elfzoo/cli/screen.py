@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from elfzoo.cli.frames import FrameIndex
-from elfzoo.cli.predict import DEFAULT_MODEL, ModelName
+from elfzoo.cli.predict import DEFAULT_OF_ALL, ModelName
 from elfzoo.cli.shell import INTERRUPTED, say
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def screen(
         typer.Argument(metavar="STRUCTURE", help="Files, trajectories, folders, or lists of files (.txt, .lst)."),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="The table, which ends in .parquet.")],
-    model: ModelName = DEFAULT_MODEL,
+    model: ModelName = DEFAULT_OF_ALL,
     threshold: Annotated[
         float | None, typer.Option(metavar="ELF", help="Structures pass with φ at or above it. [default: no verdict]")
     ] = None,

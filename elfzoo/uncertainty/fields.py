@@ -89,7 +89,8 @@ def member_fields(
     Raises:
         ElfzooError: as :func:`predict`.
     """
-    source, structure = source_of(model), as_structure(structure)
+    structure = as_structure(structure)
+    source = source_of(model).for_structure(structure)
     chosen, evaluate = Grid.wanted(structure, grid, spacing), source.evaluator(structure, members, seed)
     if warn:
         assess(source, structure, evaluate).warn()

@@ -18,7 +18,7 @@ from elfzoo.config import parse
 from elfzoo.errors import ElfzooError
 from elfzoo.field import Field
 from elfzoo.models.base import Model, PointModel
-from elfzoo.posterior import Posterior
+from elfzoo.posterior import Posterior, group_of
 from elfzoo.progress import progress_bar
 from elfzoo.target import Target
 from elfzoo.training.config import DataConfig, TrainConfig
@@ -27,7 +27,7 @@ from elfzoo.uncertainty.fields import deviation_of_values
 from elfzoo.uncertainty.phi import MEMBERS, networking_with_error
 from elfzoo.uncertainty.source import LastLayer, head_and_inputs, last_layer_of
 
-__all__ = ["Checked", "calibrated", "checked_points", "fit", "phi_scale", "rigidity", "spread_scale"]
+__all__ = ["Checked", "calibrated", "checked_points", "fit", "rigidity", "spread_scale", "with_phi_scales"]
 
 REGULARISERS = np.logspace(-8, 0, 9)  # s² in units of the largest eigenvalue
 FLOOR = 1e-4  # of the value's unit: below it stored labels are rounded
@@ -44,12 +44,14 @@ class Checked(NamedTuple):
         logits: (points,).
         y: (points,) reference values.
         structure: (points,) numbers of structures.
+        groups: of each structure, :func:`elfzoo.posterior.group_of`; all are of one where nothing is said.
     """
 
     inputs: Float[np.ndarray, "points width"]
     logits: Float[np.ndarray, " points"]
     y: Float[np.ndarray, " points"]
     structure: Int[np.ndarray, " points"]
+    groups: tuple[str, ...] = ()
 
 
 def fit(
@@ -93,7 +95,7 @@ def fit(
         return found
     references = _fields(config.validate, phi_structures, root)
     told = {**facts, "phi_structures": len(references)}
-    return found.replace(phi_scale=phi_scale(model, found, references, progress), facts=told)
+    return with_phi_scales(model, found, references, progress).replace(facts=told)
 
 
 def rigidity(
@@ -129,11 +131,12 @@ def checked_points(model: Model, sets: Sequence[PointSet]) -> Checked:
     seen = [_last(points, part) for part in sets]
     owner = np.repeat(np.arange(len(sets)), [len(part.y) for part in sets])
     logits, inputs = (np.concatenate([part[i] for part in seen]).astype(np.float64) for i in (0, 1))
-    return Checked(inputs, logits, np.concatenate([part.y for part in sets]).astype(np.float64), owner)
+    groups = tuple(group_of(part.structure.symbol_set) for part in sets)
+    return Checked(inputs, logits, np.concatenate([part.y for part in sets]).astype(np.float64), owner, groups)
 
 
 def calibrated(posterior: Posterior, checked: Checked, target: Target) -> Posterior:
-    """The posterior with α and s of the highest likelihood, and the quantiles of distances.
+    """The posterior with α and s of the highest likelihood, α also of each of several groups, and quantiles.
 
     Args:
         posterior: whose α and s do not count yet.
@@ -151,7 +154,17 @@ def calibrated(posterior: Posterior, checked: Checked, target: Target) -> Poster
     quantiles = {f"{level:g}": float(np.quantile(distance, level)) for level in LEVELS}
     beyond = distance > quantiles["0.99"]
     shares = np.bincount(checked.structure, beyond) / np.bincount(checked.structure)
-    return found.replace(quantiles=quantiles, unfamiliar=float(shares.max()))
+    groups = _group_scales(checked, distance, target)
+    return found.replace(quantiles=quantiles, unfamiliar=float(shares.max()), groups=groups)
+
+
+def _group_scales(checked: Checked, distance: np.ndarray, target: Target) -> dict[str, dict[str, float]]:
+    """α of each group; nothing where all structures are of one."""
+    found: dict[str, dict[str, float]] = {}
+    for group in sorted(set(checked.groups)) if len(set(checked.groups)) > 1 else ():
+        own = np.array(checked.groups)[checked.structure] == group
+        found[group] = {"alpha": _scale(checked.logits[own], distance[own], checked.y[own], target)[0]}
+    return found
 
 
 def spread_scale(
@@ -171,8 +184,12 @@ def spread_scale(
     return _scale(logits, spread, y, target or Target())[0]
 
 
-def phi_scale(model: Model, posterior: Posterior, fields: Iterable[Field], progress: bool | None = False) -> float:
-    """Root mean square of the errors of φ over that of its spread, over the structures of reference fields.
+def with_phi_scales(
+    model: Model, posterior: Posterior, fields: Iterable[Field], progress: bool | None = False
+) -> Posterior:
+    """The posterior with its factor of φ: the root mean square of φ's errors over that of its spread.
+
+    Of the structures of all reference fields, and of those of each group that the posterior tells apart.
 
     Args:
         model: of ELF.
@@ -182,6 +199,7 @@ def phi_scale(model: Model, posterior: Posterior, fields: Iterable[Field], progr
     """
     source, errors, spreads = LastLayer(model, posterior.replace(phi_scale=None)), [], []
     references = list(fields)
+    kinds = np.array([group_of(reference.structure.symbol_set) for reference in references])
     with progress_bar("networking values", len(references), progress) as advance:
         for reference in references:
             found = networking_with_error(
@@ -190,7 +208,16 @@ def phi_scale(model: Model, posterior: Posterior, fields: Iterable[Field], progr
             errors.append(found.phi - networking(reference).phi)
             spreads.append(found.sigma)
             advance(1)
-    return float(np.sqrt(np.mean(np.square(errors)) / np.mean(np.square(spreads))))
+    squares = np.square([errors, spreads])
+
+    def scale(chosen: np.ndarray) -> float:
+        return float(np.sqrt(np.divide(*squares[:, chosen].mean(axis=1))))
+
+    groups = {
+        group: {**own, "phi_scale": scale(kinds == group)} if (kinds == group).any() else dict(own)
+        for group, own in posterior.groups.items()
+    }
+    return posterior.replace(phi_scale=scale(kinds == kinds), groups=groups)
 
 
 def _training(model: Model) -> tuple[Card, TrainConfig]:

@@ -15,6 +15,7 @@ from elfzoo.field import Field
 from elfzoo.grid import Grid
 from elfzoo.interpolate import spline_resample
 from elfzoo.models.base import DEFAULT_SPACING, Model
+from elfzoo.structure import as_structure
 from elfzoo.uncertainty.fields import member_fields
 from elfzoo.uncertainty.source import Source, source_of
 
@@ -85,7 +86,8 @@ def networking_with_error(
         QuantityError: a model of something else than ELF.
         ElfzooError: the model has no uncertainty, or fewer than two members.
     """
-    source = source_of(model)
+    structure = as_structure(structure)
+    source = source_of(model).for_structure(structure)
     if source.model.quantity != "elf":
         raise QuantityError(f"φ is a networking value of ELF; the model gives {source.model.quantity!r}")
     if members < 2:

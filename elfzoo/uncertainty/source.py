@@ -61,6 +61,10 @@ class Source(ABC):
     quantiles: Mapping[str, float]
     unfamiliar: float
 
+    def for_structure(self, structure: Structure) -> Source:
+        """The source as it is calibrated for structures like this one."""
+        return self
+
     @abstractmethod
     def evaluator(self, structure: Structure, members: int, seed: int) -> Evaluate:
         """A function from points (Cartesian, Å) to outputs, for one structure; may be called from several threads."""
@@ -94,6 +98,9 @@ class LastLayer(Source):
         self.calibrated = found.phi_scale is not None
         self.phi_scale = 1.0 if found.phi_scale is None else found.phi_scale
         self.unfamiliar = found.unfamiliar
+
+    def for_structure(self, structure: Structure) -> Source:
+        return LastLayer(self.model, self.posterior.of(structure.symbol_set)) if self.posterior.groups else self
 
     def evaluator(self, structure: Structure, members: int, seed: int) -> Evaluate:
         assert isinstance(self.model, PointModel)

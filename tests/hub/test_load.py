@@ -15,8 +15,10 @@ from pymatgen.core import Lattice, Structure
 
 import elfzoo
 from elfzoo.card import read_card, shipped_releases
+from elfzoo.cli.predict import DEFAULT_MODEL, DEFAULT_OF_ALL
 from elfzoo.errors import ConfigError, HubError, UnknownNameError, WeightsError
 from elfzoo.hub import save_release
+from elfzoo.hub.load import RECOMMENDED
 from tests.conftest import HUB_PORT
 from tests.hub.server import TOKEN, Fault, Hub
 
@@ -235,3 +237,7 @@ def test_shipped_releases_need_no_network() -> None:
 def test_the_release_to_begin_with(elements: tuple[str, ...], expected: str) -> None:
     assert elfzoo.recommend(elements) == expected
     assert set(elements) - {"U"} <= set(read_card(shipped_releases()[expected]).elements)
+
+
+def test_the_command_line_takes_these() -> None:
+    assert (DEFAULT_MODEL, DEFAULT_OF_ALL) == RECOMMENDED

@@ -10,9 +10,9 @@ import elfzoo
 from elfzoo.errors import ElfzooError
 from elfzoo.posterior import Posterior
 from elfzoo.target import Target
-from elfzoo.uncertainty import fit, spread_scale
+from elfzoo.uncertainty import LastLayer, fit, spread_scale
 from elfzoo.uncertainty.fit import REGULARISERS, Checked, calibrated, rigidity
-from tests.uncertainty.conftest import fitted, make, points
+from tests.uncertainty.conftest import cell, fitted, make, points
 
 IDENTITY = Target("density_difference", "identity", scale=1.0)
 
@@ -71,6 +71,40 @@ def test_alpha_and_s_are_the_likeliest_of_the_grid(rng: np.random.Generator) -> 
     beyond = np.linalg.norm(inputs @ found.factor, axis=1) > found.quantiles["0.99"]
     assert found.unfamiliar == max(beyond[:150].mean(), beyond[150:].mean())
     assert found.quantiles["0.5"] < found.quantiles["0.9"] < found.quantiles["0.99"] < found.quantiles["1"]
+
+
+def test_each_group_has_the_alpha_of_its_own_errors(rng: np.random.Generator) -> None:
+    """Against the closed form of a linear target; one group alone, or none told, has none of its own."""
+    inputs, logits = rng.normal(size=(400, 3)), rng.normal(size=400)
+    owner = np.repeat([0, 1, 2, 3], 100)
+    y = logits + rng.normal(size=400) * np.repeat([1.0, 5.0, 1.0, 5.0], 100)
+    groups = ("hydrogen", "others", "hydrogen", "others")
+    start = Posterior("x", np.ones(3), np.eye(3), 1.0, 0.0)
+    found = calibrated(start, Checked(inputs, logits, y, owner, groups), IDENTITY)
+    distance = np.linalg.norm(inputs @ found.factor, axis=1)
+    for group, own in (("hydrogen", owner % 2 == 0), ("others", owner % 2 == 1)):
+        expected = np.sqrt(np.mean(((y - logits)[own] / distance[own]) ** 2))
+        assert found.groups[group]["alpha"] == pytest.approx(expected, rel=1e-3)
+    assert found.of(["H"]).alpha == found.groups["hydrogen"]["alpha"] < found.alpha < found.of(["Al", "Cu"]).alpha
+    assert found.of(["H", "La"]).alpha == found.alpha  # no hydride was among them
+    for told in ((), ("hydrogen",) * 4):
+        assert calibrated(start, Checked(inputs, logits, y, owner, told), IDENTITY).groups == {}
+
+
+def test_a_prediction_takes_the_alpha_of_its_group() -> None:
+    model = make()
+    posterior = fitted(model)[0].replace(
+        groups={"hydrogen": {"alpha": 0.7}, "others": {"alpha": 9.0, "phi_scale": 3.0}}
+    )
+    wide, narrow = (
+        elfzoo.uncertainty.predict(LastLayer(model, part), cell(0), grid=(4, 4, 4))[1].values
+        for part in (posterior.replace(alpha=0.7, groups={}), posterior)
+    )
+    np.testing.assert_array_equal(narrow, wide)
+    source = LastLayer(model, posterior.replace(phi_scale=2.0))
+    assert source.for_structure(cell(0)).phi_scale == 2.0
+    lithium = cell(0).replace_species({"H": "Li"})
+    assert (source.for_structure(lithium).alpha, source.for_structure(lithium).phi_scale) == (9.0, 3.0)
 
 
 def test_it_covers_errors_of_the_size_it_was_shown() -> None:
