@@ -24,7 +24,7 @@ from elfzoo.transforms.harris.orbitals import BOHR
 __all__ = ["Block", "Pairs", "blocks", "find_pairs", "visit"]
 
 EDGE = 6  # points along each edge of a box
-MARKED = 2**29  # possible pairs of which one bit of a byte each may be held
+MARKED = 2**29  # possible pairs, of each of which a byte may say whether it is one
 
 
 @dataclass(frozen=True, eq=False)
