@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 FIGURES = Path(__file__).parent / "figures"
-COLOURS = {"fluid-h": "#1b6ca8", "crystal-h": "#c8553d"}
+COLOURS = {"fluid-h": "#1b6ca8", "crystal-h": "#c8553d", "hydrides": "#3b8a4b", "metals": "#7a5aa6"}
 
 
 def draw(models: dict[str, Any]) -> list[Path]:
