@@ -15,7 +15,7 @@ import argparse
 import resource
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,20 @@ def main(arguments: list[str] | None = None) -> None:
         rows.append(row)
     facts = {"points": args.points, "coarse": COARSE, "threads": torch.get_num_threads()}
     write_json(args.out, {"environment": environment(), **facts, "rows": rows})
+
+
+def table(record: Mapping[str, Any]) -> list[str]:
+    """Rows for README, a size in each."""
+    lines = [
+        "| atoms | `harris_delta.h-v1`, seconds | seconds of a processor | `grid_mlp.smooth-h-v3`, seconds | "
+        "DFT, seconds of a processor | times as many |",
+        "|--:|--:|--:|--:|--:|--:|",
+    ]
+    for row in record["rows"]:
+        label = [f"{row['scf_processor']:,.0f}", f"{row['scf_ratio']:.0f}"] if "scf_processor" in row else ["", ""]
+        seconds = [f"{row[name]:.1f}" for name in ("harris_delta", "harris_delta_processor", "grid_mlp")]
+        lines.append(f"| {' | '.join([str(row['atoms']), *seconds, *label])} |")
+    return lines
 
 
 def random_cell(atoms: int) -> Structure:

@@ -21,6 +21,8 @@ from harris_physics import RECORD as HARRIS_PHYSICS
 from harris_physics import table as physics_table
 from harris_seeds import RECORD as HARRIS_SEEDS
 from harris_seeds import table as harris_table
+from harris_speed import RECORD as HARRIS_SPEED
+from harris_speed import table as harris_speed_table
 from paper_report import whole_page
 from profiles import RECORD as PROFILES
 from profiles import table as profile_table
@@ -46,9 +48,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 FIGURES = ROOT / "benchmarks" / "figures"
 NAMES = "board|results|solids|topology-speed|topology|critical-points|speed|studies|study|invariances"
-NAMES += (
-    "|harris-physics|harris-seeds|uncertainty|selection|roofline|scaling|residuals|residual-shares|profiles|few-shot"
-)
+NAMES += "|harris-physics|harris-seeds|harris-speed|uncertainty|selection|roofline|scaling|residuals|residual-shares|profiles|few-shot"
 MARKER = re.compile(rf"(<!-- ({NAMES})(?: (\w[\w. -]*?))? -->\n).*?(<!-- end -->)", re.S)
 GRIDS = {
     "own": "{:.4f} on fluid snapshots on its own grid,",
@@ -329,6 +329,13 @@ def profiles(_: str | None) -> str:
     return "\n".join([told, "", *profile_table(record), ""])
 
 
+def speed_of_harris(_: str | None) -> str:
+    """One diagonalisation against a model of geometry and the label's own calculation."""
+    record = json.loads(HARRIS_SPEED.read_text())
+    told = f"192³ points, {record['environment']['hardware']}, {record['environment']['date']}; logits at 0.125 Å."
+    return "\n".join([told, "", *harris_speed_table(record), ""])
+
+
 def selections(_: str | None) -> str:
     """Structures chosen by their worth against structures by lot."""
     return "\n".join([*selection_table(json.loads(SELECTION.read_text())), ""])
@@ -347,6 +354,7 @@ TABLES = {
     "invariances": invariances,
     "harris-seeds": seeds_of_harris,
     "harris-physics": physics_of_harris,
+    "harris-speed": speed_of_harris,
     "uncertainty": uncertainties,
     "selection": selections,
     "residuals": residuals,

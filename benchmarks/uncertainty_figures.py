@@ -28,7 +28,8 @@ def _figure(models: dict[str, Any], name: str, panel: Any) -> Path:
             panel(axis, measured, COLOURS[dataset], dataset)
         axis.set_title(model, fontsize=8)
         axis.tick_params(labelsize=7)
-    axes[0, 0].legend(fontsize=7)
+        if axis is axes[0, 0] or len(found["tasks"]) > 2:
+            axis.legend(fontsize=7)
     path = FIGURES / f"uncertainty-{name}.png"
     figure.savefig(path, dpi=110)
     plt.close(figure)

@@ -35,6 +35,10 @@ def test_speed_is_recorded(tmp_path, monkeypatch):
     (row,) = found["rows"]
     assert row["atoms"] == 2 and row["ratio"] == pytest.approx(row["harris_delta"] / row["grid_mlp"])
     assert "scf" not in row
+    labelled = row | {"atoms": 64, "scf_processor": 4321.0, "scf_ratio": 98.7}
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in harris_speed.table({"rows": [row, labelled]})]
+    assert len({len(line) for line in lines}) == 1
+    assert (lines[2][0], lines[2][-2:], lines[3][0], lines[3][-2:]) == ("2", ["", ""], "64", ["4,321", "99"])
 
 
 @pytest.mark.skipif(shutil.which("pw.x") is None, reason="Quantum ESPRESSO is not installed")
