@@ -48,7 +48,8 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 FIGURES = ROOT / "benchmarks" / "figures"
 NAMES = "board|results|solids|topology-speed|topology|critical-points|speed|studies|study|invariances"
-NAMES += "|harris-physics|harris-seeds|harris-speed|uncertainty|selection|roofline|scaling|residuals|residual-shares|profiles|few-shot"
+NAMES += "|harris-physics|harris-seeds|harris-speed|uncertainty|selection|roofline|scaling|residuals"
+NAMES += "|residual-shares|profiles|few-shot"
 MARKER = re.compile(rf"(<!-- ({NAMES})(?: (\w[\w. -]*?))? -->\n).*?(<!-- end -->)", re.S)
 GRIDS = {
     "own": "{:.4f} on fluid snapshots on its own grid,",

@@ -25,7 +25,7 @@ from elfzoo.io.files import write_bytes
 __all__ = ["UNCERTAINTY", "Posterior", "find_posterior", "group_of", "read_posterior"]
 
 UNCERTAINTY = "uncertainty.safetensors"
-VERSION = 1
+VERSION, GROUPED = 1, 2  # of files without groups, and with them
 ARRAYS = ("eigenvalues", "eigenvectors")
 
 
@@ -95,7 +95,9 @@ class Posterior:
         """Write :data:`UNCERTAINTY` into the folder of its release; it appears whole or not at all."""
         arrays = {"eigenvalues": self.eigenvalues.astype("<f8"), "eigenvectors": self.eigenvectors.astype("<f4")}
         told = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ARRAYS}
-        told |= {"version": VERSION, "arrays_sha256": _hash(arrays)}
+        if not self.groups:
+            del told["groups"]
+        told |= {"version": GROUPED if self.groups else VERSION, "arrays_sha256": _hash(arrays)}
         path = Path(folder) / UNCERTAINTY
         write_bytes(path, [save(arrays, {"posterior": json.dumps(told)})])
         return path
@@ -126,8 +128,8 @@ def read_posterior(path: Path, weights_sha256: str) -> Posterior:
             told = json.loads((file.metadata() or {})["posterior"])
             arrays = {name: file.get_tensor(name) for name in ARRAYS}
         version, sha256 = told.pop("version"), told.pop("arrays_sha256")
-        if version != VERSION:
-            raise WeightsError(f"{path} has the format {version}; this elfzoo reads {VERSION}")
+        if version not in (VERSION, GROUPED):
+            raise WeightsError(f"{path} has the format {version}; this elfzoo reads {VERSION} and {GROUPED}")
         found = Posterior(**told, **{name: part.astype(np.float64) for name, part in arrays.items()})
     except (SafetensorError, json.JSONDecodeError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())

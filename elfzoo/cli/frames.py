@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from elfzoo.field import Field
     from elfzoo.grid import Grid
 
-__all__ = ["Frame", "FrameIndex", "is_field_file", "read_frames", "read_one_field"]
+__all__ = ["Frame", "FrameIndex", "has_field_format", "read_frames", "read_one_field"]
 
 INDEX = re.compile(r"-?\d+|(-?\d+)?:(-?\d+)?(:(-?[1-9]\d*)?)?")
 
@@ -76,7 +76,7 @@ def read_frames(path: Path, index: str, species: list[str] | None) -> list[Frame
     Raises:
         StructureError: no frame is selected, or the file cannot be read; FieldFileError for field files.
     """
-    if is_field_file(path):
+    if _is_field(path):
         return [_from_field(path, species)]
     numbers, structures = _select(path, index)
     if not structures:
@@ -86,15 +86,25 @@ def read_frames(path: Path, index: str, species: list[str] | None) -> list[Frame
     return [Frame(structure, number) for number, structure in zip(numbers, structures, strict=True)]
 
 
-def is_field_file(path: Path) -> bool:
-    """By its name. XSF and ``.vasp`` files are read as structures: many of them have no field inside."""
+def has_field_format(path: Path) -> bool:
+    """Whether a file is of a format of fields, by its name; some of these may hold a structure alone."""
     from elfzoo.errors import ElfzooError
     from elfzoo.io.files import format_of
 
     try:
-        known = format_of(path)
+        format_of(path)
     except ElfzooError:
         return False
+    return True
+
+
+def _is_field(path: Path) -> bool:
+    """By its name. XSF and ``.vasp`` files are read as structures: many of them have no field inside."""
+    from elfzoo.io.files import format_of
+
+    if not has_field_format(path):
+        return False
+    known = format_of(path)
     return known in ("cube", "npz", "hdf5") or (known == "elfcar" and "elfcar" in path.name.lower())
 
 

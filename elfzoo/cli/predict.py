@@ -138,7 +138,7 @@ def predict(
         typer.echo(f"{len(wanted) - len(todo)} of {len(wanted)} outputs are there already")
     if not todo:
         return
-    name = model or recommend({symbol for frame, _ in todo for symbol in frame.structure.symbol_set})
+    name = model or recommend({symbol for frame, _ in wanted for symbol in frame.structure.symbol_set})
     _predict_all(load_pretrained(name), todo, request, name)
 
 

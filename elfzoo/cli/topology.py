@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from elfzoo.cli.frames import FrameIndex, is_field_file, read_frames, read_one_field
+from elfzoo.cli.frames import FrameIndex, has_field_format, read_frames, read_one_field
 from elfzoo.cli.outputs import numbered, write_json
 from elfzoo.cli.shell import Species, Spin, say, split_species, with_options
 from elfzoo.errors import ElfzooError
@@ -228,7 +228,7 @@ def _read(file: Path, spin: str | None, species: list[str] | None) -> Field:
     try:
         return read_one_field(file, spin, species)
     except ElfzooError:
-        if is_field_file(file):
+        if has_field_format(file):
             raise
         frames: list[Frame] = []
         with suppress(ElfzooError):

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
+from pymatgen.core import Element
 
 from elfzoo.card import WEIGHTS, Card, read_card, shipped_releases
-from elfzoo.errors import HubError, UnknownNameError
+from elfzoo.errors import ElfzooError, HubError, UnknownNameError
 from elfzoo.hub.release import load_release
 from elfzoo.models.base import Model
 from elfzoo.registry import find_architecture
@@ -30,14 +31,21 @@ def list_pretrained(engines: bool = True) -> list[str]:
 
 
 def recommend(elements: Iterable[str]) -> str:
-    """The release to begin with, for structures of these elements: what the command line takes unless told.
+    """The release to begin with, for structures of these elements: what predict and finetune take unless told.
 
     The first of :data:`RECOMMENDED` that has learned from all of the elements; the last where none has.
 
     Args:
         elements: symbols, in any order; of a pymatgen Structure, ``structure.symbol_set``.
+
+    Raises:
+        ElfzooError: something else than symbols of elements.
     """
-    wanted, cards = set(elements), shipped_releases()
+    found = [elements] if isinstance(elements, str) else list(elements)
+    wrong = [element for element in found if not (isinstance(element, str) and Element.is_valid_symbol(element))]
+    if wrong:
+        raise ElfzooError(f"expected symbols of elements, such as structure.symbol_set; got {wrong[0]!r}")
+    wanted, cards = set(found), shipped_releases()
     known = (name for name in RECOMMENDED if name in cards and wanted <= set(read_card(cards[name]).elements))
     return next(known, RECOMMENDED[-1])
 

@@ -197,7 +197,10 @@ def with_phi_scales(
         fields: references of structures that were not trained on.
         progress: show a bar.
     """
-    source, errors, spreads = LastLayer(model, posterior.replace(phi_scale=None)), [], []
+    errors: list[float] = []
+    spreads: list[float] = []
+    bare = {group: {"alpha": own["alpha"]} for group, own in posterior.groups.items()}
+    source = LastLayer(model, posterior.replace(phi_scale=None, groups=bare))
     references = list(fields)
     kinds = np.array([group_of(reference.structure.symbol_set) for reference in references])
     with progress_bar("networking values", len(references), progress) as advance:

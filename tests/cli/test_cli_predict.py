@@ -56,6 +56,18 @@ def test_the_default_model_knows_the_elements(elfzoo: Run, other: str, model: st
     np.testing.assert_array_equal(read_field("elf.npz").values, same.values)
 
 
+def test_frames_of_one_trajectory_have_one_model(elfzoo: Run) -> None:
+    """Also where some are there already."""
+    frames = [Structure(Lattice.cubic(3.6), ["H", x], [[0, 0, 0], [0.5, 0.5, 0.5]]) for x in ("H", "Li", "H")]
+    ase_write("md.traj", [AseAtomsAdaptor.get_atoms(frame) for frame in frames])
+    ask = ("predict", "md.traj", "--index", ":", "-o", "elf.npz", "--grid", 6, 6, 6)
+    assert elfzoo(*ask).exit_code == 0
+    written = [Path(numbered(Path("elf.npz"), i)) for i in range(3)]
+    written[0].unlink()
+    assert elfzoo(*ask, "--skip-existing").exit_code == 0
+    assert {read_field(path).meta["predicted_by"] for path in written} == {"probe_graph.multi-v5"}
+
+
 def test_pymatgen_and_ase_read_the_same_points(elfzoo: Run, release: Path, poscar: Path) -> None:
     for name in ("ELFCAR", "elf.cube"):
         elfzoo("predict", poscar, "-m", release, "-o", name, "--grid", *SHAPE)

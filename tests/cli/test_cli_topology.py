@@ -44,6 +44,9 @@ def test_a_structure_alone_is_told_which_model_would_predict_it(elfzoo: Run, oth
     Structure(2.4 * np.eye(3), ["H", other], [[0, 0, 0], [0.5, 0.5, 0.5]]).to(filename="crystal.cif")
     said = error_line(elfzoo("networking", "crystal.cif"))
     assert f"crystal.cif holds a structure and no field; -m {model} would predict one" in said
+    whole = Path(load_example().write("whole.xsf")).read_text().splitlines()
+    Path("cut.xsf").write_text("\n".join(whole[: len(whole) // 2]))
+    assert "the file ends here" in error_line(elfzoo("networking", "cut.xsf"))
     Path("notes.txt").write_text("nothing")
     assert "tells no field file format" in error_line(elfzoo("networking", "notes.txt"))
 

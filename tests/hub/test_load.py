@@ -16,7 +16,7 @@ from pymatgen.core import Lattice, Structure
 import elfzoo
 from elfzoo.card import read_card, shipped_releases
 from elfzoo.cli.predict import DEFAULT_MODEL, DEFAULT_OF_ALL
-from elfzoo.errors import ConfigError, HubError, UnknownNameError, WeightsError
+from elfzoo.errors import ConfigError, ElfzooError, HubError, UnknownNameError, WeightsError
 from elfzoo.hub import save_release
 from elfzoo.hub.load import RECOMMENDED
 from tests.conftest import HUB_PORT
@@ -237,6 +237,16 @@ def test_shipped_releases_need_no_network() -> None:
 def test_the_release_to_begin_with(elements: tuple[str, ...], expected: str) -> None:
     assert elfzoo.recommend(elements) == expected
     assert set(elements) - {"U"} <= set(read_card(shipped_releases()[expected]).elements)
+
+
+@pytest.mark.parametrize("wrong", ["LaH10", ["Xx"], ["h"]])
+def test_what_is_no_element_is_refused(wrong: object) -> None:
+    with pytest.raises(ElfzooError, match="expected symbols of elements"):
+        elfzoo.recommend(wrong)  # type: ignore[arg-type]
+
+
+def test_one_symbol_is_an_element() -> None:
+    assert elfzoo.recommend("La") == "probe_graph.multi-v5"
 
 
 def test_the_command_line_takes_these() -> None:

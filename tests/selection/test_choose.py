@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,21 @@ def test_the_first_choice_and_the_values_are_those_of_explicit_matrices(model: M
         spread = np.sqrt(np.einsum("pi,ij,pj->p", rows[best], np.linalg.inv(matrix), rows[best]))
         assert value == pytest.approx(post.alpha * spread.mean(), rel=1e-6)
     assert found.facts["labelled_points"] == 2000
+
+
+def test_deviations_are_those_of_the_structures_group(model: Model) -> None:
+    """Groups change what a deviation is, and so which structure is worth most, but not what a label teaches."""
+    assert model.posterior is not None
+    groups = {"hydrogen": {"alpha": 0.7}, "hydrides": {"alpha": 70.0}}
+    grouped = copy.copy(model)
+    grouped.posterior = model.posterior.replace(groups=groups)
+    plain, found = (
+        {item.file: item for part in (one.chosen, one.others) for item in part}
+        for one in (select([cell(0), LAH], which, 1, **FEW) for which in (model, grouped))
+    )
+    for file, factor in (("structure 0", 1), ("structure 1", 100)):
+        assert found[file].before == pytest.approx(factor * plain[file].before, rel=1e-6)
+    assert found["structure 1"].order == 1
 
 
 def test_rows_are_the_slope_of_elf_in_the_weights_of_the_last_layer(model: Model) -> None:

@@ -72,7 +72,11 @@ def add_by_pair(
         parts = found.reshape(images, m, images, m).permute(0, 2, 1, 3).reshape(-1, m, m).double()
         torch.from_numpy(total).index_add_(0, torch.from_numpy(which.ravel()), parts)
         return
-    found, which = found.contiguous(), np.ascontiguousarray(which, np.int64)
+    found, which = found.float().contiguous(), np.ascontiguousarray(which, np.int64)
+    if which.max(initial=-1) >= len(total) or total.dtype != np.float64 or not total.flags.c_contiguous:
+        raise ValueError(
+            f"expected pairs below {len(total)} and sums in double precision; got {which.max()}, {total.dtype}"
+        )
     pointers = (total.ctypes.data, which.ctypes.data, found.data_ptr())
     library.elfzoo_add_by_pair(*map(ctypes.c_void_p, pointers), ctypes.c_long(images), ctypes.c_long(m))
 
@@ -92,12 +96,14 @@ def _run(
     n_atoms, n_points = len(block.atom), len(block.points)
     columns = -(-n_points // LANES) * LANES
     origin = block.positions[0]  # differences in double precision keep what single precision would lose far away
-    points, values = torch.full((3, columns), FAR), torch.zeros(columns)
+    # stated, for the defaults of torch are the user's
+    points = torch.full((3, columns), FAR, dtype=torch.float32, device="cpu")
+    values = torch.zeros(columns, dtype=torch.float32, device="cpu")
     points[:, :n_points] = torch.from_numpy((block.positions - origin).T / BOHR)
     centres = torch.from_numpy(((block.centres - origin) / BOHR).astype(np.float32))
     if potential is not None:
         values[:n_points] = torch.from_numpy(potential)
-    out = torch.empty(parts, n_atoms * basis.size, columns)
+    out = torch.empty(parts, n_atoms * basis.size, columns, dtype=torch.float32, device="cpu")
     library.elfzoo_orbitals(
         level_of(library, level),
         ctypes.byref(_c_basis(basis)),

@@ -137,7 +137,7 @@ def _states(s: Matrix, h: Matrix, bands: int) -> tuple[np.ndarray, np.ndarray]:
     """Lowest eigenvalues (hartree) and eigenvectors of H c = e S c."""
     try:
         # to the standard problem, and that by relatively robust representations: what scipy does for a few states of
-        # both matrices (gvx) looks for each vector by itself, and takes half as long again
+        # both matrices (gvx) looks for each vector by itself, and takes half as long again for 4500 orbitals
         lower = linalg.cholesky(s, lower=True, check_finite=False)
         standard, _ = (lapack.zhegst if np.iscomplexobj(h) else lapack.dsygst)(h, lower, itype=1, lower=1)
         options = {"lower": True, "driver": "evr", "check_finite": False}

@@ -59,6 +59,27 @@ def test_without_the_kernel(monkeypatch):
         torch.testing.assert_close(one, other, atol=2e-5, rtol=1e-5)
 
 
+@needs_kernel
+def test_the_defaults_of_torch_change_nothing():
+    block, basis = box(BASES["released"]), BASES["released"]
+    potential = np.linspace(-1, 1, len(block.points))
+    before = acted(block, basis, potential), sloped(block, basis)
+    torch.set_default_dtype(torch.float64)
+    try:
+        after = acted(block, basis, potential), sloped(block, basis)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert all(
+        torch.equal(one, other) and other.dtype == torch.float32 for one, other in zip(before, after, strict=True)
+    )
+
+
+@needs_kernel
+def test_pairs_that_are_not_there_are_refused():
+    with pytest.raises(ValueError, match="pairs below 2"):
+        add_by_pair(np.zeros((2, 3, 3)), np.array([[0, 2], [1, 1]]), torch.zeros(6, 6))
+
+
 @pytest.mark.parametrize("compiled", [pytest.param(True, marks=needs_kernel), False])
 def test_sums_by_pair_against_a_loop(monkeypatch, compiled):
     if not compiled:
