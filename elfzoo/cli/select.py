@@ -63,7 +63,7 @@ def select(
     \b
     Then, as next/README.txt says: run the inputs, and
       python -c "from elfzoo.selection import collect; print(collect('next'))"
-      elfzoo finetune --data next/labels
+      elfzoo finetune -m probe_graph.h-v2 --data next/labels
 
     The first choice is the structure whose label would lower the variance over all of them most (--gain); each further
     one does most beside those before it, so copies and near copies of what is chosen are left out. The table shows the
