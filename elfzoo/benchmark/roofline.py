@@ -19,8 +19,8 @@ from elfzoo.grid import Grid
 
 __all__ = ["Peaks", "machine_peaks", "roofline", "roofline_metrics"]
 
-# of the products: 6 272 rows by 512 columns by 512. Of 32 images the result was a fresh mapping of 51 MB each time, whose
-# pages the kernel clears: that took a third of the time
+# of the products: 6 272 rows by 512 columns by 512. With 32 images the result is a fresh mapping of 51 MB each time,
+# whose pages the kernel clears: that took a third of the time
 CHANNELS, PIXELS, IMAGES = 512, 28, 8
 COPIED = 2**28  # bytes, beyond all caches
 RUNS = 160  # a second in all: other users of the machine make single ones slow
