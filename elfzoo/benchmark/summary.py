@@ -170,9 +170,9 @@ def speed(parts: Sequence[Row]) -> dict[str, float]:
         "doubled_cell_ratio": job["seconds_two_cells"] / job["seconds_half_grid"],
         "share_timed": job["points_timed"] / job["points"],
     }
-    for own, shown in (("seconds_spline", f"seconds_{name}_spline"), ("spline_mae",) * 2, ("spline_largest",) * 2):
-        if own in job:
-            found[shown] = job[own]
+    if "seconds_spline" in job:
+        found[f"seconds_{name}_spline"] = job["seconds_spline"]
+        found |= {key: job[key] for key in ("spline_mae", "spline_largest")}
     return found | (roofline_metrics(job["roofline"], job["seconds"]) if "roofline" in job else {})
 
 

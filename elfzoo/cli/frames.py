@@ -88,24 +88,23 @@ def read_frames(path: Path, index: str, species: list[str] | None) -> list[Frame
 
 def has_field_format(path: Path) -> bool:
     """Whether a file is of a format of fields, by its name; some of these may hold a structure alone."""
-    from elfzoo.errors import ElfzooError
-    from elfzoo.io.files import format_of
-
-    try:
-        format_of(path)
-    except ElfzooError:
-        return False
-    return True
+    return _format_of(path) is not None
 
 
 def _is_field(path: Path) -> bool:
     """By its name. XSF and ``.vasp`` files are read as structures: many of them have no field inside."""
+    known = _format_of(path)
+    return known in ("cube", "npz", "hdf5") or (known == "elfcar" and "elfcar" in path.name.lower())
+
+
+def _format_of(path: Path) -> str | None:
+    from elfzoo.errors import ElfzooError
     from elfzoo.io.files import format_of
 
-    if not has_field_format(path):
-        return False
-    known = format_of(path)
-    return known in ("cube", "npz", "hdf5") or (known == "elfcar" and "elfcar" in path.name.lower())
+    try:
+        return format_of(path)
+    except ElfzooError:
+        return None
 
 
 def _from_field(path: Path, species: list[str] | None) -> Frame:

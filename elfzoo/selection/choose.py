@@ -147,17 +147,11 @@ def select(
     stands_for = wanted.labelled_points or _points_of_a_label(source)
     information = _information(source, labelled, wanted, stands_for)
     learned = [stands_for / wanted.points * part.T @ part for part in rows]
-    weights = [_weight(source, item.structure) for item in pool]  # type: ignore[arg-type]
-    whole = sum(w**2 * part.T @ part for w, part in zip(weights, rows, strict=True)) / sum(map(len, rows))
+    weights = (_weight(source, item.structure) for item in pool)  # type: ignore[arg-type]
+    weighed: list[np.ndarray] = [weight * part for weight, part in zip(weights, rows, strict=True)]
+    whole = sum(part.T @ part for part in weighed) / sum(map(len, rows))
     steps, after = greedy(information, learned, n, whole, wanted.gain)
-    valued = _valued(
-        source,
-        pool,
-        [w * part for w, part in zip(weights, rows, strict=True)],
-        dict(_orders(steps, source, wanted)),
-        information,
-        after,
-    )
+    valued = _valued(source, pool, weighed, dict(_orders(steps, source, wanted)), information, after)
     chosen = sorted((item for item in valued if item.order is not None), key=lambda item: item.order or 0)
     others = sorted((item for item in valued if item.order is None), key=lambda item: -item.after)
     facts = {"weights_sha256": source.posterior.weights_sha256, **to_dict(wanted), "labelled_points": stands_for}
