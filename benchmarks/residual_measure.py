@@ -154,12 +154,13 @@ def topology(reference: Field, prediction: Field) -> dict[str, Any]:
     ``corrected`` is the prediction without these waves of its residual, ``random`` with them scrambled, and ``alone``
     the reference with them added.
     """
-    rng, found = np.random.default_rng(SEED), {"before": against(reference, prediction)}
+    known = analysis.FieldTopology(reference)  # looked for once
+    rng, found = np.random.default_rng(SEED), {"before": against(known, prediction)}
     for limit in LIMITS:
         corrected = analysis.corrected_field(reference, prediction, NAMED[limit])
-        found[f"{limit} corrected"] = against(reference, corrected)
-        found[f"{limit} random"] = against(reference, with_random_phases(prediction, corrected, rng))
-        found[f"{limit} alone"] = against(reference, analysis.corrected_field(prediction, reference, NAMED[limit]))
+        found[f"{limit} corrected"] = against(known, corrected)
+        found[f"{limit} random"] = against(known, with_random_phases(prediction, corrected, rng))
+        found[f"{limit} alone"] = against(known, analysis.corrected_field(prediction, reference, NAMED[limit]))
     return found
 
 
@@ -172,7 +173,7 @@ def with_random_phases(prediction: Field, corrected: Field, rng: np.random.Gener
     return prediction.replace(values=special.expit(local + correction))
 
 
-def against(reference: Field, other: Field) -> dict[str, Any]:
+def against(reference: analysis.FieldTopology, other: Field) -> dict[str, Any]:
     """Change of φ, and critical points of both fields and in pairs; ``moved`` is the sum over pairs in Å."""
     found = analysis.compare_topology(reference, other)
     pairs, change = found.points["all"], found.prediction["phi_3d"] - found.reference["phi_3d"]

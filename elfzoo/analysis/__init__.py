@@ -44,6 +44,7 @@ from elfzoo.analysis.regions import Regions, regions
 from elfzoo.analysis.spectra import Band, ResidualSpectrum, Shells, WavePower, residual_spectrum, wave_power
 from elfzoo.analysis.tc import TcEstimate, estimate_tc, hydrogen_fraction
 from elfzoo.analysis.topology import (
+    FieldTopology,
     MatchedPoints,
     TopologyComparison,
     can_search,
@@ -64,6 +65,7 @@ __all__ = [
     "DensityErrors",
     "ElfProfile",
     "ErrorProfile",
+    "FieldTopology",
     "FrameTopology",
     "Histograms",
     "HydrogenNetwork",

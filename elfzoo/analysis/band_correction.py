@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,6 +42,35 @@ class _Fit(NamedTuple):
     coefficients: int
     correction: np.ndarray
     corrected: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class _Bins:
+    """Points by the ELF of the reference; statistics are nan of a bin without points.
+
+    Args:
+        counts: points of each bin.
+        bin: of every point.
+        order: the points, bin by bin.
+    """
+
+    counts: np.ndarray
+    bin: np.ndarray
+    order: np.ndarray
+
+    @classmethod
+    def of(cls, reference: np.ndarray) -> _Bins:
+        """The bins of a reference's values."""
+        bins = elf_bins(reference)
+        return cls(np.bincount(bins, minlength=ELF_BINS), bins, np.argsort(bins, kind="stable"))
+
+    def means(self, values: np.ndarray) -> np.ndarray:
+        with np.errstate(invalid="ignore"):
+            return np.bincount(self.bin, values, ELF_BINS) / self.counts
+
+    def medians(self, values: np.ndarray) -> np.ndarray:
+        groups = np.split(values[self.order], np.cumsum(self.counts)[:-1])
+        return np.array([np.median(group) if group.size else math.nan for group in groups])
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,9 +118,7 @@ class _Problem:
             "periods": None if periods is None else float(periods),
             "coefficients": fit.coefficients,
             "clip": self.clip,
-            "reference_clipped": self._clipped(self.reference),
-            "prediction_clipped": self._clipped(self.prediction),
-            "before": field_metrics(self.reference, self.prediction),
+            **self._unfitted,
             "after": field_metrics(self.reference, fit.corrected),
             "logit_captured": captured / self.mean_square if self.mean_square else math.nan,
             "logit_size": _relative_size(fit.correction, self.local + fit.correction),
@@ -98,19 +126,32 @@ class _Problem:
             "by_elf": self._profile(fit),
         }
 
+    @cached_property
+    def _unfitted(self) -> dict[str, Any]:
+        """The attributes that no fit changes."""
+        return {
+            "reference_clipped": self._clipped(self.reference),
+            "prediction_clipped": self._clipped(self.prediction),
+            "before": field_metrics(self.reference, self.prediction),
+        }
+
+    @cached_property
+    def _bins(self) -> _Bins:
+        return _Bins.of(self.reference)
+
     def _clipped(self, values: np.ndarray) -> float:
         return float(((values < self.clip) | (values > 1 - self.clip)).mean())
 
     def _profile(self, fit: _Fit) -> ElfProfile:
-        bins, change = elf_bins(self.reference), np.abs(fit.correction).ravel()
+        change = np.abs(fit.correction).ravel()
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = change / np.abs(self.local + fit.correction).ravel()
         moved = np.abs(fit.corrected - self.prediction).ravel()
         return ElfProfile(
-            points=np.bincount(bins, minlength=ELF_BINS),
-            logit=_by_bin(np.mean, change, bins),
-            elf=_by_bin(np.mean, moved, bins),
-            ratio=_by_bin(np.median, ratio, bins),
+            points=self._bins.counts,
+            logit=self._bins.means(change),
+            elf=self._bins.means(moved),
+            ratio=self._bins.medians(ratio),
         )
 
 
@@ -205,10 +246,3 @@ def _relative_size(part: np.ndarray, whole: np.ndarray) -> RelativeSize:
     norms = [(float(np.abs(x).mean()), float(np.sqrt((x**2).mean()))) for x in (part, whole)]
     l1, l2 = (of_part / of_whole if of_whole else math.nan for of_part, of_whole in zip(*norms, strict=True))
     return RelativeSize(l1, l2)
-
-
-def _by_bin(statistic: Any, values: np.ndarray, bins: np.ndarray) -> np.ndarray:
-    """The statistic of the values in each ELF bin; nan where there are none."""
-    order = np.argsort(bins, kind="stable")
-    groups = np.split(values[order], np.cumsum(np.bincount(bins, minlength=ELF_BINS))[:-1])
-    return np.array([statistic(group) if group.size else math.nan for group in groups])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from scipy.sparse.csgraph import connected_components
 from elfzoo.analysis import percolation, spline
 from elfzoo.analysis.critical_points import critical_points
 from elfzoo.analysis.critical_result import SIGNATURES, CriticalPoints
-from elfzoo.analysis.hydrogen_network import hydrogen_pairs, jaccard, jaccard_curve
+from elfzoo.analysis.hydrogen_network import HydrogenPairs, hydrogen_pairs, jaccard, jaccard_curve
 from elfzoo.analysis.networking import Networking, networking
 from elfzoo.errors import ElfzooError
 from elfzoo.field import Field
@@ -28,9 +29,10 @@ from elfzoo.io.json_values import json_values
 from elfzoo.periodic import probe_edges
 from elfzoo.structure import require_same_structure
 
-__all__ = ["MatchedPoints", "TopologyComparison", "can_search", "compare_topology", "match_points"]
+__all__ = ["FieldTopology", "MatchedPoints", "TopologyComparison", "can_search", "compare_topology", "match_points"]
 
 ISOVALUES = tuple(round(0.05 * step, 2) for step in range(2, 20))
+PERSISTENCE = 0.005  # of ELF; two good DFT codes differ by 0.003
 BELOW = 0.002  # φ, so that the last link, whose strength may equal φ, is in the network whatever the rounding
 PHIS = ("phi_1d", "phi_2d", "phi_3d", "phi_h_3d", "phi_star")
 
@@ -113,18 +115,48 @@ class TopologyComparison:
         return lines
 
 
+class FieldTopology:
+    """What :func:`compare_topology` looks for in one field, each part found when it is first asked for and then kept.
+
+    For a reference that is compared with several predictions: its own part, half of the work, is done once.
+
+    Args:
+        field: any periodic scalar field.
+        persistence: pairs of critical points closer in value are cancelled.
+    """
+
+    def __init__(self, field: Field, persistence: float = PERSISTENCE):
+        self.field = field
+        self.persistence = persistence
+
+    @cached_property
+    def networking(self) -> Networking:
+        """Its networking values."""
+        return networking(self.field)
+
+    @cached_property
+    def points(self) -> CriticalPoints:
+        """Its critical points outside of metal cores."""
+        return critical_points(self.field, persistence=self.persistence)
+
+    @cached_property
+    def pairs(self) -> HydrogenPairs | None:
+        """Its pairs of hydrogens, and how well ELF connects each; None without hydrogen."""
+        return hydrogen_pairs(self.field) if 1 in self.field.structure.atomic_numbers else None
+
+
 def compare_topology(
-    reference: Field,
-    prediction: Field,
+    reference: Field | FieldTopology,
+    prediction: Field | FieldTopology,
     max_distance: float = 0.2,
-    persistence: float = 0.005,
+    persistence: float = PERSISTENCE,
     isovalues: tuple[float, ...] = ISOVALUES,
 ) -> TopologyComparison:
     """Compare what two fields of one structure say; their grids may differ.
 
     Args:
-        reference: the field that counts as right.
-        prediction: a field of the same structure (atoms in any order).
+        reference: the field that counts as right, or a :class:`FieldTopology` of it that serves several comparisons.
+        prediction: a field of the same structure (atoms in any order), or its topology.
         max_distance: Å between critical points that may be matched.
         persistence: pairs of critical points closer in value are cancelled first, in both fields.
         isovalues: at which hydrogen networks are compared.
@@ -132,13 +164,14 @@ def compare_topology(
     Raises:
         QuantityError: the fields hold different quantities.
         StructureError: the lattices or the atoms differ by more than 0.001 Å.
-        ElfzooError: fields that the searches refuse, or a distance that is not positive.
+        ElfzooError: fields that the searches refuse, a distance that is not positive, or a topology of another
+            persistence.
     """
-    prediction.require_quantity(reference.quantity, "the prediction")
-    require_same_structure(reference.structure, prediction.structure)
-    both = networking(reference), networking(prediction)
-    points = tuple(critical_points(field, persistence=persistence) for field in (reference, prediction))
-    at_phi, curve = _links((reference, prediction), (both[0].phi, both[1].phi), isovalues)
+    ours, theirs = (_topology(given, persistence) for given in (reference, prediction))
+    theirs.field.require_quantity(ours.field.quantity, "the prediction")
+    require_same_structure(ours.field.structure, theirs.field.structure)
+    both, points = (ours.networking, theirs.networking), (ours.points, theirs.points)
+    at_phi, curve = _links(ours, theirs, isovalues)
     return TopologyComparison(
         reference=both[0].to_dict(),
         prediction=both[1].to_dict(),
@@ -151,6 +184,17 @@ def compare_topology(
         isovalues=isovalues,
         jaccard=curve,
     )
+
+
+def _topology(given: Field | FieldTopology, persistence: float) -> FieldTopology:
+    if isinstance(given, Field):
+        return FieldTopology(given, persistence)
+    if given.persistence != persistence:
+        raise ElfzooError(
+            f"the comparison cancels pairs closer than {persistence}, a topology given to it those closer than "
+            f"{given.persistence}: make both with the same persistence"
+        )
+    return given
 
 
 def can_search(*fields: Field) -> bool:
@@ -233,14 +277,15 @@ def _by_group(group: np.ndarray) -> list[np.ndarray]:
 
 
 def _links(
-    fields: tuple[Field, Field], phis: tuple[float, float], isovalues: tuple[float, ...]
+    reference: FieldTopology, prediction: FieldTopology, isovalues: tuple[float, ...]
 ) -> tuple[float | None, tuple[float, ...] | None]:
     """Jaccard overlap of the networks at φ, and at the isovalues."""
-    if 1 not in fields[0].structure.atomic_numbers:
+    ours, theirs = reference.pairs, prediction.pairs
+    if ours is None or theirs is None:
         return None, None
-    pairs = [hydrogen_pairs(field) for field in fields]
-    at_phi = jaccard(*(p.network(phi - BELOW) for p, phi in zip(pairs, phis, strict=True)))
-    return at_phi, tuple(jaccard_curve(pairs[0], pairs[1], np.array(isovalues)).tolist())
+    phis = reference.networking.phi, prediction.networking.phi
+    at_phi = jaccard(ours.network(phis[0] - BELOW), theirs.network(phis[1] - BELOW))
+    return at_phi, tuple(jaccard_curve(ours, theirs, np.array(isovalues)).tolist())
 
 
 def _difference(reference: Networking, prediction: Networking, name: str) -> float | None:

@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from numpy import cos
 from pymatgen.core import Lattice, Structure
 
-from elfzoo.analysis import CriticalPoints, compare, compare_topology, critical_points, match_points, percolation
+from elfzoo.analysis import (
+    CriticalPoints,
+    FieldTopology,
+    compare,
+    compare_topology,
+    critical_points,
+    match_points,
+    percolation,
+    topology,
+)
 from elfzoo.errors import ElfzooError, StructureError
 from elfzoo.field import Field
 from elfzoo.interpolate import resample
@@ -110,6 +119,18 @@ def test_networking_values_differ_by_what_the_amplitudes_say():
     assert {name: found.delta[name] for name in expected} == pytest.approx(expected, abs=1e-5)
 
 
+def test_a_topology_serves_several_comparisons_and_is_searched_once(monkeypatch):
+    searched = []
+    monkeypatch.setattr(
+        topology, "critical_points", lambda f, **given: searched.append(f) or critical_points(f, **given)
+    )
+    reference, others = cosines(), [cosines((1.0, 0.7, c)) for c in (0.5, 0.6)]
+    known = FieldTopology(reference)
+    found = [compare_topology(known, other).to_dict() for other in others]
+    assert [id(field) for field in searched] == [id(reference), *map(id, others)]
+    assert found == [compare_topology(reference, FieldTopology(other)).to_dict() for other in others]
+
+
 def test_without_hydrogen_there_are_no_links():
     found = compare_topology(cosines(species="Li"), cosines(species="Li"))
     assert (found.jaccard, found.jaccard_at_phi, found.delta["phi_star"]) == (None, None, None)
@@ -139,6 +160,8 @@ def test_refusals():
     other = Field(cosines().values, Structure(LATTICE.matrix * 1.1, ["H"], [[0, 0, 0]]))
     with pytest.raises(StructureError, match="lattice vectors differ"):
         compare_topology(cosines(), other)
+    with pytest.raises(ElfzooError, match=r"closer than 0\.005, .* 0\.01: make both with the same"):
+        compare_topology(cosines(), FieldTopology(cosines(), persistence=0.01))
     for distance in (0.0, -1.0, math.nan):
         with pytest.raises(ElfzooError, match="positive number of Å"):
             match_points(critical_points(cosines()), critical_points(cosines()), distance)
