@@ -14,7 +14,7 @@ point. The work is linear in the number of atoms and in that of points.
 from __future__ import annotations
 
 from dataclasses import field
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -26,19 +26,22 @@ from torch import Tensor, nn
 from elfzoo.config import config_class
 from elfzoo.errors import ConfigError
 from elfzoo.grid import Grid
-from elfzoo.models.base import EXACT_INVARIANCES, Evaluator, PointModel, Reader
+from elfzoo.models.base import EXACT_INVARIANCES, FUSED_BLOCK, TORCH_BLOCK, Evaluator, PointModel, Reader
 from elfzoo.models.blocks import largest_array
+from elfzoo.models.fused_network import fits_kernel, fused_network
 from elfzoo.models.work import Work, count_blocks
 from elfzoo.nn import ElementEmbedding, Standardise, mlp
 from elfzoo.nn.equivariant import AtomLayer, normalise, parse_irreps
 from elfzoo.nn.messages import ProductMatrices, collect
 from elfzoo.nn.mlp import last_linear
 from elfzoo.nn.pauli import n_pauli_features, pauli_features
-from elfzoo.periodic import Images, periodic_images, wrap
+from elfzoo.periodic import CellList, Images, periodic_images, wrap
 from elfzoo.probe import ProbeData, add_probe_edges, probe_data
 from elfzoo.registry import register
+from elfzoo.transforms import fused_work, latent_fields
 from elfzoo.transforms.atom_graph import atom_edges, atom_probe_edges
 from elfzoo.transforms.atomic_orbitals import BOHR, OrbitalConfig, orbital_values
+from elfzoo.transforms.latent_fields import LatentLayout
 from elfzoo.transforms.power_spectrum import PowerSpectrumConfig, angular_functions, radial_functions
 from elfzoo.transforms.tiles import TILE, Tiles, neighbour_tiles
 
@@ -154,7 +157,11 @@ class LatentField(PointModel):
         return lambda points: read(wrap(points, lattice))
 
     def evaluator(self, structure: Structure) -> Evaluator:
-        """Atoms once, then any number of blocks of points."""
+        """Atoms once, then any number of blocks of points, by the compiled kernel where it applies."""
+        if self._fused:
+            network = fused_network(self.standardise, self.network), float(self.slope.detach())
+            surroundings = self._surroundings(structure)
+            return lambda points: latent_fields.evaluate(self.layout, *surroundings, network, points)
         read = self._reader(structure)
 
         def evaluate(points: np.ndarray) -> np.ndarray:
@@ -164,18 +171,60 @@ class LatentField(PointModel):
         return evaluate
 
     def work(self, structure: Structure, grid: Grid) -> Work:
-        """Of the network, counted by torch on some blocks."""
-        return count_blocks(lambda: self.evaluator(structure), grid, self.block_size)
+        """Of the compiled kernel where it applies, counted by hand; else of the network, counted by torch."""
+        if not self._fused:
+            return count_blocks(lambda: self.evaluator(structure), grid, self.block_size)
+        pairs = fused_work.n_pairs(structure.cart_coords, grid, self.config.orbitals.r_cut)
+        widths = (self.layout.n_features, *self.config.hidden, 1)
+        return Work(
+            pairs * fused_work.flops_per_latent_pair(self.layout)
+            + grid.size * fused_work.flops_per_latent_point(self.layout, widths),
+            fused_work.bytes_of_latent(self.layout, widths, grid.size, len(structure)),
+            fused_work.LATENT_COUNTED,
+        )
+
+    @property
+    def block_size(self) -> int:
+        return FUSED_BLOCK if self._fused else TORCH_BLOCK
+
+    @property
+    def workers(self) -> int:
+        return torch.get_num_threads() if self._fused else 1
+
+    @cached_property
+    def layout(self) -> LatentLayout:
+        """What is superposed from what, for the compiled kernel."""
+        kinds = tuple((mul, ir.dim) for mul, ir in self.fields)
+        return LatentLayout(self.config.orbitals, kinds, self.fields.count("0e"))
+
+    @property
+    def _fused(self) -> bool:
+        return fits_kernel(self.standardise, self.network) and latent_fields.available(self.layout)
+
+    def _matrices(self, structure: Structure) -> Float[Tensor, "atoms functions fields"]:
+        """Coefficients of each atom, without gradients."""
+        weight = self.standardise.mean
+        with torch.no_grad():
+            atoms = self.transform(probe_data(structure, np.zeros((0, 3)), dtype=weight.dtype))
+            return self._atoms(atoms.to(weight.device))
+
+    def _surroundings(self, structure: Structure) -> tuple[CellList, np.ndarray]:
+        """Images of the atoms, and coefficients, as the compiled kernel takes them."""
+        images = periodic_images(structure.cart_coords, structure.lattice.matrix, self.config.orbitals.r_cut)
+        return CellList.build(images), latent_fields.packed(self._matrices(structure), self.layout)
 
     def _reader(self, structure: Structure) -> Reader:
-        """A function from points (Å) of the cell to features, without gradients: tile by tile in dense matrices."""
+        """A function from points (Å) of the cell to features, without gradients, by the kernel where it applies; else
+        tile by tile in dense matrices.
+        """
+        if self._fused:
+            surroundings = self._surroundings(structure)
+            return lambda points: torch.from_numpy(latent_fields.evaluate(self.layout, *surroundings, None, points))
         weight, reach = self.standardise.mean, self.config.orbitals.r_cut
         images = periodic_images(structure.cart_coords, structure.lattice.matrix, reach)
         largest = largest_array(weight.device, LARGEST_ARRAY)
         step = max(1, largest // (TILE * NEIGHBOURS * 4 * self.config.orbitals.irreps.dim))
-        with torch.no_grad():
-            atoms = self.transform(probe_data(structure, np.zeros((0, 3)), dtype=weight.dtype))
-            matrices = self._atoms(atoms.to(weight.device)).mT.contiguous()
+        matrices = self._matrices(structure).mT.contiguous()
 
         def read(points: np.ndarray) -> Tensor:
             with torch.no_grad():

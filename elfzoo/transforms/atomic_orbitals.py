@@ -20,7 +20,7 @@ from torch import Tensor
 from elfzoo.config import config_class
 from elfzoo.errors import ConfigError
 
-__all__ = ["BOHR", "OrbitalConfig", "orbital_values"]
+__all__ = ["BOHR", "OrbitalConfig", "orbital_norm", "orbital_values"]
 
 BOHR = 0.529177210903  # Å
 L_MAX = 2
@@ -42,8 +42,8 @@ class OrbitalConfig:
 
     def __post_init__(self) -> None:
         every = [zeta for degree in self.exponents for zeta in degree]
-        if not 1 <= len(self.exponents) <= L_MAX + 1 or not self.exponents[0]:
-            raise ConfigError(f"exponents are of degrees 0 to {L_MAX}, at least one of degree 0; got {self.exponents}")
+        if not 1 <= len(self.exponents) <= L_MAX + 1 or not all(self.exponents):
+            raise ConfigError(f"exponents are of degrees 0 to {L_MAX}, at least one of each; got {self.exponents}")
         if min(every) <= 0 or self.r_cut <= 0 or self.softening <= 0:
             raise ConfigError(f"exponents, cutoff and softening are positive; got {self}")
 
@@ -67,7 +67,7 @@ def orbital_values(
         Functions in the order of :attr:`OrbitalConfig.irreps`, within a degree (component, exponent) in C order.
     """
     u = vectors.square().sum(dim=-2)
-    parts = [_degree(vectors, u, l, zetas, config) for l, zetas in enumerate(config.exponents) if zetas]  # noqa: E741
+    parts = [_degree(vectors, u, l, zetas, config) for l, zetas in enumerate(config.exponents)]  # noqa: E741
     return torch.cat(parts, dim=-2)
 
 
@@ -91,13 +91,13 @@ def _radial(u: Tensor, degree: int, zetas: tuple[float, ...], config: OrbitalCon
     end = (config.r_cut / BOHR) ** 2
     s = (u + config.softening**2).sqrt()[..., None, :]
     zeta = torch.tensor(zetas, dtype=u.dtype, device=u.device)[:, None]
-    norm = torch.tensor([_norm(degree, z) for z in zetas], dtype=u.dtype, device=u.device)[:, None]
+    norm = torch.tensor([orbital_norm(degree, z) for z in zetas], dtype=u.dtype, device=u.device)[:, None]
     inside = (1 - u / end).clamp(min=0)[..., None, :]
     e = norm * torch.exp(-zeta * s) * inside.square()
     return e * inside, -e * (zeta * inside / s + 6 / end)
 
 
-def _norm(degree: int, zeta: float) -> float:
+def orbital_norm(degree: int, zeta: float) -> float:
     """Of r^l exp(-ζ r) Y_lm, times sqrt(4π)."""
     power = 2 * degree + 3
     return math.sqrt(4 * math.pi * (2 * zeta) ** power / math.factorial(power - 1))

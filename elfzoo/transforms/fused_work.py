@@ -1,10 +1,10 @@
-"""What the compiled kernels (:mod:`~elfzoo.transforms.fused`, :mod:`~elfzoo.transforms.probe_fields`) have to do:
-additions, multiplications and bytes.
+"""What the compiled kernels (:mod:`~elfzoo.transforms.fused`, :mod:`~elfzoo.transforms.probe_fields`,
+:mod:`~elfzoo.transforms.latent_fields`) have to do: additions, multiplications and bytes.
 
-Counted from ``native/kernel_impl.h``, ``native/fields_impl.h`` and ``native/vectors.h``: an addition or a
-multiplication is one operation, a fused multiply-add two, the processor's first guess of 1/x or 1/sqrt(x) one; minima,
-maxima, comparisons and shifts of bits are none. Pairs of a point and an image beyond the cutoff need no work; that the
-kernel meets some of them in a vector of points shows as a lower share of the processor's peak.
+Counted from the headers in ``native``: an addition or a multiplication is one operation, a fused multiply-add two,
+the processor's first guess of 1/x or 1/sqrt(x) one; minima, maxima, comparisons and shifts of bits are none. Pairs of a
+point and an image beyond the cutoff need no work; that the kernel meets some of them in a vector of points shows as a
+lower share of the processor's peak.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from elfzoo.grid import Grid
+from elfzoo.transforms.latent_fields import LatentLayout
 from elfzoo.transforms.power_spectrum import PowerSpectrumConfig
 from elfzoo.transforms.probe_fields import FieldLayout, n_steps
 from elfzoo.transforms.radial_density import BLOCKS
@@ -23,10 +24,14 @@ from elfzoo.transforms.radial_density import BLOCKS
 __all__ = [
     "COUNTED",
     "FIELDS_COUNTED",
+    "LATENT_COUNTED",
     "bytes_of_fields",
     "bytes_of_kernel",
+    "bytes_of_latent",
     "flops_per_field_pair",
     "flops_per_field_point",
+    "flops_per_latent_pair",
+    "flops_per_latent_point",
     "flops_per_pair",
     "flops_per_point",
     "n_pairs",
@@ -41,9 +46,14 @@ FIELDS_COUNTED = (
     "of products and network; bytes of points, logits and weights, each once, and of each atom's table, written once "
     "and read once; not what makes points, atoms' states and tables"
 )
+LATENT_COUNTED = (
+    "additions and multiplications of the compiled kernel for the pairs of a point and an atom within the cutoff, and "
+    "of features and network; bytes of points, logits, coefficients and weights, each once; not what makes points and "
+    "atoms' states"
+)
 GUESS = 1  # the processor's own instruction
 RECIPROCAL, RSQRT = GUESS + 3, GUESS + 5  # with one step of Newton's method
-EXP, CUTOFF, DISTANCE = 21, 15, 8
+EXP, LOG, CUTOFF, DISTANCE = 21, 27, 15, 8
 SPLINE = 3 + 18  # the step and the place in it, four cubic B-splines
 ARSINH = 30  # of the C library, about
 HARMONICS = (0, 3, 15, 24, 29)  # of each degree, products of coordinates shared
@@ -144,3 +154,43 @@ def bytes_of_fields(layout: FieldLayout, widths: Sequence[int], points: int, ato
     """Points and logits once, the network, and each atom's table written once and read once."""
     table = (n_steps(layout.expansion) + 3) * layout.harmonics * layout.width
     return points * BYTES_OF_POINT + 4 * (2 * atoms * table + _weights(widths))
+
+
+def flops_per_latent_pair(layout: LatentLayout) -> int:
+    """Of a point and an image within the cutoff: orbitals with gradients, and their products with the coefficients."""
+    distance = 3 + 3 + 5 + 1 + RSQRT  # a vector in bohr, its square, the softened one
+    products = 2 * 4 * sum(2 * degree + 1 for degree, _ in layout.shells) * layout.n_functions
+    return distance + sum(_shell(degree) for degree, _ in layout.shells) + products
+
+
+def _shell(degree: int) -> int:
+    """A Slater function without cusp in its envelope, one derivative, and all components with their gradients."""
+    width = 2 * degree + 1
+    exponential = RECIPROCAL + 1 + (1 + EXP + 1) + 2
+    envelope = 2 + 2 + 2
+    radial = exponential + envelope + 1 + 3  # value and derivative of the product
+    harmonics = (0, 0, 15)[degree]
+    return radial + harmonics + width * (1 + 2 + 3 * 3)
+
+
+def flops_per_latent_point(layout: LatentLayout, widths: Sequence[int]) -> int:
+    """Of a point, whatever its neighbours: the features of the functions, standardisation, network.
+
+    Args:
+        layout: of the functions.
+        widths: of features, hidden layers and output.
+    """
+    n = layout.n_functions
+    sums = n * (2 + 3 * 2 + 3 * (3 + 2) + 1)  # n and its gradient, what each function adds to χ, and over √n
+    pairs = [mul * (mul + 1) // 2 * 2 * dim for mul, dim in layout.kinds]
+    along = 3 * 2 * layout.scalars
+    alone = 3 * LOG + EXP + 2 * RECIPROCAL + 3 * RSQRT + 23
+    slope = 2  # times the functions' own logit, plus the network's
+    features = sums + sum(pairs[1:]) + 3 * sum(pairs) + along + alone
+    return features + STANDARDISE * widths[0] + _network(widths) + slope
+
+
+def bytes_of_latent(layout: LatentLayout, widths: Sequence[int], points: int, atoms: int) -> int:
+    """Points and logits once, the network, and each atom's coefficients."""
+    coefficients = sum(2 * degree + 1 for degree, _ in layout.shells) * layout.n_functions
+    return points * BYTES_OF_POINT + 4 * (atoms * coefficients + _weights(widths))

@@ -189,6 +189,7 @@ def test_learns_from_streamed_batches(skewed_hydride, diamond, rng):
         ({"layers": -1}, "layers cannot be negative"),
         ({"clamp": 0.0}, "a clamp is positive"),
         ({"orbitals": {"exponents": [[1.0], [1.0], [1.0], [1.0]]}}, "degrees 0 to 2"),
+        ({"orbitals": {"exponents": [[1.0], [], [1.0]]}}, "at least one of each"),
         ({"edges": {"channels": 2}}, "expected edges.channels: 1"),
         ({"field": "8x0e"}, "did you mean 'fields'"),
     ],

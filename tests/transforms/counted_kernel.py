@@ -1,7 +1,7 @@
 """The compiled kernel's arithmetic once more, on numbers that count what is done to them.
 
-A transcription of ``native/kernel_impl.h`` and ``native/fields_impl.h`` for one point and some neighbours. Its values
-are those of the kernel, so that what it counts is what the kernel does.
+A transcription of ``native/kernel_impl.h``, ``fields_impl.h`` and ``latent_impl.h`` for one point and some neighbours.
+Its values are those of the kernel, so that what it counts is what the kernel does.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from elfzoo.nn.pauli import CHI, DENSITY, UNIFORM
+from elfzoo.transforms.atomic_orbitals import BOHR, orbital_norm
+from elfzoo.transforms.latent_fields import LatentLayout
 from elfzoo.transforms.power_spectrum import PowerSpectrumConfig
 from elfzoo.transforms.probe_fields import FieldLayout, n_steps
 
@@ -209,3 +212,102 @@ def field_products(layout: FieldLayout, sums: list[Any]) -> list[Any]:
                 out.append(total * (1 / dim))
         start += mul * dim
     return out
+
+
+def log(x: Counted) -> Counted:
+    mantissa, e = math.frexp(x.value)
+    if mantissa < math.sqrt(0.5):
+        mantissa, e = 2 * mantissa, e - 1
+    m = Counted(mantissa) - 1.0
+    z = m * m
+    p: Any = 7.0376836292e-2
+    for c in (-1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1, 2.0000714765e-1):
+        p = m * p + c
+    p = m * p - 2.4999993993e-1
+    p = m * p + 3.3333331174e-1
+    n = Counted(float(e))
+    return m + (p * z * m - 0.5 * z + n * -2.12194440e-4) + n * 0.693359375
+
+
+def solid_harmonics(degree: int, x: Counted, y: Counted, z: Counted) -> tuple[list[Any], list[list[Any]]]:
+    if degree == 0:
+        return [1.0], [[0.0, 0.0, 0.0]]
+    if degree == 1:
+        return [x, y, z], [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+    q, xx, yy = 1 / (2 * math.sqrt(3)), x * x, y * y
+    values = [x * y, y * z, z * x, 0.5 * (xx - yy), q * (2.0 * z * z - xx - yy)]
+    slopes: list[list[Any]] = [[y, x, 0.0], [0.0, z, y], [z, 0.0, x], [x, -1 * y.value, 0.0]]
+    return values, [*slopes, [-2 * q * x, -2 * q * y, 4 * q * z]]
+
+
+def latent_pair(layout: LatentLayout, coefficients: np.ndarray, vector: np.ndarray, sums: list[list[Any]]) -> None:
+    """Add one neighbour's part to sums[part][function]; ``native/orbitals_impl.h`` and ``native/latent_impl.h``.
+
+    Args:
+        layout: of the functions.
+        coefficients: (orbitals of the kernel, functions).
+        vector: from the atom to the point, Å.
+        sums: values and derivatives.
+    """
+    config = layout.orbitals
+    x, y, z = r = [(Counted(a) - 0.0) * (1 / BOHR) for a in vector]
+    u = x * x + y * y + z * z
+    inverse_s = rsqrt(u + config.softening**2)
+    inverse_end, row = (BOHR / config.r_cut) ** 2, 0
+    for degree, zeta in layout.shells:
+        s, half = reciprocal(inverse_s), 0.5 * inverse_s
+        e = orbital_norm(degree, zeta) * exp(-zeta * s)
+        de = -zeta * half * e
+        inside = 1.0 - u * inverse_end
+        c, dc = inside * inside * inside, -3 * inverse_end * inside * inside
+        f, df = e * c, de * c + e * dc
+        for p, slope in zip(*solid_harmonics(degree, x, y, z), strict=True):
+            stretch = 2.0 * df * p
+            parts = [f * p, *(stretch * a + f * b for a, b in zip(r, slope, strict=True))]
+            for part, value in enumerate(parts):
+                for function, weight in enumerate(coefficients[row].tolist()):
+                    sums[part][function] = value * weight + sums[part][function]
+            row += 1
+
+
+def pauli(layout: LatentLayout, sums: list[list[Any]]) -> list[Any]:
+    """The features; ``native/latent_impl.h``."""
+    f, slopes = sums[0], sums[1:]
+    n: Any = DENSITY
+    g: list[Any] = [0.0, 0.0, 0.0]
+    for k, value in enumerate(f):
+        n = value * value + n
+        g = [value * slope[k] + total for slope, total in zip(slopes, g, strict=True)]
+    log_n, inverse_n, root = log(n), reciprocal(n), rsqrt(n)
+    uniform = UNIFORM * exp(5 / 3 * log_n)
+    inverse_uniform, scale, steep = reciprocal(uniform), rsqrt(2.0 * uniform), root * rsqrt(uniform)
+    boson = 0.5 * (g[0] * g[0] + g[1] * g[1] + g[2] * g[2]) * inverse_n * inverse_uniform
+    chi = DENSITY * boson * inverse_n
+    drift, along = [x * inverse_n for x in g], [x * steep for x in g]
+    a: list[list[Any]] = [[], [], []]
+    for k, value in enumerate(f):
+        for i in range(3):
+            a[i].append((slopes[i][k] - value * drift[i]) * scale)
+            chi = a[i][k] * a[i][k] + chi
+    values = [value * root for value in f]
+    found = [-2.0 * log(chi + CHI), log_n, log(boson + CHI), *values[: layout.scalars]]
+    starts = [0]
+    for mul, dim in layout.kinds:
+        starts.append(starts[-1] + mul * dim)
+    for parts, kinds in (([values], range(1, len(layout.kinds))), (a, range(len(layout.kinds)))):
+        for kind in kinds:
+            (mul, dim), start = layout.kinds[kind], starts[kind]
+            for one in range(mul):
+                for other in range(one, mul):
+                    total: Any = 0.0
+                    for part in parts:
+                        for m in range(dim):
+                            row = start + m * mul
+                            total = part[row + one] * part[row + other] + total
+                    found.append(total)
+    for k in range(layout.scalars):
+        total = 0.0
+        for i in range(3):
+            total = a[i][k] * along[i] + total
+        found.append(total)
+    return found

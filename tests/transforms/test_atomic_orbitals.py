@@ -82,8 +82,8 @@ def test_batches_of_vectors(vectors):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"exponents": ()}, "at least one of degree 0"),
-        ({"exponents": ((), (1.0,))}, "at least one of degree 0"),
+        ({"exponents": ()}, "at least one of each"),
+        ({"exponents": ((), (1.0,))}, "at least one of each"),
         ({"exponents": ((-1.0,),)}, "are positive"),
         ({"r_cut": 0.0}, "are positive"),
     ],

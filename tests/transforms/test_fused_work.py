@@ -12,12 +12,16 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from elfzoo import Grid, create_model
 from elfzoo.periodic import CellList, periodic_images
-from elfzoo.transforms import PowerSpectrumConfig, fused, probe_fields
+from elfzoo.testing import enliven
+from elfzoo.transforms import PowerSpectrumConfig, fused, latent_fields, probe_fields
 from elfzoo.transforms.fused_work import (
     bytes_of_fields,
     bytes_of_kernel,
+    bytes_of_latent,
     flops_per_field_pair,
     flops_per_field_point,
+    flops_per_latent_pair,
+    flops_per_latent_point,
     flops_per_pair,
     flops_per_point,
     n_pairs,
@@ -158,3 +162,37 @@ def test_operations_of_fields_are_those_of_the_kernels_own_arithmetic(fields: st
     table = held[0].numel()
     weights = 2 * widths[0] + (widths[0] + 1) * 5 + 6
     assert work.bytes == 120 * 28 + 4 * (2 * 3 * table + weights) == bytes_of_fields(layout, widths, 120, 3)
+
+
+@pytest.mark.parametrize(
+    ("fields", "exponents"),
+    [("4x0e + 3x1o + 2x2e", [[0.8, 1.6], [1.0], [1.4]]), ("2x0e + 1x1e", [[0.7], [1.2, 2.0]])],
+)
+def test_operations_of_latent_functions_are_those_of_the_kernels_own_arithmetic(fields: str, exponents: list) -> None:
+    torch.manual_seed(0)
+    given = {"layers": 1, "fields": fields, "orbitals": {"exponents": exponents}, "hidden": [5]}
+    model = enliven(create_model("latent_field", given)).eval()
+    layout = model.layout
+    if not latent_fields.available(layout):
+        pytest.skip("the compiled kernel was not built")
+    structure = Structure(Lattice.cubic(20), ["H", "Mg", "H"], [[0.5, 0.52, 0.48], [0.53, 0.5, 0.5], [0.49, 0.45, 0.5]])
+    point = np.full((1, 3), 10.1)
+    cells, coefficients = model._surroundings(structure)
+    plain = coefficients.transpose(0, 2, 1, 3).reshape(3, coefficients.shape[2], -1)[:, :, : layout.n_functions]
+    sums: list = [[0.0] * layout.n_functions for _ in range(4)]
+    Tally.flops = 0
+    for position, atom in zip(cells.positions, cells.atom.tolist(), strict=True):
+        counted_kernel.latent_pair(layout, plain[atom], point[0] - position, sums)
+    assert Tally.flops == 3 * flops_per_latent_pair(layout)
+    Tally.flops = 0
+    found = [value.value for value in counted_kernel.pauli(layout, sums)]
+    slope = 2  # times the functions' logit, plus the network's
+    assert Tally.flops == flops_per_latent_point(layout, [layout.n_features]) - 2 * layout.n_features - slope
+    kernel = latent_fields.evaluate(layout, cells, coefficients, None, point)[0]
+    np.testing.assert_allclose(found, kernel, rtol=1e-4, atol=1e-5 * np.abs(kernel).max())
+    grid = Grid((4, 5, 6), structure.lattice.matrix)
+    work, widths = model.work(structure, grid), (layout.n_features, 5, 1)
+    pairs = n_pairs(structure.cart_coords, grid, 3.0)
+    assert work.flops == pairs * flops_per_latent_pair(layout) + 120 * flops_per_latent_point(layout, widths)
+    weights = 2 * widths[0] + (widths[0] + 1) * 5 + 6
+    assert work.bytes == 120 * 28 + 4 * (plain.size + weights) == bytes_of_latent(layout, widths, 120, 3)

@@ -12,12 +12,17 @@ import pytest
 import torch
 
 from elfzoo.nn import mlp
+from elfzoo.nn.pauli import CHI, DENSITY, UNIFORM
 from elfzoo.periodic import CellList, periodic_images, wrap
 from elfzoo.transforms import PowerSpectrumConfig, fused
+from elfzoo.transforms.atomic_orbitals import orbital_norm
 from elfzoo.transforms.harris.orbitals import BOHR, BasisConfig, Shell, orbitals, shell_norm
 from elfzoo.transforms.probe_fields import n_steps
 from elfzoo.transforms.radial_density import SCALE
+from tests.models.test_latent_field import make as make_latent
 from tests.models.test_probe_graph import make
+from tests.transforms.test_latent_fields import EVERY as EVERY_LATENT
+from tests.transforms.test_latent_fields import exact as exact_latent
 from tests.transforms.test_power_spectrum import CELLS, CONFIGS, random_case, reference
 from tests.transforms.test_probe_fields import CELLS as CELLS_OF_FIELDS
 from tests.transforms.test_probe_fields import EVERY, exact, points_in
@@ -140,3 +145,18 @@ def test_confined_orbitals_equal_the_reference(kernel: Path, parts: int, rng) ->
     expected = [phi, potential * phi - 0.5 * laplacian] if parts == 2 else [phi, *slopes]
     for part, truth in zip(np.frombuffer(found, np.float32).reshape(parts, *phi.shape), expected, strict=True):
         np.testing.assert_allclose(part, truth, atol=3e-6 * np.abs(truth).max())
+
+
+@pytest.mark.parametrize("variant", ["tensors", "as released"])
+def test_latent_functions_equal_the_reference(kernel: Path, variant: str, rng) -> None:
+    model, structure = make_latent(**EVERY_LATENT[variant]), CELLS_OF_FIELDS["skewed"]
+    layout, (cells, coefficients) = model.layout, model._surroundings(structure)
+    points, shells = points_in(structure, 90, rng), layout.shells
+    job = integers(3, len(shells), *(degree for degree, _ in shells))
+    job += singles(layout.orbitals.r_cut / BOHR, layout.orbitals.softening, *(zeta for _, zeta in shells))
+    job += singles(*(orbital_norm(*shell) for shell in shells))
+    job += integers(layout.n_functions, layout.scalars, len(layout.kinds), *(n for kind in layout.kinds for n in kind))
+    job += singles(BOHR, DENSITY, UNIFORM, CHI) + images(cells, np.zeros((0, 1), np.float32))
+    job += b"".join(coefficients[atom].tobytes() for atom in cells.atom)
+    found, expected = answer(kernel, job, points, layout.n_features), exact_latent(model, structure, points)
+    assert np.abs(found - expected).max() < 3e-5 * np.abs(expected).max()

@@ -18,14 +18,16 @@ from elfzoo.transforms.fused import level_of
 from elfzoo.transforms.harris.blocks import Block
 from elfzoo.transforms.harris.orbitals import BOHR, BasisConfig, orbitals, shell_norm
 
-__all__ = ["acted", "add_by_pair", "sloped"]
+__all__ = ["MAX_SHELLS", "CBasis", "acted", "add_by_pair", "sloped"]
 
 MAX_SHELLS = 16
 LANES = 16  # points, of the widest vectors
 FAR = 1e4  # bohr, where points are that fill the last vector
 
 
-class _Basis(ctypes.Structure):
+class CBasis(ctypes.Structure):
+    """``Basis`` of the kernel."""
+
     _fields_ = [("n_shells", ctypes.c_int), ("l", ctypes.c_int * MAX_SHELLS)]
     _fields_ += [(name, ctypes.c_float * MAX_SHELLS) for name in ("zeta", "scale")]
     _fields_ += [(name, ctypes.c_float) for name in ("r_cut", "softening")]
@@ -117,8 +119,8 @@ def _run(
     return out
 
 
-def _c_basis(basis: BasisConfig) -> _Basis:
-    found = _Basis(n_shells=len(basis.shells), r_cut=basis.r_cut / BOHR, softening=basis.softening)
+def _c_basis(basis: BasisConfig) -> CBasis:
+    found = CBasis(n_shells=len(basis.shells), r_cut=basis.r_cut / BOHR, softening=basis.softening)
     for i, shell in enumerate(basis.shells):
         found.l[i], found.zeta[i], found.scale[i] = shell.l, shell.zeta, shell_norm(shell)
     return found

@@ -4,6 +4,8 @@
 #define NAME elfzoo_run_baseline
 #define FIELDS_NAME elfzoo_fields_baseline
 #define ORBITALS_NAME elfzoo_orbitals_baseline
+#define LATENT_NAME elfzoo_latent_baseline
 #include "kernel_impl.h"
 #include "fields_impl.h"
 #include "orbitals_impl.h"
+#include "latent_impl.h"

@@ -1,5 +1,5 @@
 /* Evaluation at points, one build per instruction set: of power spectrum and network and of the fields of atoms, their
-   invariants and a network, fused on tiles; of confined orbitals. */
+   invariants and a network, fused on tiles; of confined orbitals; of functions superposed from these, and a network. */
 #ifndef ELFZOO_KERNEL_H
 #define ELFZOO_KERNEL_H
 
@@ -67,5 +67,21 @@ typedef void OrbitalsKernel(const Basis *, const float *points, long n, const fl
                             const float *potential, float *out);
 
 OrbitalsKernel elfzoo_orbitals_baseline, elfzoo_orbitals_avx2, elfzoo_orbitals_avx512;
+
+/* Functions superposed from the orbitals of atoms, and the constants of their ELF. They are kinds of mul[i] functions with
+   dim[i] components, (component, copy) in C order, the n_scalars even scalars first. */
+typedef struct {
+    int n_functions, n_scalars, n_kinds, mul[MAX_KINDS], dim[MAX_KINDS];
+    float unit;                   /* bohr in angstrom */
+    float density, uniform, chi;  /* added to n, C_F, added to chi */
+} Latent;
+
+/* points (n, 3) in angstrom; coefficients: of each image, panels of six functions, [ceil(functions/6)][orbitals][6]; of
+   cells, weights are not read. Without a network: out is (n, features); with one: out is (n,) slope times the logit of the
+   functions' ELF plus the network. Returns 0, or 1 when memory ran out. */
+typedef int LatentKernel(const Basis *, const Latent *, const CellList *, const float *const *coefficients, const Network *,
+                         float slope, const double *points, long n, float *out);
+
+LatentKernel elfzoo_latent_baseline, elfzoo_latent_avx2, elfzoo_latent_avx512;
 
 #endif

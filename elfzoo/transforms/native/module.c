@@ -51,6 +51,17 @@ EXPORT void elfzoo_orbitals(int level, const Basis *b, const float *points, long
     elfzoo_orbitals_baseline(b, points, n, centres, atoms, potential, out);
 }
 
+/* level: at most elfzoo_level(). See LatentKernel in kernel.h. */
+EXPORT int elfzoo_latent(int level, const Basis *b, const Latent *l, const CellList *cells, const float *const *coefficients,
+                         const Network *net, float slope, const double *points, long n, float *out) {
+#if defined(__x86_64__)
+    if (level >= 2) return elfzoo_latent_avx512(b, l, cells, coefficients, net, slope, points, n, out);
+    if (level == 1) return elfzoo_latent_avx2(b, l, cells, coefficients, net, slope, points, n, out);
+#endif
+    (void)level;
+    return elfzoo_latent_baseline(b, l, cells, coefficients, net, slope, points, n, out);
+}
+
 /* total[which[i * images + j]][a][b] += found[i * m + a][j * m + b], for all i, j < images and a, b < m. */
 EXPORT void elfzoo_add_by_pair(double *total, const long long *which, const float *found, long images, long m) {
     for (long i = 0; i < images; i++)

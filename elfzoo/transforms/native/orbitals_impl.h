@@ -42,32 +42,41 @@ INLINE int solid_harmonics(int l, vf x, vf y, vf z, vf p[5], vf slope[5][3]) {
     return 5;
 }
 
-void ORBITALS_NAME(const Basis *b, const float *points, long n, const float *centres, long atoms, const float *potential,
-                   float *out) {
+INLINE long orbitals_of(const Basis *b) {
     long size = 0;
     for (int s = 0; s < b->n_shells; s++) size += 2 * b->l[s] + 1;
-    const size_t part = (size_t)(atoms * size * n); /* numbers in each of the arrays of out */
-    const vf softened = splat(b->softening * b->softening), inverse_end = splat(1.f / (b->r_cut * b->r_cut));
+    return size;
+}
+
+/* All orbitals of an atom for VL points at (x, y, z) from it: their values at row, row + stride, ..., and `part` numbers
+   behind each its gradient along x, then y, then z; with a potential V, in place of that (V - laplacian / 2) phi. */
+INLINE void orbital_rows(const Basis *b, vf x, vf y, vf z, const float *potential, float *row, size_t stride, size_t part) {
+    vf u = x * x + y * y + z * z, inverse_s = rsqrt_vf(u + splat(b->softening * b->softening)), r[3] = {x, y, z};
+    for (int s = 0; s < b->n_shells; s++) {
+        Shape w = radial_vf(u, inverse_s, splat(b->zeta[s]), splat(b->scale[s]), splat(1.f / (b->r_cut * b->r_cut)));
+        vf p[5], slope[5][3];
+        int count = solid_harmonics(b->l[s], x, y, z, p, slope);
+        vf laplacian = splat(4.f) * u * w.ddf + splat((float)(4 * b->l[s] + 6)) * w.df;
+        for (int m = 0; m < count; m++, row += stride) {
+            store(row, p[m] * w.f);
+            if (potential) {
+                store(row + part, p[m] * (load(potential) * w.f - splat(0.5f) * laplacian));
+                continue;
+            }
+            vf stretch = splat(2.f) * w.df * p[m];
+            for (int i = 0; i < 3; i++) store(row + (size_t)(i + 1) * part, stretch * r[i] + w.f * slope[m][i]);
+        }
+    }
+}
+
+void ORBITALS_NAME(const Basis *b, const float *points, long n, const float *centres, long atoms, const float *potential,
+                   float *out) {
+    long size = orbitals_of(b);
     for (long a = 0; a < atoms; a++)
         for (long v = 0; v < n; v += VL) {
             vf x = load(points + v) - splat(centres[3 * a]), y = load(points + n + v) - splat(centres[3 * a + 1]),
                z = load(points + 2 * n + v) - splat(centres[3 * a + 2]);
-            vf u = x * x + y * y + z * z, inverse_s = rsqrt_vf(u + softened), r[3] = {x, y, z};
-            float *row = out + (size_t)(a * size * n + v);
-            for (int s = 0; s < b->n_shells; s++) {
-                Shape w = radial_vf(u, inverse_s, splat(b->zeta[s]), splat(b->scale[s]), inverse_end);
-                vf p[5], slope[5][3];
-                int count = solid_harmonics(b->l[s], x, y, z, p, slope);
-                vf laplacian = splat(4.f) * u * w.ddf + splat((float)(4 * b->l[s] + 6)) * w.df;
-                for (int m = 0; m < count; m++, row += n) {
-                    store(row, p[m] * w.f);
-                    if (potential) {
-                        store(row + part, p[m] * (load(potential + v) * w.f - splat(0.5f) * laplacian));
-                        continue;
-                    }
-                    vf stretch = splat(2.f) * w.df * p[m];
-                    for (int i = 0; i < 3; i++) store(row + (size_t)(i + 1) * part, stretch * r[i] + w.f * slope[m][i]);
-                }
-            }
+            orbital_rows(b, x, y, z, potential ? potential + v : NULL, out + (size_t)(a * size * n + v), (size_t)n,
+                         (size_t)(atoms * size * n));
         }
 }
