@@ -307,11 +307,10 @@ class PointModel(Model):
         return False
 
     def features(self, structure: Structure, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points n"]:
-        """What ``encode`` gives at points (Cartesian, Å), without gradients, in single precision."""
-        weight = next(self.parameters())
-        data = self.transform(probe_data(structure, points, dtype=weight.dtype))
-        with torch.no_grad():
-            return self.encode(data.to(weight.device)).float().cpu().numpy()
+        """What ``encode`` gives at points (Cartesian, Å), in single precision; atoms once, points in blocks."""
+        read = self.reader(structure)
+        blocks = np.array_split(points, max(1, -(-len(points) // self.block_size)))
+        return np.concatenate([read(block).float().cpu().numpy() for block in blocks])
 
     def forward(self, batch: ProbeData) -> Float[Tensor, " points"]:
         """Logits of the probe points: unbounded, because corrections add there (paper, eq. 8)."""

@@ -41,6 +41,7 @@ from elfzoo.registry import register
 from elfzoo.transforms import fused_work, latent_fields
 from elfzoo.transforms.atom_graph import atom_edges, atom_probe_edges
 from elfzoo.transforms.atomic_orbitals import BOHR, OrbitalConfig, orbital_values
+from elfzoo.transforms.fused import FusedNetwork
 from elfzoo.transforms.latent_fields import LatentLayout
 from elfzoo.transforms.power_spectrum import PowerSpectrumConfig, angular_functions, radial_functions
 from elfzoo.transforms.tiles import TILE, Tiles, neighbour_tiles
@@ -159,8 +160,7 @@ class LatentField(PointModel):
     def evaluator(self, structure: Structure) -> Evaluator:
         """Atoms once, then any number of blocks of points, by the compiled kernel where it applies."""
         if self._fused:
-            network = fused_network(self.standardise, self.network), float(self.slope.detach())
-            surroundings = self._surroundings(structure)
+            network, surroundings = (self._fused_network(), float(self.slope.detach())), self._surroundings(structure)
             return lambda points: latent_fields.evaluate(self.layout, *surroundings, network, points)
         read = self._reader(structure)
 
@@ -212,6 +212,9 @@ class LatentField(PointModel):
         """Images of the atoms, and coefficients, as the compiled kernel takes them."""
         images = periodic_images(structure.cart_coords, structure.lattice.matrix, self.config.orbitals.r_cut)
         return CellList.build(images), latent_fields.packed(self._matrices(structure), self.layout)
+
+    def _fused_network(self) -> FusedNetwork:
+        return fused_network(self.standardise, self.network)
 
     def _reader(self, structure: Structure) -> Reader:
         """A function from points (Å) of the cell to features, without gradients, by the kernel where it applies; else

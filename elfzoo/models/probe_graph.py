@@ -162,12 +162,6 @@ class ProbeGraph(PointModel):
     def last_layer(self) -> nn.Linear:
         return last_linear(self.network)
 
-    def features(self, structure: Structure, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points n"]:
-        """What ``encode`` gives at points (Cartesian, Å); atoms evaluated once, points in blocks."""
-        read = self.reader(structure)
-        blocks = np.array_split(points, max(1, -(-len(points) // self.block_size)))
-        return np.concatenate([read(block).float().cpu().numpy() for block in blocks])
-
     def evaluator(self, structure: Structure) -> Evaluator:
         """Atoms once, then any number of blocks of points, by the compiled kernel where it applies."""
         if not self._fused:
