@@ -24,7 +24,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Complex, Float
+from jaxtyping import Complex, Float, Int
 from scipy import fft, special
 
 from elfzoo.analysis.comparable import comparable_values
@@ -46,7 +46,7 @@ class _Fit(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class _Bins:
-    """Points by the ELF of the reference; statistics are nan of a bin without points.
+    """Points by the ELF of the reference. What is said of a bin without points is nan.
 
     Args:
         counts: points of each bin.
@@ -54,9 +54,9 @@ class _Bins:
         order: the points, bin by bin.
     """
 
-    counts: np.ndarray
-    bin: np.ndarray
-    order: np.ndarray
+    counts: Int[np.ndarray, " bins"]
+    bin: Int[np.ndarray, " points"]
+    order: Int[np.ndarray, " points"]
 
     @classmethod
     def of(cls, reference: np.ndarray) -> _Bins:

@@ -115,6 +115,7 @@ class TopologyComparison:
         return lines
 
 
+@dataclass(frozen=True, eq=False)
 class FieldTopology:
     """What :func:`compare_topology` looks for in one field, each part found when it is first asked for and then kept.
 
@@ -125,9 +126,8 @@ class FieldTopology:
         persistence: pairs of critical points closer in value are cancelled.
     """
 
-    def __init__(self, field: Field, persistence: float = PERSISTENCE):
-        self.field = field
-        self.persistence = persistence
+    field: Field
+    persistence: float = PERSISTENCE
 
     @cached_property
     def networking(self) -> Networking:

@@ -307,7 +307,7 @@ class PointModel(Model):
         return False
 
     def features(self, structure: Structure, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points n"]:
-        """What ``encode`` gives at points (Cartesian, Å), in single precision; atoms once, points in blocks."""
+        """What ``encode`` gives at points (Cartesian, Å), in single precision; points in blocks."""
         read = self.reader(structure)
         blocks = np.array_split(points, max(1, -(-len(points) // self.block_size)))
         return np.concatenate([read(block).float().cpu().numpy() for block in blocks])

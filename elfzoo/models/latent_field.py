@@ -230,6 +230,8 @@ class LatentField(PointModel):
         matrices = self._matrices(structure).mT.contiguous()
 
         def read(points: np.ndarray) -> Tensor:
+            if not len(points):
+                return weight.new_zeros(0, self.layout.n_features)
             with torch.no_grad():
                 tiles = neighbour_tiles(points, images, reach, step)
                 return torch.cat([self._of_tiles(part, images, matrices) for part in tiles])

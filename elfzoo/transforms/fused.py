@@ -164,13 +164,15 @@ def _run(
         raise MemoryError(f"the kernel could not allocate its buffers for {config}")
 
 
-def finite(points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points 3"]:
+def finite(points: np.ndarray) -> Float[np.ndarray, "points 3"]:
     """As the kernels take them.
 
     Raises:
-        ElfzooError: coordinates that are not finite.
+        ElfzooError: another shape, or coordinates that are not finite.
     """
     points = np.ascontiguousarray(points, np.float64)
+    if points.ndim != 2 or points.shape[1] != 3:
+        raise ElfzooError(f"expected points of shape (points, 3); got {points.shape}")
     if not np.isfinite(points).all():
         raise ElfzooError("points must be finite; got some that are not")
     return points

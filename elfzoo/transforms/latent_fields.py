@@ -116,7 +116,7 @@ def evaluate(
     points: Float[np.ndarray, "points 3"],
     level: str | None = None,
 ) -> Float[np.ndarray, " points"] | Float[np.ndarray, "points features"]:
-    """Logits at points (Å) inside the cell that the images surround; without a network what it would see.
+    """Logits at points (Å) inside the cell that the images surround; without a network the features.
 
     Releases the interpreter lock: call it from several threads on blocks of points.
 

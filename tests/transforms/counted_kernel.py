@@ -226,7 +226,7 @@ def log(x: Counted) -> Counted:
     p = m * p - 2.4999993993e-1
     p = m * p + 3.3333331174e-1
     n = Counted(float(e))
-    return m + (p * z * m - 0.5 * z + n * -2.12194440e-4) + n * 0.693359375
+    return m + (p * z * m - 0.5 * z + n * -2.12194440e-4) + n * 0.693359375 + (x - x)
 
 
 def solid_harmonics(degree: int, x: Counted, y: Counted, z: Counted) -> tuple[list[Any], list[list[Any]]]:

@@ -85,3 +85,10 @@ def test_points_that_are_no_numbers_are_refused():
     cells = CellList.build(periodic_images(np.zeros((1, 3)), lattice, config.r_cut))
     with pytest.raises(ElfzooError, match="finite"):
         fused.features(config, cells, np.ones((1, 1)), np.array([[0.0, np.nan, 1.0]]))
+
+
+@pytest.mark.parametrize("shape", [(4, 2), (3,), (2, 1, 3)])
+def test_points_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
+    """Of all kernels, which would read behind their end."""
+    with pytest.raises(ElfzooError, match=r"expected points of shape \(points, 3\); got"):
+        fused.finite(np.zeros(shape))

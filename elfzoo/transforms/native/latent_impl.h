@@ -4,9 +4,11 @@
    coefficients as a product of matrices. */
 #include "kernel.h"
 
-enum { FOUR = 4, SOME = 4 }; /* a value and three derivatives; SOME neighbours, a part of the buffer of each is near the core */
+/* FOUR: a value and three derivatives. Of SOME neighbours at a time, one part of all their orbitals stays in the first-level
+   cache, where every panel of functions reads it again. */
+enum { FOUR = 4, SOME = 4 };
 
-/* ln x to about 1e-7 (Cephes), for normal x > 0. */
+/* ln x to about 1e-7 (Cephes), for normal x > 0; not a number of infinity, or of what is not one. */
 INLINE vf log_vf(vf x) {
     vu bits = (vu)x - (vu)splat(0.707106781186547524f);
     vi e = (vi)bits >> 23; /* x = 2^e m, m in [sqrt(1/2), sqrt(2)) */
@@ -21,7 +23,7 @@ INLINE vf log_vf(vf x) {
     p = p * m + splat(-2.4999993993e-1f);
     p = p * m + splat(3.3333331174e-1f);
     vf n = __builtin_convertvector(e, vf);
-    return m + (p * z * m - splat(0.5f) * z + n * splat(-2.12194440e-4f)) + n * splat(0.693359375f);
+    return m + (p * z * m - splat(0.5f) * z + n * splat(-2.12194440e-4f)) + n * splat(0.693359375f) + (x - x);
 }
 
 /* out[HEIGHT][TILE] += coefficients of the neighbours times their orbitals, for one part and one panel. HEIGHT is a
