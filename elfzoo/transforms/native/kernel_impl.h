@@ -281,6 +281,19 @@ static void tile_features(const Descriptor *d, const Radial *k, const CellList *
     }
 }
 
+/* sum[HEIGHT][NV] += a panel of weights [n_in][PANEL] times rows [n_in][TILE] from x on. HEIGHT is a constant. */
+INLINE void multiply_panel(const int HEIGHT, const float *x, const float *w, int n_in, vf sum[PANEL][NV]) {
+    for (int k = 0; k < n_in; k++, x += TILE, w += PANEL) {
+        vf lanes[NV];
+        for (int j = 0; j < NV; j++) lanes[j] = load(x + j * VL);
+#pragma GCC unroll 6
+        for (int i = 0; i < HEIGHT; i++) {
+            vf factor = splat(w[i]);
+            for (int j = 0; j < NV; j++) sum[i][j] += factor * lanes[j];
+        }
+    }
+}
+
 /* out[m][TILE] = W in + b of HEIGHT outputs, a constant, with sums of HEIGHT x NV vectors in registers. */
 INLINE void layer_block(const float *in, int n_in, const float *weights, const float *bias, const int HEIGHT, float *out) {
     for (int v = 0; v < VECTORS; v += NV) {
@@ -288,16 +301,7 @@ INLINE void layer_block(const float *in, int n_in, const float *weights, const f
 #pragma GCC unroll 6
         for (int i = 0; i < HEIGHT; i++)
             for (int j = 0; j < NV; j++) sum[i][j] = splat(bias[i]);
-        const float *x = in + v * VL, *w = weights;
-        for (int k = 0; k < n_in; k++, x += TILE, w += PANEL) {
-            vf lanes[NV];
-            for (int j = 0; j < NV; j++) lanes[j] = load(x + j * VL);
-#pragma GCC unroll 6
-            for (int i = 0; i < HEIGHT; i++) {
-                vf factor = splat(w[i]);
-                for (int j = 0; j < NV; j++) sum[i][j] += factor * lanes[j];
-            }
-        }
+        multiply_panel(HEIGHT, in + v * VL, weights, n_in, sum);
 #pragma GCC unroll 6
         for (int i = 0; i < HEIGHT; i++)
             for (int j = 0; j < NV; j++) store(out + i * TILE + (v + j) * VL, sum[i][j]);

@@ -35,18 +35,9 @@ INLINE void add_panel(const int HEIGHT, const float *const *coefficients, size_t
 #pragma GCC unroll 6
         for (int i = 0; i < HEIGHT; i++)
             for (int j = 0; j < NV; j++) sum[i][j] = load(out + i * TILE + (v + j) * VL);
-        for (int a = 0; a < count; a++) {
-            const float *x = orbitals + (size_t)a * FOUR * (size_t)size * TILE + v * VL, *w = coefficients[a] + panel;
-            for (int k = 0; k < size; k++, x += TILE, w += PANEL) {
-                vf lanes[NV];
-                for (int j = 0; j < NV; j++) lanes[j] = load(x + j * VL);
-#pragma GCC unroll 6
-                for (int i = 0; i < HEIGHT; i++) {
-                    vf factor = splat(w[i]);
-                    for (int j = 0; j < NV; j++) sum[i][j] += factor * lanes[j];
-                }
-            }
-        }
+        for (int a = 0; a < count; a++)
+            multiply_panel(HEIGHT, orbitals + (size_t)a * FOUR * (size_t)size * TILE + v * VL, coefficients[a] + panel, size,
+                           sum);
 #pragma GCC unroll 6
         for (int i = 0; i < HEIGHT; i++)
             for (int j = 0; j < NV; j++) store(out + i * TILE + (v + j) * VL, sum[i][j]);
