@@ -29,9 +29,7 @@ from elfzoo.benchmark.entrant import Entrant, load_entrant
 from elfzoo.benchmark.speed import sample
 from elfzoo.benchmark.speed_task import SpeedTask
 from elfzoo.models import PointModel
-from elfzoo.models.grid_mlp import GridMLP
-from elfzoo.models.latent_field import LatentField
-from elfzoo.models.probe_graph import ProbeGraph
+from elfzoo.models.kernel_model import KernelModel
 from elfzoo.progress import progress_bar
 from elfzoo.transforms.fused import FusedNetwork
 
@@ -92,7 +90,7 @@ def sampled(entrant: Entrant, task: SpeedTask) -> tuple[Callable[[], object], in
     return sample(entrant, structure, grid, float(np.clip(share, SMALLEST, 1 / 8)))
 
 
-def by_kernel(model: GridMLP | LatentField | ProbeGraph, points: np.ndarray, task: SpeedTask) -> dict[str, float]:
+def by_kernel(model: KernelModel, points: np.ndarray, task: SpeedTask) -> dict[str, float]:
     """Points per second of the kernel, of its description of points, and of plain PyTorch, set-up left out."""
     structure = task.structure()
 
@@ -121,7 +119,7 @@ def profiled(name: str, task: SpeedTask) -> dict[str, Any]:
     call()
     seconds, shares = own_times(call)
     row = {"points": points, "seconds": seconds, "shares": dict(list(shares.items())[:SHOWN])}
-    if isinstance(entrant.model, GridMLP | LatentField | ProbeGraph) and entrant.model._fused:
+    if isinstance(entrant.model, KernelModel) and entrant.model._fused:
         grid = task.grid(task.structure())
         block = next(iter(grid.blocks(2**16)))
         with torch.no_grad():  # as in predict

@@ -15,8 +15,8 @@ from torch import Tensor
 from elfzoo.config import config_class
 from elfzoo.errors import ConfigError
 from elfzoo.grid import Grid
-from elfzoo.models.base import EXACT_INVARIANCES, FUSED_BLOCK, TORCH_BLOCK, Evaluator, PointModel, Reader
-from elfzoo.models.fused_network import fits_kernel, fused_network
+from elfzoo.models.base import EXACT_INVARIANCES, Evaluator, Reader
+from elfzoo.models.kernel_model import KernelModel
 from elfzoo.models.work import Work, count_blocks
 from elfzoo.nn import DegreeDropout, ElementEmbedding, Standardise, mlp
 from elfzoo.nn.mlp import last_linear
@@ -56,7 +56,7 @@ class GridMLPConfig:
 
 
 @register("grid_mlp")
-class GridMLP(PointModel):
+class GridMLP(KernelModel):
     """Logit of ELF at a point from the power spectrum of the atoms around it, periodic images exact."""
 
     config_class = GridMLPConfig
@@ -134,14 +134,6 @@ class GridMLP(PointModel):
         """True for hydrogen alone, whose embedding is (1, 0, ...) by construction."""
         return set(elements) == {"H"}
 
-    @property
-    def block_size(self) -> int:
-        return FUSED_BLOCK if self._fused else TORCH_BLOCK
-
-    @property
-    def workers(self) -> int:
-        return torch.get_num_threads() if self._fused else 1
-
     def work(self, structure: Structure, grid: Grid) -> Work:
         """Of the compiled kernel where it applies, counted by hand; else of the tiles, counted by torch."""
         if not self._fused:
@@ -153,8 +145,8 @@ class GridMLP(PointModel):
         return Work(flops, fused_work.bytes_of_kernel(config, widths, grid.size, images), fused_work.COUNTED)
 
     @property
-    def _fused(self) -> bool:
-        return fits_kernel(self.standardise, self.network) and fused.supports(self.config.descriptor)
+    def _in_kernel(self) -> bool:
+        return fused.supports(self.config.descriptor)
 
     def _surroundings(self, structure: Structure) -> tuple[CellList, np.ndarray]:
         images = periodic_images(structure.cart_coords, structure.lattice.matrix, self.config.descriptor.r_cut)
@@ -162,6 +154,3 @@ class GridMLP(PointModel):
         with torch.no_grad():
             weights = self.embedding(torch.tensor(structure.atomic_numbers)).numpy()
         return cells, weights
-
-    def _fused_network(self) -> fused.FusedNetwork:
-        return fused_network(self.standardise, self.network)

@@ -26,9 +26,9 @@ from torch import Tensor, nn
 from elfzoo.config import config_class
 from elfzoo.errors import ConfigError
 from elfzoo.grid import Grid
-from elfzoo.models.base import EXACT_INVARIANCES, FUSED_BLOCK, TORCH_BLOCK, Evaluator, PointModel, Reader
+from elfzoo.models.base import EXACT_INVARIANCES, Evaluator, Reader
 from elfzoo.models.blocks import largest_array
-from elfzoo.models.fused_network import fits_kernel, fused_network
+from elfzoo.models.kernel_model import KernelModel
 from elfzoo.models.work import Work, count_blocks
 from elfzoo.nn import ElementEmbedding, Standardise, mlp
 from elfzoo.nn.equivariant import AtomLayer, normalise, parse_irreps
@@ -41,7 +41,6 @@ from elfzoo.registry import register
 from elfzoo.transforms import fused_work, latent_fields
 from elfzoo.transforms.atom_graph import atom_edges, atom_probe_edges
 from elfzoo.transforms.atomic_orbitals import BOHR, OrbitalConfig, orbital_values
-from elfzoo.transforms.fused import FusedNetwork
 from elfzoo.transforms.latent_fields import LatentLayout
 from elfzoo.transforms.power_spectrum import PowerSpectrumConfig, angular_functions, radial_functions
 from elfzoo.transforms.tiles import TILE, Tiles, neighbour_tiles
@@ -95,7 +94,7 @@ class LatentFieldConfig:
 
 
 @register("latent_field")
-class LatentField(PointModel):
+class LatentField(KernelModel):
     """Logit of the ELF of latent functions of the atoms around a point, corrected by a narrow network."""
 
     config_class = LatentFieldConfig
@@ -183,14 +182,6 @@ class LatentField(PointModel):
             fused_work.LATENT_COUNTED,
         )
 
-    @property
-    def block_size(self) -> int:
-        return FUSED_BLOCK if self._fused else TORCH_BLOCK
-
-    @property
-    def workers(self) -> int:
-        return torch.get_num_threads() if self._fused else 1
-
     @cached_property
     def layout(self) -> LatentLayout:
         """What is superposed from what, for the compiled kernel."""
@@ -198,8 +189,8 @@ class LatentField(PointModel):
         return LatentLayout(self.config.orbitals, kinds, self.fields.count("0e"))
 
     @property
-    def _fused(self) -> bool:
-        return fits_kernel(self.standardise, self.network) and latent_fields.available(self.layout)
+    def _in_kernel(self) -> bool:
+        return latent_fields.available(self.layout)
 
     def _matrices(self, structure: Structure) -> Float[Tensor, "atoms functions fields"]:
         """Coefficients of each atom, without gradients."""
@@ -212,9 +203,6 @@ class LatentField(PointModel):
         """Images of the atoms, and coefficients, as the compiled kernel takes them."""
         images = periodic_images(structure.cart_coords, structure.lattice.matrix, self.config.orbitals.r_cut)
         return CellList.build(images), latent_fields.packed(self._matrices(structure), self.layout)
-
-    def _fused_network(self) -> FusedNetwork:
-        return fused_network(self.standardise, self.network)
 
     def _reader(self, structure: Structure) -> Reader:
         """A function from points (Å) of the cell to features, without gradients, by the kernel where it applies; else

@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from elfzoo.config import config_class
 from elfzoo.errors import ConfigError
 from elfzoo.grid import Grid
-from elfzoo.models.base import EXACT_INVARIANCES, Evaluator, PointModel, Reader
-from elfzoo.models.fused_network import fits_kernel, fused_network
+from elfzoo.models.base import EXACT_INVARIANCES, Evaluator, Reader
+from elfzoo.models.kernel_model import KernelModel
 from elfzoo.models.work import Work, count_blocks
 from elfzoo.nn import ElementEmbedding, Standardise, mlp
 from elfzoo.nn.equivariant import AtomLayer, invariants, n_invariants, normalise, parse_irreps
@@ -36,7 +36,6 @@ from elfzoo.probe import ProbeData, add_probe_edges, probe_data
 from elfzoo.registry import register
 from elfzoo.transforms import fused_work, probe_fields
 from elfzoo.transforms.atom_graph import atom_edges, atom_probe_edges
-from elfzoo.transforms.fused import FusedNetwork
 from elfzoo.transforms.power_spectrum import PowerSpectrumConfig, angular_functions, radial_functions
 from elfzoo.transforms.probe_fields import AtomTables, FieldLayout, free_atom_columns
 from elfzoo.transforms.radial_density import N_FEATURES, sad_features
@@ -114,7 +113,7 @@ class ProbeGraphConfig:
 
 
 @register("probe_graph")
-class ProbeGraph(PointModel):
+class ProbeGraph(KernelModel):
     """Logit of ELF at a point from the fields of the atoms around it, which know their own surroundings."""
 
     config_class = ProbeGraphConfig
@@ -174,10 +173,6 @@ class ProbeGraph(PointModel):
     def block_size(self) -> int:
         return KERNEL_BLOCK if self._fused else BLOCK
 
-    @property
-    def workers(self) -> int:
-        return torch.get_num_threads() if self._fused else 1
-
     def work(self, structure: Structure, grid: Grid) -> Work:
         """Of the compiled kernel where it applies, counted by hand; else of the network, counted by torch."""
         if not self._fused:
@@ -219,8 +214,8 @@ class ProbeGraph(PointModel):
         return FieldLayout(self.config.at_probes, kinds, self.config.sad)
 
     @property
-    def _fused(self) -> bool:
-        return fits_kernel(self.standardise, self.network) and probe_fields.available(self.layout)
+    def _in_kernel(self) -> bool:
+        return probe_fields.available(self.layout)
 
     def _matrices(self, structure: Structure) -> Float[Tensor, "atoms functions field"]:
         """The fields of each atom, without gradients."""
@@ -244,9 +239,6 @@ class ProbeGraph(PointModel):
         cells = CellList.build(periodic_images(structure.cart_coords, structure.lattice.matrix, reach))
         inverse = np.ascontiguousarray((1 / stretch.numpy())[cells.atom, None], np.float32)
         return AtomTables(cells, make, reach), inverse
-
-    def _fused_network(self) -> FusedNetwork:
-        return fused_network(self.standardise, self.network)
 
     def _add_probe_edges(self, data: ProbeData) -> ProbeData:
         return add_probe_edges(data, partial(atom_probe_edges, r_cut=self._reach(data.z, self.config.probe_r_cut)))
