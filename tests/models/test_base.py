@@ -61,8 +61,8 @@ def test_symmetry_gives_the_same_field_from_fewer_points(model, diamond, monkeyp
 
 def test_blocks_and_threads_do_not_matter(model, skewed_hydride, monkeypatch):
     whole = model.predict(skewed_hydride, grid=(9, 8, 7)).values
-    monkeypatch.setattr("elfzoo.models.grid_mlp.FUSED_BLOCK", 50)
-    monkeypatch.setattr("elfzoo.models.grid_mlp.TORCH_BLOCK", 50)
+    monkeypatch.setattr("elfzoo.models.kernel_model.FUSED_BLOCK", 50)
+    monkeypatch.setattr("elfzoo.models.kernel_model.TORCH_BLOCK", 50)
     np.testing.assert_allclose(model.predict(skewed_hydride, grid=(9, 8, 7)).values, whole, atol=1e-5)
 
 
