@@ -37,7 +37,7 @@ BASES := -m harris_pw_delta.base-v1 -m probe_graph.base-v1
 leaderboard: .venv/reference-extra
 	$(BIN)/elfzoo benchmark -m all $(FLOORS) -t all --workers 2
 	$(BIN)/elfzoo benchmark $(BY_GPAW) -t hydrides-zero-shot -t metals -t template-ranking --workers 2
-	$(BIN)/elfzoo benchmark $(BASES) -t hydrides-few-shot
+	$(BIN)/elfzoo benchmark $(BASES) -t hydrides-few-shot --workers 2
 	$(BIN)/elfzoo benchmark -m all -t speed
 	$(BIN)/python benchmarks/render.py
 	$(BIN)/elfzoo leaderboard --format html -o site

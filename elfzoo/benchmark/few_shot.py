@@ -14,6 +14,8 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from elfzoo.benchmark.few_shot_task import FewShotTask, shots_of
 from elfzoo.benchmark.measure import json_values
 from elfzoo.benchmark.memory import peak_rss_gib
 from elfzoo.benchmark.plan import Benchmark
+from elfzoo.benchmark.pool import each
 from elfzoo.benchmark.record import write_json
 from elfzoo.benchmark.task import require_pinned
 from elfzoo.config import parse, to_dict
@@ -50,6 +53,7 @@ REMEMBERED = 6  # structures
 # values at some voxels of a field, or at all of them
 Predict = Callable[[Field, Int[np.ndarray, " voxels"] | None], Float[np.ndarray, "..."]]
 Row = dict[str, Any]
+Run = tuple[str, int, int]  # kind, number of shots, seed
 
 
 def few_shot_rows(benchmark: Benchmark, task: FewShotTask, workers: int, progress: bool | None) -> list[Row]:
@@ -63,22 +67,31 @@ def few_shot_rows(benchmark: Benchmark, task: FewShotTask, workers: int, progres
             f"{benchmark.spec} is known by its prediction files alone, which learn nothing from what they are shown: "
             f"{benchmark.name} needs a release, a folder or FILE.py:factory"
         )
-    asked = dataset_class(task.dataset)(root=benchmark.root, split=benchmark.split)
-    require_pinned(task, benchmark.split, asked)
+    require_pinned(task, benchmark.split, dataset_class(task.dataset)(root=benchmark.root, split=benchmark.split))
     runs = list(_runs(task, benchmark.entrant))
     _prepare(benchmark, task)
     bar = progress_bar(f"{benchmark.entrant.name} on {benchmark.name}", len(runs), progress)
     with keeping(benchmark.place / "diagonalisations"), bar as advance:
-        for kind, shots, seed in runs:
-            path = benchmark.row_path(f"{kind}-{shots}-{seed}")
-            if not path.is_file():
-                write_json(path, json_values(_run(benchmark, task, asked, kind, shots, seed)))
+        left = [run for run in runs if not _row_path(benchmark, *run).is_file()]
+        advance(len(runs) - len(left))
+        work = partial(_measure, benchmark, task)
+        for _ in chain(each(work, left[:1], 1), each(work, left[1:], workers)):  # what the first keeps, others need
             advance(1)
-    return [json.loads(benchmark.row_path(f"{kind}-{shots}-{seed}").read_text()) for kind, shots, seed in runs]
+    return [json.loads(_row_path(benchmark, *run).read_text()) for run in runs]
 
 
-def _runs(task: FewShotTask, entrant: Entrant) -> Iterator[tuple[str, int, int]]:
-    """Kind, number of shots and seed of every run, the quick ones first."""
+def _row_path(benchmark: Benchmark, kind: str, shots: int, seed: int) -> Path:
+    return benchmark.row_path(f"{kind}-{shots}-{seed}")
+
+
+def _measure(benchmark: Benchmark, task: FewShotTask, run: Run) -> None:
+    """One run, and its row."""
+    asked = dataset_class(task.dataset)(root=benchmark.root, split=benchmark.split)
+    write_json(_row_path(benchmark, *run), json_values(_run(benchmark, task, asked, *run)))
+
+
+def _runs(task: FewShotTask, entrant: Entrant) -> Iterator[Run]:
+    """The quick ones first."""
     yield "tuned", 0, 0
     kinds = ("mean", "tuned", "scratch") if _is_release(entrant) else ("mean", "tuned")
     for kind in kinds:

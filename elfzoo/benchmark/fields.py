@@ -9,31 +9,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
-import os
 import shutil
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from elfzoo._version import __version__
 from elfzoo.benchmark.measure import json_values, measure, pair
 from elfzoo.benchmark.memory import peak_rss_gib
 from elfzoo.benchmark.plan import Benchmark
+from elfzoo.benchmark.pool import each
 from elfzoo.benchmark.record import prediction_path, write_json
 from elfzoo.benchmark.task import Task
 from elfzoo.config import to_dict
 from elfzoo.errors import ElfzooError
 from elfzoo.field import Field, read_field
 from elfzoo.io.symmetric import write_reference
-from elfzoo.native import THREAD_VARIABLES
 from elfzoo.progress import progress_bar
 
 __all__ = ["field_rows", "measure_structure"]
@@ -102,51 +97,7 @@ def _rows(benchmark: Benchmark, task: Task, left: list[int], workers: int) -> It
     """Measure structures in this process, or in several that share the cores; the largest first."""
     sizes = {i: -(benchmark.data.raw_dir / benchmark.data.raw_file_names[i]).stat().st_size for i in left}
     order = sorted(left, key=sizes.__getitem__)
-    if workers == 1 or len(order) < 2:
-        for index in order:
-            measure_structure(benchmark, task, index)
-            yield
-        return
-    context = multiprocessing.get_context("spawn")  # forked threads of torch hang
-    threads = max(1, (os.cpu_count() or 1) // workers)
-    job = (replace(benchmark), task, threads)
-    with _threads_of_children(threads), ProcessPoolExecutor(workers, context, _start_worker, job) as pool:
-        futures = [pool.submit(_work, index) for index in order]
-        try:
-            for future in futures:
-                future.result()
-                yield
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-
-
-@contextmanager
-def _threads_of_children(threads: int) -> Iterator[None]:
-    """Processes started meanwhile share the cores in their linear algebra, too, unless the user says how many it takes.
-
-    NumPy and SciPy read this when they are loaded; with all cores for each process, threads wait for one another, and
-    diagonalisations take several times as long.
-    """
-    added = [] if any(name in os.environ for name in THREAD_VARIABLES) else THREAD_VARIABLES
-    os.environ.update(dict.fromkeys(added, str(threads)))
-    try:
-        yield
-    finally:
-        for name in added:
-            os.environ.pop(name, None)
-
-
-_OF_WORKER: list[tuple[Benchmark, Task]] = []
-
-
-def _start_worker(benchmark: Benchmark, task: Task, threads: int) -> None:
-    torch.set_num_threads(threads)
-    _OF_WORKER[:] = [(benchmark, task)]
-
-
-def _work(index: int) -> None:
-    measure_structure(*_OF_WORKER[0], index)
+    return each(partial(measure_structure, benchmark, task), order, workers)
 
 
 def _prepare(benchmark: Benchmark, task: Task) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from elfzoo.benchmark.entrant import Entrant, load_entrant, prediction_files
 from elfzoo.benchmark.measure import fine_shape
@@ -70,6 +71,10 @@ class Benchmark:
     root: str | None = None
     predictions: Path | None = None
     keep_predictions: bool = True
+
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
+        """Pickled without what was loaded."""
+        return type(self), tuple(getattr(self, field.name) for field in fields(self))
 
     @property
     def name(self) -> str:

@@ -37,7 +37,7 @@ def run(benchmark: Benchmark, results: Path, workers: int = 1, progress: bool | 
     Args:
         benchmark: what to measure.
         results: folder of the records.
-        workers: structures at a time; the cores are shared among them.
+        workers: structures, or trainings, at a time; the cores are shared among them.
         progress: show a bar; by default in a terminal.
 
     Raises:

@@ -33,7 +33,9 @@ Out = Annotated[
 ]
 Work = Annotated[Path, typer.Option(metavar="DIR", help="Where runs keep rows and predictions.")]
 Split = Annotated[str, typer.Option(metavar="test|val", help="Choose models on val, never on test.")]
-Workers = Annotated[int, typer.Option("-n", "--workers", min=1, metavar="N", help="Structures at a time.")]
+Workers = Annotated[
+    int, typer.Option("-n", "--workers", min=1, metavar="N", help="Structures, or trainings, at a time.")
+]
 Discard = Annotated[bool, typer.Option("--discard-predictions", help="Keep no prediction files.")]
 Data = Annotated[
     str | None,

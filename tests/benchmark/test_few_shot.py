@@ -91,10 +91,12 @@ def test_the_task_that_ships() -> None:
     assert task.on_request and task.data_sha256 == find_task("hydrides-zero-shot").data_sha256
 
 
-def test_a_stranger_learns_from_what_its_factory_is_given(task: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_stranger_learns_from_what_its_factory_is_given(task: str, tmp_path: Path, workers: int) -> None:
     (tmp_path / "mean.py").write_text(MEAN)
     benchmark = Benchmark(f"{tmp_path / 'mean.py'}:make", task, tmp_path / "work")
-    record = read_record(run(benchmark, tmp_path / "results", progress=False))
+    record = read_record(run(benchmark, tmp_path / "results", workers, progress=False))
+    assert record["cost"]["workers"] == workers
     m = record["metrics"]
     assert m["mae_outside_cores_1"] == pytest.approx(m["mae_outside_cores_mean_1"], abs=1e-5)
     assert m["mae_2"] == pytest.approx(m["mae_mean_2"], abs=1e-5) and "mae_scratch_1" not in m

@@ -10,7 +10,8 @@ import pytest
 
 from elfzoo import list_pretrained, read_field
 from elfzoo.benchmark import Benchmark, find_task, read_record, run, select
-from elfzoo.benchmark.fields import _threads_of_children, measure_structure
+from elfzoo.benchmark.fields import measure_structure
+from elfzoo.benchmark.pool import _threads_of_children
 from elfzoo.benchmark.record import prediction_path, run_folder
 from elfzoo.benchmark.task import Task
 from elfzoo.errors import ElfzooError

@@ -1,0 +1,72 @@
+"""Many pieces of work, in this process or in several that share the cores."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import torch
+
+from elfzoo.native import THREAD_VARIABLES
+
+__all__ = ["each"]
+
+T = TypeVar("T")
+
+
+def each(work: Callable[[T], None], items: Sequence[T], workers: int) -> Iterator[None]:
+    """Call ``work`` with every item and yield after each. What fails ends the others, once those under way are done.
+
+    Args:
+        work: can be pickled; a process unpickles it once, so that what it caches serves all of the process's items.
+        items: begun in this order.
+        workers: processes; 1 works in this one, with all threads.
+    """
+    if workers == 1 or len(items) < 2:
+        for item in items:
+            work(item)
+            yield
+        return
+    context = multiprocessing.get_context("spawn")  # forked threads of torch hang
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    with _threads_of_children(threads), ProcessPoolExecutor(workers, context, _start, (work, threads)) as pool:
+        futures = [pool.submit(_work, item) for item in items]
+        try:
+            for future in futures:
+                future.result()
+                yield
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+@contextmanager
+def _threads_of_children(threads: int) -> Iterator[None]:
+    """Processes started meanwhile share the cores in their linear algebra, too, unless the user says how many it takes.
+
+    NumPy and SciPy read this when they are loaded; with all cores for each process, threads wait for one another, and
+    diagonalisations take several times as long.
+    """
+    added = [] if any(name in os.environ for name in THREAD_VARIABLES) else THREAD_VARIABLES
+    os.environ.update(dict.fromkeys(added, str(threads)))
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
+_OF_WORKER: list[Callable[[Any], None]] = []
+
+
+def _start(work: Callable[[Any], None], threads: int) -> None:
+    torch.set_num_threads(threads)
+    _OF_WORKER[:] = [work]
+
+
+def _work(item: Any) -> None:
+    _OF_WORKER[0](item)
