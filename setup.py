@@ -27,7 +27,7 @@ def kernel(name, folder, sources, headers=()):
 
 
 SOURCES = ["module", "baseline", "avx2", "avx512"]
-HEADERS = ["kernel", "kernel_impl", "fields_impl", "orbitals_impl", "latent_impl", "vectors"]
+HEADERS = ["kernel", "kernel_impl", "fields_impl", "orbitals_impl", "latent_impl", "spline_impl", "vectors"]
 
 setup(
     ext_modules=[

@@ -7,9 +7,11 @@ A B-spline overshoots a little and a trigonometric series rings beside a steep f
 
 from __future__ import annotations
 
+import ctypes
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import Literal, get_args
 
@@ -18,6 +20,7 @@ from jaxtyping import Float, Int
 from pymatgen.core import Lattice
 from scipy import fft, ndimage, special
 
+from elfzoo import native
 from elfzoo.errors import ElfzooError, UnknownNameError
 from elfzoo.field import Field
 from elfzoo.grid import Grid
@@ -44,6 +47,7 @@ Order = Literal[2, 3, 4, 5]
 Shape = tuple[int, int, int]
 CLIP = 1e-3  # logit is infinite at 0 and 1, which stored fields contain
 NEIGHBOURS = np.array(list(product((-1, 0, 1), repeat=3)))
+BEHIND = 8  # coefficients that a vector of the kernel may reach beyond those that it needs
 BLOCK = 2**22  # numbers held at a time while points are visited
 
 
@@ -72,8 +76,34 @@ class PeriodicSpline:
 
     def __call__(self, frac_coords: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, " points"]:
         """Values at fractional coordinates, which may lie in any cell."""
-        indices = (_checked_points(frac_coords) % 1.0 * self.coefficients.shape).T
-        return ndimage.map_coordinates(self.coefficients, indices, order=self.order, mode="grid-wrap", prefilter=False)
+        indices = _checked_points(frac_coords) % 1.0 * self.coefficients.shape
+        library = native.load(native.KERNEL)
+        if library is not None:
+            return self._compiled(library, indices)
+        options = {"order": self.order, "mode": "grid-wrap", "prefilter": False}
+        return ndimage.map_coordinates(self.coefficients, indices.T, **options)
+
+    def _compiled(
+        self, library: ctypes.CDLL, indices: Float[np.ndarray, "points 3"], level: str | None = None
+    ) -> Float[np.ndarray, " points"]:
+        """The same by the compiled kernel."""
+        indices, out = np.ascontiguousarray(indices, np.float64), np.empty(len(indices))
+        library.elfzoo_spline(
+            native.level_of(library, level),
+            ctypes.c_int(self.order),
+            ctypes.c_void_p(self._continued.ctypes.data),
+            (ctypes.c_long * 3)(*self._continued.shape),
+            ctypes.c_void_p(indices.ctypes.data),
+            ctypes.c_long(len(indices)),
+            ctypes.c_void_p(out.ctypes.data),
+        )
+        return out
+
+    @cached_property
+    def _continued(self) -> Float[np.ndarray, "mx my mz"]:
+        """The coefficients as the kernel takes them: with those of neighbouring cells that a point may need."""
+        rows = (np.arange(-(self.order // 2), n + self.order + BEHIND) % n for n in self.coefficients.shape)
+        return np.ascontiguousarray(self.coefficients[np.ix_(*rows)], np.float64)
 
 
 def spline_interpolate(

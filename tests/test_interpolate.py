@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
+from typing import get_args
 
 import jaxtyping
 import numpy as np
@@ -10,14 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
-from scipy import signal
+from scipy import ndimage, signal
 from scipy.interpolate import CubicSpline
 
-from elfzoo import interpolate
+from elfzoo import interpolate, native
 from elfzoo.errors import ElfzooError, UnknownNameError
 from elfzoo.field import Field
 from elfzoo.grid import Grid
 from elfzoo.interpolate import (
+    Order,
     PeriodicSpline,
     evaluate,
     fourier_interpolate,
@@ -139,6 +141,32 @@ def test_one_spline_for_several_sets_of_points(rng):
     assert spline.order == 5
     np.testing.assert_array_equal(spline(points), spline_interpolate(values, points, 5))
     np.testing.assert_array_equal(spline(points[:3]), spline(points)[:3])
+
+
+@pytest.mark.parametrize("level", native.LEVELS)
+@pytest.mark.parametrize("order", get_args(Order))
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 1), (5, 6, 7), (12, 9, 16)])
+def test_the_compiled_spline_is_that_of_scipy(shape, order, level, rng):
+    library = native.load(native.KERNEL)
+    if library is None:
+        pytest.skip("the kernel was not compiled: no C compiler")
+    spline = PeriodicSpline.through(rng.normal(size=shape), order)
+    indices = rng.random((200, 3)) * shape
+    indices[:3] = np.outer((0, 0.5, 1), shape)  # the last: what the remainder of a tiny negative number by 1 is
+    expected = ndimage.map_coordinates(spline.coefficients, indices.T, order=order, mode="grid-wrap", prefilter=False)
+    np.testing.assert_allclose(spline._compiled(library, indices, level), expected, atol=1e-12)
+    # in another layout, and none
+    np.testing.assert_array_equal(
+        spline._compiled(library, np.asfortranarray(indices), level), spline._compiled(library, indices, level)
+    )
+    assert spline._compiled(library, indices[:0], level).shape == (0,)
+
+
+def test_without_the_compiled_kernel_splines_are_the_same(rng, monkeypatch):
+    spline, points = PeriodicSpline.through(rng.random((5, 6, 7))), rng.normal(size=(40, 3))
+    compiled = spline(points)
+    monkeypatch.setattr(native, "load", lambda name: None)
+    np.testing.assert_allclose(spline(points), compiled, atol=1e-12)
 
 
 def test_blocks_of_points_change_nothing(rng, monkeypatch):

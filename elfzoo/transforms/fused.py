@@ -15,6 +15,7 @@ from jaxtyping import Float
 
 from elfzoo import native
 from elfzoo.errors import ElfzooError
+from elfzoo.native import LEVELS, level_of
 from elfzoo.periodic import CellList
 from elfzoo.transforms.power_spectrum import PowerSpectrumConfig
 
@@ -26,12 +27,10 @@ __all__ = [
     "features",
     "finite",
     "instruction_set",
-    "level_of",
     "logits",
     "supports",
 ]
 
-LEVELS = ("baseline", "avx2", "avx512")
 MAX_RADIAL, MAX_CHANNELS, MAX_LAYERS, PANEL = 20, 8, 8, 6
 LARGEST_EXPONENT = 80.0  # exp of more leaves single precision
 
@@ -176,12 +175,6 @@ def finite(points: np.ndarray) -> Float[np.ndarray, "points 3"]:
     if not np.isfinite(points).all():
         raise ElfzooError("points must be finite; got some that are not")
     return points
-
-
-def level_of(library: ctypes.CDLL, wanted: str | None) -> int:
-    """Number of an instruction set: the wanted one, or the best that the processor has."""
-    best = int(library.elfzoo_level())
-    return best if wanted is None else min(LEVELS.index(wanted), best)
 
 
 def c_cell_list(cells: CellList, per_image: Float[np.ndarray, "images channels"]) -> ctypes.Structure:

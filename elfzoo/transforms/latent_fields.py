@@ -17,10 +17,11 @@ from jaxtyping import Float, UInt
 from torch import Tensor
 
 from elfzoo import native
+from elfzoo.native import level_of
 from elfzoo.nn.pauli import CHI, DENSITY, UNIFORM
 from elfzoo.periodic import CellList
 from elfzoo.transforms.atomic_orbitals import BOHR, OrbitalConfig, orbital_norm
-from elfzoo.transforms.fused import PANEL, FusedNetwork, c_cell_list, finite, level_of
+from elfzoo.transforms.fused import PANEL, FusedNetwork, c_cell_list, finite
 from elfzoo.transforms.harris.box_orbitals import MAX_SHELLS, CBasis
 from elfzoo.transforms.probe_fields import MAX_KINDS
 

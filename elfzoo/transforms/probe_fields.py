@@ -23,8 +23,9 @@ from jaxtyping import Float, Int, UInt
 from torch import Tensor
 
 from elfzoo import native
+from elfzoo.native import level_of
 from elfzoo.periodic import CellList
-from elfzoo.transforms.fused import FusedNetwork, c_cell_list, finite, level_of
+from elfzoo.transforms.fused import FusedNetwork, c_cell_list, finite
 from elfzoo.transforms.power_spectrum import PowerSpectrumConfig, radial_functions
 from elfzoo.transforms.radial_density import BLOCKS, SCALE, block_table, faded_density
 

@@ -1,6 +1,6 @@
 /* Runs one job of a baseline kernel: reads it from standard input as test_other_processors.py writes it, writes floats. The
-   first number says which: 0 for power spectra, 1 for fields of atoms, 2 for
-   confined orbitals, 3 for functions superposed from these. */
+   first number says which: 0 for power spectra, 1 for fields of atoms, 2 for confined orbitals, 3 for functions superposed
+   from these, 4 for a periodic spline, which gives doubles. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -76,6 +76,15 @@ static int latent(void) {
     return written(out, (size_t)(n * wide));
 }
 
+static int spline(void) {
+    long order = number(), shape[3], n = number();
+    for (int i = 0; i < 3; i++) shape[i] = number();
+    double *coefficients = array(shape[0] * shape[1] * shape[2] * (long)sizeof(double));
+    double *points = array(3 * n * (long)sizeof(double)), *out = malloc((size_t)n * sizeof(double));
+    elfzoo_spline_baseline((int)order, coefficients, shape, points, n, out);
+    return fwrite(out, sizeof(double), (size_t)n, stdout) == (size_t)n ? 0 : 4;
+}
+
 int main(void) {
     Descriptor d = {.n_channels = 1};
     Fields f = {0};
@@ -83,6 +92,7 @@ int main(void) {
     int is_fields = (int)number();
     if (is_fields == 2) return orbitals();
     if (is_fields == 3) return latent();
+    if (is_fields == 4) return spline();
     if (is_fields) {
         f.n_steps = (int)number(), f.l_max = (int)number(), f.width = (int)number(), f.free_atoms = (int)number();
         f.n_kinds = (int)number();

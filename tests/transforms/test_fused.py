@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from elfzoo import native
 from elfzoo.errors import ElfzooError
 from elfzoo.nn import mlp
 from elfzoo.periodic import CellList, periodic_images, wrap
@@ -9,7 +10,7 @@ from elfzoo.transforms import PowerSpectrumConfig, fused
 from tests.transforms.test_power_spectrum import CELLS, CONFIGS, random_case, reference
 
 pytestmark = pytest.mark.skipif(not fused.available(), reason="the kernel was not compiled: no C compiler")
-LEVELS = fused.LEVELS[: fused.LEVELS.index(fused.instruction_set()) + 1] if fused.available() else ()
+LEVELS = native.LEVELS[: native.LEVELS.index(fused.instruction_set()) + 1] if fused.available() else ()
 
 
 def cell_list(positions, lattice, config):

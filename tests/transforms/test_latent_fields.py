@@ -11,8 +11,8 @@ from pymatgen.core import Lattice, Structure
 from elfzoo.errors import ElfzooError
 from elfzoo.grid import Grid
 from elfzoo.models.latent_field import LatentField
+from elfzoo.native import LEVELS
 from elfzoo.transforms import latent_fields
-from elfzoo.transforms.fused import LEVELS
 from tests.models.test_latent_field import VARIANTS, make
 from tests.transforms.test_probe_fields import CELLS, points_in
 

@@ -6,11 +6,14 @@ Needs a cross compiler and QEMU's user emulation (Debian: gcc-aarch64-linux-gnu 
 import shutil
 import subprocess
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
+from elfzoo.interpolate import Order, PeriodicSpline
 from elfzoo.nn import mlp
 from elfzoo.nn.pauli import CHI, DENSITY, UNIFORM
 from elfzoo.periodic import CellList, periodic_images, wrap
@@ -160,3 +163,13 @@ def test_latent_functions_equal_the_reference(kernel: Path, variant: str, rng) -
     job += b"".join(coefficients[atom].tobytes() for atom in cells.atom)
     found, expected = answer(kernel, job, points, layout.n_features), exact_latent(model, structure, points)
     assert np.abs(found - expected).max() < 3e-5 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("order", get_args(Order))
+def test_periodic_splines_equal_those_of_scipy(kernel: Path, order: Order, rng) -> None:
+    spline = PeriodicSpline.through(rng.normal(size=(5, 3, 8)), order)
+    points = rng.random((60, 3)) * spline.coefficients.shape
+    job = integers(4, order, len(points), *spline._continued.shape) + spline._continued.tobytes() + points.tobytes()
+    found = subprocess.run([EMULATOR, str(kernel)], input=job, stdout=subprocess.PIPE, check=True).stdout
+    expected = ndimage.map_coordinates(spline.coefficients, points.T, order=order, mode="grid-wrap", prefilter=False)
+    np.testing.assert_allclose(np.frombuffer(found), expected, atol=1e-12)

@@ -11,8 +11,8 @@ from scipy.interpolate import CubicSpline
 
 from elfzoo.errors import ElfzooError
 from elfzoo.models.probe_graph import ProbeGraph
+from elfzoo.native import LEVELS
 from elfzoo.transforms import probe_fields
-from elfzoo.transforms.fused import LEVELS
 from elfzoo.transforms.power_spectrum import PowerSpectrumConfig, radial_functions
 from elfzoo.transforms.probe_fields import AtomTables, FieldLayout, n_steps, radial_table
 from tests.models.test_probe_graph import VARIANTS, make

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from elfzoo import native
-from elfzoo.transforms.fused import level_of
+from elfzoo.native import level_of
 from elfzoo.transforms.harris.blocks import Block
 from elfzoo.transforms.harris.orbitals import BOHR, BasisConfig, orbitals, shell_norm
 

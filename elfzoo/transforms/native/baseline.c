@@ -5,7 +5,9 @@
 #define FIELDS_NAME elfzoo_fields_baseline
 #define ORBITALS_NAME elfzoo_orbitals_baseline
 #define LATENT_NAME elfzoo_latent_baseline
+#define SPLINE_NAME elfzoo_spline_baseline
 #include "kernel_impl.h"
 #include "fields_impl.h"
 #include "orbitals_impl.h"
 #include "latent_impl.h"
+#include "spline_impl.h"

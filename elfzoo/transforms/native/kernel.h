@@ -1,5 +1,6 @@
 /* Evaluation at points, one build per instruction set: of power spectrum and network and of the fields of atoms, their
-   invariants and a network, fused on tiles; of confined orbitals; of functions superposed from these, and a network. */
+   invariants and a network, fused on tiles; of confined orbitals; of functions superposed from these, and a network; of
+   periodic splines. */
 #ifndef ELFZOO_KERNEL_H
 #define ELFZOO_KERNEL_H
 
@@ -83,5 +84,12 @@ typedef int LatentKernel(const Basis *, const Latent *, const CellList *, const 
                          float slope, const double *points, long n, float *out);
 
 LatentKernel elfzoo_latent_baseline, elfzoo_latent_avx2, elfzoo_latent_avx512;
+
+/* A B-spline of order 2 to 5. coefficients [shape[0]][shape[1]][shape[2]]: of the cell, continued periodically by
+   floor(order / 2) in front of each axis and by order + 8 behind it; points (n, 3) in steps of the grid, from 0 to the
+   cell's number of steps on each axis, both included. */
+typedef void SplineKernel(int order, const double *coefficients, const long *shape, const double *points, long n, double *out);
+
+SplineKernel elfzoo_spline_baseline, elfzoo_spline_avx2, elfzoo_spline_avx512;
 
 #endif

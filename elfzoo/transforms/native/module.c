@@ -62,6 +62,17 @@ EXPORT int elfzoo_latent(int level, const Basis *b, const Latent *l, const CellL
     return elfzoo_latent_baseline(b, l, cells, coefficients, net, slope, points, n, out);
 }
 
+/* level: at most elfzoo_level(). See SplineKernel in kernel.h. */
+EXPORT void elfzoo_spline(int level, int order, const double *coefficients, const long *shape, const double *points, long n,
+                          double *out) {
+#if defined(__x86_64__)
+    if (level >= 2) { elfzoo_spline_avx512(order, coefficients, shape, points, n, out); return; }
+    if (level == 1) { elfzoo_spline_avx2(order, coefficients, shape, points, n, out); return; }
+#endif
+    (void)level;
+    elfzoo_spline_baseline(order, coefficients, shape, points, n, out);
+}
+
 /* total[which[i * images + j]][a][b] += found[i * m + a][j * m + b], for all i, j < images and a, b < m. */
 EXPORT void elfzoo_add_by_pair(double *total, const long long *which, const float *found, long images, long m) {
     for (long i = 0; i < images; i++)
