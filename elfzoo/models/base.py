@@ -25,12 +25,13 @@ from elfzoo.field import Field
 from elfzoo.grid import Grid
 from elfzoo.interpolate import spline_resample
 from elfzoo.models.asymmetric_unit import asymmetric_unit, coarser_grid, symmetric_grid
-from elfzoo.models.blocks import compact_order, map_in_threads
+from elfzoo.models.blocks import compact_order
 from elfzoo.models.work import Work
 from elfzoo.probe import ProbeData, probe_data
 from elfzoo.progress import progress_bar
 from elfzoo.structure import as_structure
 from elfzoo.target import Target
+from elfzoo.threads import map_in_threads
 
 if TYPE_CHECKING:
     from elfzoo.card import Card

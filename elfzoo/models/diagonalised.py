@@ -58,6 +58,11 @@ class Diagonalised(PointModel):
     sees = "one diagonalisation"
     costly = True
 
+    @property
+    def workers(self) -> int:
+        """As many as there are: splines and descriptor let go of the interpreter."""
+        return torch.get_num_threads()
+
     @abstractmethod
     def solve(self, structure: Structure, keep: bool) -> HarrisInputs:
         """What the diagonalisation says.

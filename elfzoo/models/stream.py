@@ -23,9 +23,9 @@ from elfzoo.grid import Grid
 from elfzoo.io import hdf5
 from elfzoo.io.files import format_of
 from elfzoo.models.base import DEFAULT_SPACING, Model, PointModel
-from elfzoo.models.blocks import map_in_threads
 from elfzoo.progress import progress_bar
 from elfzoo.structure import as_structure
+from elfzoo.threads import map_in_threads
 
 __all__ = ["check_stream", "predict_to"]
 

@@ -11,10 +11,10 @@ from jaxtyping import Float
 from elfzoo.field import Field
 from elfzoo.grid import Grid
 from elfzoo.models.base import DEFAULT_SPACING, Model
-from elfzoo.models.blocks import map_in_threads
 from elfzoo.progress import progress_bar
 from elfzoo.structure import as_structure
 from elfzoo.target import Target
+from elfzoo.threads import map_in_threads
 from elfzoo.uncertainty.domain import assess
 from elfzoo.uncertainty.source import Evaluate, Source, source_of
 

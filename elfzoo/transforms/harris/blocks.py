@@ -8,7 +8,6 @@ cell of the one to that of the other.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
 
@@ -19,6 +18,7 @@ from pymatgen.core import Structure
 
 from elfzoo.grid import Grid
 from elfzoo.periodic import Images, periodic_images, wrap
+from elfzoo.threads import map_in_threads
 from elfzoo.transforms.harris.orbitals import BOHR
 
 __all__ = ["Block", "Pairs", "blocks", "find_pairs", "visit"]
@@ -99,17 +99,8 @@ def blocks(structure: Structure, grid: Grid, r_cut: float) -> list[Block]:
 
 def visit(boxes: Sequence[Block], work: Callable[[Block], None]) -> None:
     """Do something with every box, in as many threads as torch uses; each box's own products then take one."""
-    threads = torch.get_num_threads()
-    if threads == 1:
-        for block in boxes:
-            work(block)
-        return
-    try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            for _ in pool.map(work, boxes):
-                pass
-    finally:
-        torch.set_num_threads(threads)
+    for _ in map_in_threads(work, boxes, torch.get_num_threads()):
+        pass
 
 
 def find_pairs(boxes: Sequence[Block], n_atoms: int) -> Pairs:

@@ -140,15 +140,17 @@ def _on_grid(grid: Grid, boxes: Sequence[Block], basis: BasisConfig, states_of: 
 def _bloch_states(states: Sequence[Bands], mesh: KMesh, n_atoms: int) -> States:
     """Real and imaginary parts of the occupied states themselves, in the orbitals of a box."""
     m = len(states[0]) // n_atoms
-    by_atom = [c.astype(np.complex64).reshape(n_atoms, m, c.shape[1]) for c in states]
+    by_atom = [c.astype(np.csingle if np.iscomplexobj(c) else np.single).reshape(n_atoms, m, -1) for c in states]
 
     def local(block: Block) -> Float[np.ndarray, "states orbitals"]:
         rows = []
         for c, k in zip(by_atom, mesh.points, strict=True):
-            phase = np.exp(2j * np.pi * (block.shift @ k)).astype(np.complex64)
-            here = (c[block.atom] * phase[:, None, None]).reshape(len(block.atom) * m, c.shape[2]).T
-            rows += [here.real] if is_real(k) else [here.real, here.imag]
-        return np.concatenate(rows)
+            phase = np.exp(2j * np.pi * (block.shift @ k))
+            here = c[block.atom]
+            here *= (phase if np.iscomplexobj(c) else phase.real).astype(c.dtype)[:, None, None]
+            here = here.reshape(len(block.atom) * m, c.shape[2]).T
+            rows += [here.real, here.imag] if np.iscomplexobj(c) else [here]
+        return np.concatenate(rows) if len(rows) > 1 else rows[0]
 
     return local
 

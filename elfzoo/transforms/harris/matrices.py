@@ -12,7 +12,7 @@ from threading import Lock
 import numpy as np
 from jaxtyping import Complex, Float
 from scipy import linalg, optimize, special
-from scipy.linalg import lapack
+from scipy.linalg import blas, lapack
 
 from elfzoo.errors import ElfzooError
 from elfzoo.grid import Grid
@@ -140,14 +140,30 @@ def _states(s: Matrix, h: Matrix, bands: int) -> tuple[np.ndarray, np.ndarray]:
         # both matrices (gvx) looks for each vector by itself, and takes half as long again for 4500 orbitals
         lower = linalg.cholesky(s, lower=True, check_finite=False)
         standard, _ = (lapack.zhegst if np.iscomplexobj(h) else lapack.dsygst)(h, lower, itype=1, lower=1)
-        options = {"lower": True, "driver": "evr", "check_finite": False}
-        e, c = linalg.eigh(standard, subset_by_index=(0, bands - 1), **options)
+        e, c = _lowest(standard, bands)
         return e, linalg.solve_triangular(lower, c, trans="C", lower=True, check_finite=False)
     except linalg.LinAlgError:  # orbitals that all but depend on each other
         norm, vectors = linalg.eigh(s)
         x = vectors[:, norm > SMALLEST_OVERLAP] / np.sqrt(norm[norm > SMALLEST_OVERLAP])
         e, c = linalg.eigh(x.conj().T @ h @ x)
         return e[:bands], (x @ c)[:, :bands]
+
+
+def _lowest(matrix: Matrix, bands: int) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest eigenvalues and eigenvectors of the Hermitian matrix whose lower triangle is given.
+
+    Which space they span, in single precision, in half the time; which vectors in it they are, in double: states that
+    lie close together are mixed up by single precision, those that are left out are far from the filled ones. It
+    changes ELF by 1e-6.
+    """
+    single = np.complex64 if np.iscomplexobj(matrix) else np.float32
+    options = {"lower": True, "driver": "evr", "check_finite": False}
+    _, rough = linalg.eigh(matrix.astype(single), subset_by_index=(0, bands - 1), **options)
+    multiplied = blas.zhemm if np.iscomplexobj(matrix) else blas.dsymm
+    span = np.asfortranarray(rough, matrix.dtype)
+    both = (span.conj().T @ multiplied(1.0, matrix, span, lower=1), span.conj().T @ span)
+    e, turn = linalg.eigh(*both, check_finite=False)
+    return e, span @ turn
 
 
 def _hermitian(parts: np.ndarray, pairs: Pairs) -> np.ndarray:
