@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import units
+from ase.md.md import MolecularDynamics
 from ase.parallel import world
 
 from elfzoo.analysis.trajectory import ROW, track
@@ -95,6 +96,7 @@ class NetworkingObserver:
         self.dynamics, self.atoms, self.model, self.shape = dynamics, atoms, model, chosen.shape
         self.phi_spacing, self.isovalue, self.h_dos = phi_spacing, isovalue, h_dos
         self._writes = world.rank == 0
+        self._waiting: list[dict[str, Any]] = []  # rows that are not on the disk yet
         if self._writes:
             self._table = RowTable(Path(path), COLUMNS, KEY, resume=True)
             self._began = dynamics.nsteps
@@ -107,7 +109,8 @@ class NetworkingObserver:
         passed = self.dynamics.nsteps - self._began
         row = {"step": self._start + passed, "time_fs": self._time(passed), "frame": fingerprint(self.atoms)}
         if not self._table.has(row):
-            self._table.add(self._topology(row["step"]) | row)
+            self._waiting.append(self._topology(row["step"]) | row)
+        self._write()
 
     def __enter__(self) -> NetworkingObserver:
         return self
@@ -118,9 +121,23 @@ class NetworkingObserver:
         self.close()
 
     def close(self) -> None:
-        """Close the table; every row is safe without it."""
+        """Write what a full disk kept from being written; all else is on the disk already."""
         if self._writes:
-            self._table.close()
+            self._write()
+
+    def _write(self) -> None:
+        """Rows that are not on the disk yet; where it is full, they wait for the next step."""
+        try:
+            while self._waiting:
+                self._table.add(self._waiting[0])
+                del self._waiting[0]
+        except OSError as error:
+            step, reason = self._waiting[0]["step"], error.strerror or error
+            warnings.warn(
+                f"{self._table.path}: rows from step {step} on are not written yet: {reason}",
+                ElfzooWarning,
+                stacklevel=3,
+            )
 
     def _topology(self, step: int) -> dict[str, Any]:
         """What the field says, or NaN and the reason."""
@@ -152,8 +169,8 @@ class NetworkingObserver:
 
     @property
     def _timestep(self) -> float:
-        """fs; zero where there is none, which is in optimizations."""
-        return float(getattr(self.dynamics, "dt", 0.0)) / units.fs
+        """fs; zero in optimizations: what some of them call so is no time."""
+        return float(self.dynamics.dt) / units.fs if isinstance(self.dynamics, MolecularDynamics) else 0.0
 
 
 def fingerprint(atoms: Atoms) -> str:

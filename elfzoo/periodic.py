@@ -11,6 +11,8 @@ from scipy.spatial import cKDTree
 
 __all__ = ["CellList", "Images", "periodic_images", "probe_edges", "wrap"]
 
+FEW_BINS, BINS_OF_IMAGE = 2**15, 64  # so many bins, and so many more for each image, are always allowed
+
 
 @dataclass(frozen=True, eq=False)
 class Images:
@@ -103,9 +105,12 @@ class CellList:
 
     @classmethod
     def build(cls, images: Images, width: float = 1.5) -> CellList:
-        """Sort ``images`` into bins of ``width`` Å."""
+        """Sort ``images`` into bins of ``width`` Å, or wider ones where a vast box would have many more than images."""
         positions = images.positions
         origin = positions.min(axis=0) if len(positions) else np.zeros(3)
+        extent = np.ptp(positions, axis=0) if len(positions) else np.zeros(3)
+        while np.prod(extent / width + 1) > FEW_BINS + BINS_OF_IMAGE * len(positions):
+            width *= 2
         bins = ((positions - origin) / width).astype(int)
         nx, ny, nz = (int(n) for n in (bins.max(axis=0) + 1 if len(bins) else (1, 1, 1)))
         shape = (nx, ny, nz)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pymatgen.core import DummySpecies, Structure
+from pymatgen.core import DummySpecies, Species, Structure
 
 from elfzoo.errors import StructureError
 from elfzoo.periodic import probe_edges
@@ -66,16 +66,19 @@ def read_structures(path: str | Path, index: str = ":", check: bool = True) -> I
 
 
 def check_structure(structure: Structure, name: str = "structure") -> Structure:
-    """Return ``structure`` if a field can be predicted for it.
+    """Return ``structure`` if a field can be predicted for it; without charges of atoms, which decide nothing.
 
     Raises:
-        StructureError: no atoms, NaN or infinite numbers, (almost) no volume, partial occupancy, species that are
-            no elements, or atoms closer than 0.2 Å, periodic images included.
+        StructureError: no atoms, NaN or infinite numbers, a vast cell, (almost) no volume, partial occupancy, species
+            that are no elements, or atoms closer than 0.2 Å, periodic images included.
     """
     if len(structure) == 0:
         raise StructureError(f"{name} has no atoms")
     if not (np.isfinite(structure.lattice.matrix).all() and np.isfinite(structure.frac_coords).all()):
         raise StructureError(f"{name} has NaN or infinite lattice vectors or coordinates")
+    longest = np.abs(structure.lattice.matrix).max()
+    if longest > MAX_EDGE:
+        raise StructureError(f"{name} has a lattice vector of {longest:.3g} Å; expected at most {MAX_EDGE:.0f} Å")
     if structure.volume < MIN_VOLUME * len(structure):
         raise StructureError(
             f"{name} has a cell of {structure.volume:.3g} Å³ for {len(structure)} atoms; "
@@ -87,6 +90,9 @@ def check_structure(structure: Structure, name: str = "structure") -> Structure:
     if dummies:
         raise StructureError(f"{name} has species that are no elements: {', '.join(dummies)}")
     _refuse_overlaps(structure, name)
+    if any(isinstance(site.specie, Species) for site in structure):
+        structure = structure.copy()  # the caller's keeps them
+        structure.remove_oxidation_states()
     return structure
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import errno
 import math
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,11 +21,12 @@ from ase.calculators.emt import EMT
 from ase.io import Trajectory, read, write
 from ase.md.langevin import Langevin
 from ase.md.verlet import VelocityVerlet
-from ase.optimize import BFGS
+from ase.optimize import BFGS, FIRE, MDMin
 
 from elfzoo import create_model
 from elfzoo.analysis import networking, percolation
 from elfzoo.errors import ElfzooError, ElfzooWarning, QuantityError, StructureError
+from elfzoo.io.tables import RowTable
 from elfzoo.md import NetworkingObserver, fingerprint
 from elfzoo.models.base import Model
 
@@ -187,6 +191,37 @@ def test_the_grid_stays_while_the_cell_breathes_and_optimizers_have_no_time(mode
     first, second = rows()
     assert first["grid"] == second["grid"] == "x".join(map(str, observer.shape))
     assert first["phi"] != second["phi"] and first["time_fs"] == second["time_fs"] == ""
+
+
+@pytest.mark.parametrize("optimizer", [FIRE, MDMin])
+def test_what_optimizers_call_a_timestep_is_no_time(model: Model, optimizer: type) -> None:
+    atoms = crystal()
+    atoms.calc = EMT()
+    steps = optimizer(atoms, logfile=None)
+    steps.attach(NetworkingObserver(steps, atoms, model, "phi.csv", GRID, phi_spacing=COARSE))
+    steps.run(fmax=1e-9, steps=2)
+    assert [row["time_fs"] for row in rows()] == ["", "", ""]
+
+
+def test_a_full_disk_does_not_end_the_simulation(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    atoms, written = crystal(), RowTable.add
+    atoms.calc = EMT()
+    dynamics = VelocityVerlet(atoms, TIMESTEP * units.fs)
+    full = [False, True, True, False]
+
+    def add(self: RowTable, row: Mapping[str, Any]) -> None:
+        if full.pop(0):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written(self, row)
+
+    monkeypatch.setattr(RowTable, "add", add)
+    with NetworkingObserver(dynamics, atoms, model, "phi.csv", GRID, phi_spacing=COARSE) as observer:
+        dynamics.attach(observer)
+        with pytest.warns(ElfzooWarning, match="rows from step 1 on are not written yet: No space left"):
+            dynamics.run(2)
+        assert steps_of(rows()) == [0]
+        full[:] = [False, False]
+    assert steps_of(rows()) == [0, 1, 2]
 
 
 def test_frames_are_known_again_and_told_apart(tmp_path: Path) -> None:

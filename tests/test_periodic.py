@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from elfzoo.periodic import CellList, periodic_images, probe_edges, wrap
+from elfzoo.periodic import CellList, Images, periodic_images, probe_edges, wrap
 
 matrices = arrays(float, (3, 3), elements=st.floats(-3, 3, width=32))
 
@@ -35,6 +35,16 @@ def test_shift_leads_from_the_atom_to_its_image(rng):
     positions = (rng.random((4, 3)) * 5 - 2) @ lattice
     images = periodic_images(positions, lattice, 2.0)
     np.testing.assert_allclose(positions[images.atom] + images.shift @ lattice, images.positions, atol=1e-9)
+
+
+def test_the_bins_of_a_vast_box_are_few():
+    corners = np.array([[0.0, 0, 0], [5e3, 5e3, 5e3], [1.0, 2.0, 5e3]])
+    images = Images(corners, np.arange(3), np.zeros((3, 3), int))
+    cells = CellList.build(images)
+    assert np.prod(cells.shape) < 10**5 and cells.width > 100
+    np.testing.assert_array_equal(np.sort(cells.atom), np.arange(3))
+    near = CellList.build(Images(corners % 20, np.arange(3), np.zeros((3, 3), int)))
+    assert near.width == 1.5
 
 
 def test_wrap_moves_by_lattice_vectors_only(rng):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from ase import Atoms
 from ase.io import write
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Element, Lattice, Species, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from elfzoo import Field, as_structure, read_structures
@@ -90,6 +90,18 @@ def test_cif_with_several_blocks(diamond, tmp_path):
     volumes = [s.volume for s in read_structures(tmp_path / "two.cif")]
     assert volumes == pytest.approx([diamond.volume, other.volume])
     assert as_structure(tmp_path / "two.cif").volume == pytest.approx(other.volume)
+
+
+def test_charges_and_spins_are_left_behind():
+    sodium = Structure(
+        Lattice.cubic(4), [Species("Na", 1), Species("H", -1, {"spin": 5})], [[0, 0, 0], [0.5, 0.5, 0.5]]
+    )
+    found = as_structure(sodium)
+    assert found.species == [Element("Na"), Element("H")]
+    np.testing.assert_array_equal(found.frac_coords, sodium.frac_coords)
+    assert sodium[0].specie == Species("Na", 1)
+    plain = Structure(Lattice.cubic(4), ["Na"], [[0, 0, 0]])
+    assert as_structure(plain) is plain
 
 
 def test_close_but_real_contacts_are_kept():

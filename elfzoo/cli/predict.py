@@ -129,17 +129,24 @@ def predict(
     check_output(output, structure, plane=plane is not None, line=line is not None)
     if uncertainty is not None:
         check_output(uncertainty, structure, plane=False, line=False)
+        if uncertainty.resolve() == output.resolve():
+            raise typer.BadParameter(f"-o and --uncertainty are one file, {output}; expected two")
     from elfzoo import load_pretrained, recommend
 
     frames = read_frames(structure, index, split_species(species))
     wanted = [(frame, numbered(output, frame.number)) for frame in frames]
-    todo = [(frame, path) for frame, path in wanted if not (skip_existing and path.exists())]
+    todo = [(frame, path) for frame, path in wanted if not (skip_existing and _is_there(frame, path, uncertainty))]
     if len(todo) < len(wanted):
         typer.echo(f"{len(wanted) - len(todo)} of {len(wanted)} outputs are there already")
     if not todo:
         return
     name = model or recommend({symbol for frame, _ in wanted for symbol in frame.structure.symbol_set})
     _predict_all(load_pretrained(name), todo, request, name)
+
+
+def _is_there(frame: Frame, path: Path, uncertainty: Path | None) -> bool:
+    """Whether all that is written of a frame is there already."""
+    return path.exists() and (uncertainty is None or numbered(uncertainty, frame.number).exists())
 
 
 def _predict_all(model: Model, todo: list[tuple[Frame, Path]], request: _Request, name: str) -> None:

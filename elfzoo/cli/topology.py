@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -126,21 +126,20 @@ def networking(
     wanted = _Wanted(spacing, isovalue, share, formula, picture, several=len(files) > 1)
     rows: list[dict[str, Any]] = []
     failed = False
-    table = nullcontext() if csv_file is None else RowTable(csv_file, columns, ("file", "frame"), resume)
-    with table as on_disk:
-        for source in _sources(files, model, index, spin, split_species(species), members, spacing):
-            if on_disk is not None and on_disk.has(source.key):
-                continue
-            frame = _searched(source, wanted)
-            if frame is None:
-                failed = True
-                continue
-            sigma = None if source.sigma is None else source.sigma()
-            if not quiet:
-                typer.echo((header + "\n") * (not rows) + _line(frame, source.name, sigma))
-            rows.append(frame.row() | source.key | ({} if sigma is None else {"phi_sigma": sigma}))
-            if on_disk is not None:
-                on_disk.add(rows[-1])
+    table = None if csv_file is None else RowTable(csv_file, columns, ("file", "frame"), resume)
+    for source in _sources(files, model, index, spin, split_species(species), members, spacing):
+        if table is not None and table.has(source.key):
+            continue
+        frame = _searched(source, wanted)
+        if frame is None:
+            failed = True
+            continue
+        sigma = None if source.sigma is None else source.sigma()
+        if not quiet:
+            typer.echo((header + "\n") * (not rows) + _line(frame, source.name, sigma))
+        rows.append(frame.row() | source.key | ({} if sigma is None else {"phi_sigma": sigma}))
+        if table is not None:
+            table.add(rows[-1])
     if json_file is not None:
         write_json(rows, json_file)
     if failed:

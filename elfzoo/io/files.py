@@ -81,6 +81,31 @@ def write_bytes(path: Path, chunks: Iterable[bytes]) -> None:
         _write(temporary, chunks, compress=path.name.lower().endswith(".gz"))
 
 
+def append(path: Path, content: bytes, durable: bool = True) -> None:
+    """Add to the end of a file, made if needed, the whole content or nothing.
+
+    Args:
+        path: of the file, which nobody else writes to.
+        content: to add.
+        durable: it is on the disk when this returns, and else at the system's leisure.
+
+    Raises:
+        OSError: it cannot be written, such as on a full disk; the file is as it was.
+    """
+    with open(path, "ab", buffering=0) as handle:
+        before = os.fstat(handle.fileno()).st_size
+        try:
+            left = memoryview(content)
+            while left:
+                left = left[handle.write(left) :]
+            if durable:
+                os.fsync(handle.fileno())
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(handle.fileno(), before)
+            raise
+
+
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """A temporary file beside ``path`` to write to, which takes its place when all went well and else is removed.

@@ -24,6 +24,7 @@ from __future__ import annotations
 import ctypes
 import io
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ STRUCTURE_KEYS = ("lattice", "frac_coords", "numbers")
 LAYOUT_KEYS = ("shape", "rotations", "translations", "gaps", "coding", "predictor", "scale")
 CODING = "axis-prediction-1"
 TAPS = 3
+MOST_POINTS = 2**31 - 1
 ONE = 256  # the unit of the predictor's integer coefficients
 LARGEST_COEFFICIENT = 8 * ONE  # keeps the sums far inside int32
 FIRST_STEPS = ((0, 0, 0), (ONE, 0, 0), (2 * ONE, -ONE, 0))  # where fewer than three predecessors exist
@@ -147,8 +149,10 @@ def orbits(
     """:meth:`Grid.orbits`, in a time that hardly grows with the number of operations.
 
     Raises:
-        ElfzooError: an operation does not map the grid onto itself, or they are no group.
+        ElfzooError: an operation does not map the grid onto itself, they are no group, or too many points for 32 bits.
     """
+    if math.prod(shape) > MOST_POINTS:
+        raise ElfzooError(f"orbits are of at most {MOST_POINTS} points; got a grid of {' x '.join(map(str, shape))}")
     matrices, shifts = _on_grid(shape, rotations, translations)
     found = _orbits_by_kernel(shape, matrices, shifts)
     return _orbits_by_arrays(shape, matrices, shifts) if found is None else found

@@ -5,14 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from elfzoo.errors import ElfzooError
-from elfzoo.io.files import write_bytes
+from elfzoo.io.files import append, write_bytes
 
 __all__ = ["RowTable"]
 
@@ -41,29 +39,14 @@ class RowTable:
         self.earlier = rows
         self.done = {tuple(row[name] for name in self.key) for row in rows}
         write_bytes(path, [_text([self.columns, *([row[name] for name in self.columns] for row in rows)]).encode()])
-        self._handle = open(path, "a", encoding="utf-8", newline="")  # noqa: SIM115
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Append one row; it is on the disk when this returns."""
-        self._handle.write(_text([[_cell(row[name]) for name in self.columns]]))
-        self._handle.flush()
-        os.fsync(self._handle.fileno())
+        """Append one row; it is on the disk when this returns, and nothing of it where that fails (OSError)."""
+        append(self.path, _text([[_cell(row[name]) for name in self.columns]]).encode())
 
     def has(self, row: Mapping[str, Any]) -> bool:
         """Whether a row with this key is there already."""
         return tuple(_cell(row[name]) for name in self.key) in self.done
-
-    def __enter__(self) -> RowTable:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file; every row is on the disk before."""
-        self._handle.close()
 
     def _earlier(self, resume: bool) -> list[dict[str, str]]:
         """Whole rows of an earlier run; one that was cut off by a kill is done again."""

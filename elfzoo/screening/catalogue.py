@@ -44,7 +44,9 @@ class Entry:
     message: str | None = None
 
 
-def catalogue(files: Sequence[Path], index: str, folder: Path, progress: bool | None = None) -> list[Entry]:
+def catalogue(
+    files: Sequence[Path], index: str, folder: Path, progress: bool | None = None, retry_failed: bool = False
+) -> list[Entry]:
     """Every structure of the files, in their order.
 
     Args:
@@ -52,13 +54,14 @@ def catalogue(files: Sequence[Path], index: str, folder: Path, progress: bool | 
         index: frames of trajectories, as ASE counts them.
         folder: where what was found is kept, of this run and of others at the same time.
         progress: show a bar; by default in a terminal.
+        retry_failed: read again what could not be read before.
     """
     known = {tuple(line["key"]): line["entries"] for line in read_journals(folder)}
     journal, entries = Journal(folder), list[Entry]()
     with progress_bar("reading structures", len(files), progress) as advance:
         for file in files:
             key = _key(file, index)
-            if key is not None and key in known:
+            if key in known and not (retry_failed and any(values["message"] for values in known[key])):
                 entries += [Entry(**values) for values in known[key]]
             else:
                 found = [_entry(file, read) for read in read_frames(file, index)]

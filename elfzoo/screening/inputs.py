@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from itertools import chain, count
@@ -47,7 +49,10 @@ def _files_of(source: Path) -> list[Path]:
         raise StructureError(f"no such file or folder: {source}")
     if not _matches(source, LISTS):
         return [source]
-    lines = (line.partition("#")[0].strip() for line in source.read_text(encoding="utf-8").splitlines())
+    content = source.read_bytes().removeprefix(BOM_UTF8)
+    if b"\0" in content:
+        raise StructureError(f"the list {source} is no text in UTF-8; expected one path on each line")
+    lines = (line.partition("#")[0].strip() for line in os.fsdecode(content).splitlines())
     listed = [source.parent / line for line in lines if line]
     if not listed:
         raise StructureError(f"the list {source} names no file; expected one path on each line")

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from elfzoo.io.files import append
+
 __all__ = ["Journal", "Ledger", "read_journals"]
 
 
@@ -30,15 +32,13 @@ class Journal:
         self._lock = threading.Lock()
 
     def add(self, record: Mapping[str, Any], durable: bool = True) -> None:
-        """Append a record; it is on the disk when this returns, or at the system's leisure where not ``durable``."""
+        """Append a record, whole or not at all; on the disk when this returns, or at the system's leisure where not
+        ``durable``.
+        """
         line = (json.dumps(record) + "\n").encode()
         with self._lock:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with open(self.path, "ab") as handle:
-                handle.write(line)
-                handle.flush()
-                if durable:
-                    os.fsync(handle.fileno())
+            append(self.path, line, durable)
 
 
 def read_journals(folder: Path) -> Iterator[dict[str, Any]]:

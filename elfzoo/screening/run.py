@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from elfzoo._version import __version__
 from elfzoo.card import Card, read_card
@@ -21,12 +22,15 @@ from elfzoo.screening.catalogue import Entry, catalogue, read_again
 from elfzoo.screening.engines import dask_client, run_here, run_on
 from elfzoo.screening.inputs import find_files
 from elfzoo.screening.journal import read_journals
+from elfzoo.screening.measure import failure
 from elfzoo.screening.settings import ScreenSettings, keep_settings
 from elfzoo.screening.table import require_parquet, write_table
 from elfzoo.screening.verdict import Criterion, unknown_elements
-from elfzoo.screening.worker import Job, item_of
+from elfzoo.screening.worker import Job, item_of, journal_of
 
 __all__ = ["Part", "Screening", "Work", "screen", "work_folder"]
+
+DEATHS = 3  # of a process at one structure, after which the structure is left
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,11 @@ class Part:
     def take(self, files: Sequence[Path]) -> list[Path]:
         """Every ``of``-th file."""
         return list(files[self.number - 1 :: self.of])
+
+    @property
+    def text(self) -> str:
+        """Such as ``3/8``."""
+        return f"{self.number}/{self.of}"
 
     def name(self, path: Path) -> Path:
         """``results.part-3-of-8.parquet``; the path itself where there is one part."""
@@ -76,7 +85,7 @@ class Work:
         """Threads of each worker, whether stated or not."""
         if self.threads is not None:
             return self.threads
-        return 1 if self.scheduler is not None else max(1, (os.cpu_count() or 1) // self.workers)
+        return 1 if self.scheduler is not None else max(1, torch.get_num_threads() // self.workers)
 
 
 @dataclass(frozen=True)
@@ -158,10 +167,12 @@ def screen(
     if out.exists() and not folder.is_dir():
         raise ElfzooError(f"{out} is there, but not {folder}, which it would go on from; choose another output")
     keep_settings(chosen, folder)
-    entries = catalogue(files, index, folder / "index", progress)
+    entries = catalogue(files, index, folder / "index", progress, work.retry_failed)
+    alone = work.scheduler is None and work.workers == 1  # who survives its workers counts their deaths itself
+    job = Job(source, str(folder.resolve()), chosen, work.threads_of_each, work.part.text if alone else None)
+    _give_up(job)
     records = _records(folder)
     todo = {e.hash for e in entries if e.hash is not None and _is_open(records.get(e.hash), work.retry_failed)}
-    job = Job(source, str(folder.resolve()), chosen, work.threads_of_each)
     items = (item_of(*found) for found in read_again(files, index, entries, todo))
     records |= _computed(job, items, len(todo), work, progress)
     rows = list(_rows(entries, records, criterion))
@@ -190,6 +201,25 @@ def _records(folder: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
+def _give_up(job: Job) -> None:
+    """Record what this process died of several times as failed, so that the next one comes past it.
+
+    Of a process that computes alone: others may be at the same structure at this moment.
+    """
+    if job.part is None:
+        return
+    begun, ended = Counter[str](), set[str]()
+    for record in read_journals(Path(job.folder) / "results"):
+        ended.add(record.get("hash", ""))
+        if record.get("part") == job.part:
+            begun[record.get("started", "")] += 1
+            begun[record.get("interrupted", "")] -= 1
+    for hash, times in begun.items():
+        if hash and times >= DEATHS and hash not in ended:
+            message = f"the process ended {times} times while it computed this structure (memory?)"
+            journal_of(job.folder).add({"hash": hash, **failure(message)})
+
+
 def _is_open(record: Mapping[str, Any] | None, retry_failed: bool) -> bool:
     return record is None or (retry_failed and record["status"] == "failed")
 
@@ -199,7 +229,7 @@ def _computed(job: Job, items: Iterator[Any], total: int, work: Work, progress: 
     if total == 0:
         return {}
     with ExitStack() as stack:
-        if work.scheduler is None and work.workers == 1:
+        if job.part is not None:
             records = run_here(job, items)
         else:
             client = stack.enter_context(dask_client(min(work.workers, total), work.scheduler))

@@ -67,7 +67,7 @@ def write_table(path: Path, rows: Iterable[Mapping[str, Any]], facts: Mapping[st
     rows = iter(rows)
     with _replacing(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         while group := list(islice(rows, ROW_GROUP)):
-            columns = {name: [row.get(name) for row in group] for name in COLUMNS}
+            columns = {name: [_cell(row.get(name)) for row in group] for name in COLUMNS}
             writer.write_table(pa.table(columns, schema=schema))
 
 
@@ -76,6 +76,11 @@ def read_facts(path: str | Path) -> dict[str, Any]:
     import pyarrow.parquet as pq
 
     return json.loads(pq.read_schema(path).metadata[METADATA])
+
+
+def _cell(value: Any) -> Any:
+    """Names of files may hold bytes that are no UTF-8, and Parquet may not."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
 @contextlib.contextmanager

@@ -38,12 +38,14 @@ class Job:
         folder: of the run (absolute), on a file system that all workers share.
         settings: what is computed.
         threads: of each worker.
+        part: of the files, where the process that hands them out computes them itself.
     """
 
     source: str
     folder: str
     settings: ScreenSettings
     threads: int = 1
+    part: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,13 @@ def compute(job: Job, item: Item) -> dict[str, Any]:
         ElfzooError: the worker cannot work at all: it does not see the folder of the run, or cannot load the model.
     """
     model, journal = _model(job), journal_of(job.folder)
-    journal.add({"started": item.hash}, durable=False)  # tells afterwards which structure a process died of
+    journal.add({"started": item.hash, "part": job.part}, durable=False)  # tells afterwards what a process died of
     structure = structure_from(item.lattice, item.numbers, item.frac_coords)
-    record = {"hash": item.hash, **measure(model, structure, job.settings)}
+    try:
+        record = {"hash": item.hash, **measure(model, structure, job.settings)}
+    except KeyboardInterrupt:
+        journal.add({"interrupted": item.hash, "part": job.part}, durable=False)  # which is not its fault
+        raise
     record |= {"worker": journal.writer, "elfzoo": __version__}
     journal.add(record)
     return record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -36,7 +37,8 @@ class Calculation:
         settings: cutoff, smearing, k-points, grid; ``settings.engine`` is not looked at.
         recipe: name of the recipe of elfzoo that they are from.
         labels: how the release's labels were made, in words, one line for each way.
-        same: whether its labels were made by this program, with this set of pseudopotentials.
+        same: whether its labels of such matter, of hydrogen alone or with other elements, were made by this program,
+            with this set of pseudopotentials; of all matter to be computed.
     """
 
     program: str
@@ -58,8 +60,9 @@ def calculation_for(
 ) -> Calculation:
     """The settings of a release's labels, for a program.
 
-    They are those of the recipe (:mod:`elfzoo.reference.recipe`) by which such labels are made; of several, that with
-    the densest k-points: a fluid's would be too few for a small cell.
+    They are those of the recipe (:mod:`elfzoo.reference.recipe`) by which labels of such matter are made, of hydrogen
+    alone or with other elements; of several, that with the densest k-points: a fluid's would be too few for a small
+    cell.
 
     Args:
         card: of the release; None for a model without one.
@@ -72,20 +75,27 @@ def calculation_for(
 
     Raises:
         UnknownNameError: no such program or recipe.
-        ElfzooError: pseudopotentials of a program that is told nothing of them here.
+        ElfzooError: pseudopotentials of a program that is told nothing of them here, or no pattern; a cutoff or spacing
+            that is not positive.
     """
     if program not in PROGRAMS:
         raise UnknownNameError("program", program, PROGRAMS)
     if pseudopotential is not None and program != "espresso":
         raise ElfzooError(f"{PROGRAMS[program]} takes potentials of its own; got pseudopotential={pseudopotential!r}")
-    learned = _learned_from(card)
-    chosen = find_recipe(recipe) if recipe else _densest(learned, program)
+    for name, value, unit in (("cutoff", cutoff, "eV"), ("k_spacing", k_spacing, "rad/Å")):
+        if value is not None and not 0 < value < math.inf:
+            raise ElfzooError(f"{name} is a positive number of {unit}; got {value}")
+    _require_pattern(pseudopotential)
+    learned, structures = _learned_from(card), list(structures)
+    of_such = [part for of_one in _by_matter(learned, structures) for part in of_one]
+    chosen = find_recipe(recipe) if recipe else _densest(of_such, program)
     settings = _for_program(chosen.label, program, structures)
     changes: dict[str, Any] = {} if k_spacing is None else {"k_spacing": k_spacing, "k_mesh": None, "k_shift": False}
     changes |= {} if cutoff is None else {"cutoff": cutoff}
     changes |= {} if pseudopotential is None else {"pseudopotential": pseudopotential}
     settings = replace(settings, **changes)
-    return Calculation(program, settings, chosen.dataset, _ways(card, learned), _same(card, learned, program, settings))
+    same = all(_same(card, part, program, settings) for part in _by_matter(learned, structures))
+    return Calculation(program, settings, chosen.dataset, _ways(card, learned), same)
 
 
 def fit_for_labels(structure: Structure, settings: Settings) -> tuple[Structure, str]:
@@ -110,6 +120,25 @@ def _learned_from(card: Card | None) -> list[ReferenceRecipe]:
     names = {part["dataset"] for part in card.training.get("config", {}).get("train", [])}
     found = [part for name, part in of_elf.items() if name in names]
     return found or [part for part in of_elf.values() if (card.engine or "").startswith(PROGRAMS[part.label.engine])]
+
+
+def _by_matter(learned: Sequence[ReferenceRecipe], structures: Sequence[Structure]) -> list[Sequence[ReferenceRecipe]]:
+    """For hydrogen alone and for other matter, where there are such structures: the recipes of such labels, or all."""
+    of_hydrogen = [part for part in learned if part.label.pseudopotential == HYDROGEN_SET]
+    others = [part for part in learned if part.label.pseudopotential != HYDROGEN_SET]
+    alone = {structure.symbol_set == ("H",) for structure in structures}
+    return [
+        of_such or learned for is_alone, of_such in ((True, of_hydrogen), (False, others)) if is_alone in alone
+    ] or [learned]
+
+
+def _require_pattern(pseudopotential: str | None) -> None:
+    try:
+        str(pseudopotential).format(element="H")
+    except (LookupError, ValueError, AttributeError):
+        raise ElfzooError(
+            f"potentials are a set of elfzoo or a pattern such as '{{element}}.upf'; got {pseudopotential!r}"
+        ) from None
 
 
 def _densest(learned: Sequence[ReferenceRecipe], program: str) -> ReferenceRecipe:

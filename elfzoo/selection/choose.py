@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -83,7 +83,7 @@ class Selection:
         settings: that decided it.
         chosen: in the order of choice.
         others: valued and not chosen, the most uncertain one after the choice first.
-        left_out: could not be read, or are copies of others, with the reason.
+        left_out: could not be read, are copies of others, or refused by the model, with the reason.
         known: how many labelled structures were given.
         facts: JSON values: hash of the weights, points that a labelled structure stands for.
     """
@@ -143,7 +143,8 @@ def select(
     source = LastLayer(loaded)
     labelled = known_structures(known)
     pool, left_out = read_pool(structures, index, progress, labelled)
-    rows = _all_rows(source, [item.structure for item in pool], wanted, progress)  # type: ignore[misc]
+    rows, refused = _all_rows(source, pool, wanted, progress)
+    pool, left_out = [item for item in pool if item.hash not in refused], [*left_out, *refused.values()]
     stands_for = wanted.labelled_points or _points_of_a_label(source)
     information = _information(source, labelled, wanted, stands_for)
     learned = [stands_for / wanted.points * part.T @ part for part in rows]
@@ -160,14 +161,27 @@ def select(
 
 
 def _all_rows(
-    source: LastLayer, structures: Sequence[Structure], wanted: SelectSettings, progress: bool | None
-) -> list[np.ndarray]:
-    found = []
-    with progress_bar("valuing structures", len(structures), progress) as advance:
-        for structure in structures:
-            found.append(rows_of(source, structure, wanted.points, wanted.seed))
+    source: LastLayer, pool: Sequence[Named], wanted: SelectSettings, progress: bool | None
+) -> tuple[list[np.ndarray], dict[str, Named]]:
+    """Of each structure that the model takes, in order; and by hash those that it refuses, with the reason.
+
+    Raises:
+        ElfzooError: it takes none.
+    """
+    found: list[np.ndarray] = []
+    refused: dict[str, Named] = {}
+    with progress_bar("valuing structures", len(pool), progress) as advance:
+        for item in pool:
+            assert item.structure is not None
+            try:
+                found.append(rows_of(source, item.structure, wanted.points, wanted.seed))
+            except ElfzooError as error:
+                refused[item.hash] = replace(item, message=str(error))
             advance(1)
-    return found
+    if not found:
+        first = next(iter(refused.values()))
+        raise ElfzooError(f"the model takes none of {len(refused)} structures; of {first.name}: {first.message}")
+    return found, refused
 
 
 def _weight(source: LastLayer, structure: Structure) -> float:

@@ -65,8 +65,8 @@ def collect(folder: str | Path) -> Collected:
     for name in names:
         try:
             field = read(folder / name, facts)
-        except (OSError, ElfzooError) as error:
-            left[name] = str(error)
+        except (OSError, ValueError, LookupError, ElfzooError) as error:  # among them what a cut file leads to
+            left[name] = str(error) if isinstance(error, OSError | ElfzooError) else f"a file is damaged: {error}"
             continue
         labels.append(field.write(folder / LABELS / f"{name}.npz"))
     return Collected(tuple(labels), left)

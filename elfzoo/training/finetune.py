@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +20,7 @@ from elfzoo.config import config_class, parse
 from elfzoo.core_radii import inside_cores
 from elfzoo.datasets import uniform_indices
 from elfzoo.datasets.files import FieldFiles, find_field_files
-from elfzoo.errors import ElfzooError, ElfzooWarning
+from elfzoo.errors import ConfigError, ElfzooError, ElfzooWarning
 from elfzoo.field import Field
 from elfzoo.hub import load_pretrained, recommend
 from elfzoo.models.base import Model
@@ -74,6 +75,15 @@ class Tuning:
     spin: Literal["up", "down"] | None = None
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if min(self.rank, self.points, self.epochs) < 1 or not 0 <= self.replay < math.inf:
+            raise ConfigError(
+                "expected rank, points and epochs of 1 or more, and replay of 0 or more; "
+                f"got rank={self.rank}, points={self.points}, epochs={self.epochs}, replay={self.replay}"
+            )
+        if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
+            raise ConfigError(f"a learning rate is positive; got {self.learning_rate}")
+
 
 def finetune(
     model: str | Path | None,
@@ -108,10 +118,12 @@ def finetune(
         tuning: fields of :class:`Tuning`, such as ``method="low_rank"``.
 
     Raises:
-        ElfzooError: no usable field, no such release, an unknown setting.
+        ElfzooError: no usable field, no such release, one without weights, an unknown setting.
     """
     wanted = parse(Tuning, tuning, where="finetune")
     start = None if model is None else load_pretrained(model)  # a wrong name is told before the fields are checked
+    if start is not None and not any(True for _ in start.parameters()):
+        raise ElfzooError(f"{model} has no weights to tune: nothing in it is trained; choose another release")
     given = find_field_files(data) if isinstance(data, str | Path) else [Path(file) for file in data]
     learned, left_out = _sound(given)
     if start is None or model is None:

@@ -141,6 +141,7 @@ class _Run:
         weights = {"model": clone_weights(self.task.model), "best": self.best}
         weights["criterion"] = clone_weights(self.task.criterion)
         state = {"epoch": self.epoch, "log": self.log, "config": to_dict(self.config)}
+        state |= {"data_sha256": self.task.data_sha256}
         save_checkpoint(self.folder / "checkpoint.safetensors", weights, self.optimizer, state)
         write_bytes(self.folder / HISTORY, [self.history()])
 
@@ -158,6 +159,9 @@ class _Run:
         weights, state = load_checkpoint(path, self.optimizer)
         if to_dict(parse(TrainConfig, state["config"], where=str(path))) != to_dict(self.config):
             raise ElfzooError(f"{path} belongs to another configuration; choose another name, or start afresh")
+        if (known := state.get("data_sha256", self.task.data_sha256)) != self.task.data_sha256:
+            changed = sorted(key for key, value in self.task.data_sha256.items() if known.get(key) != value)
+            raise ElfzooError(f"{path} learned from other data: {', '.join(changed)} changed; start afresh")
         self.task.model.load_state_dict(weights["model"])
         self.task.criterion.load_state_dict(weights.get("criterion", {}))
         self.best = weights["best"]

@@ -155,13 +155,13 @@ def test_compare_tells_the_topology(elfzoo: Run, small: Path) -> None:
 
 def test_a_row_that_was_cut_off_is_done_again(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
-    with RowTable(path, ["name", "x"], ["name"], resume=False) as table:
-        table.add({"name": "a", "x": 1.5})
-        table.add({"name": "b", "x": None})
+    table = RowTable(path, ["name", "x"], ["name"], resume=False)
+    table.add({"name": "a", "x": 1.5})
+    table.add({"name": "b", "x": None})
     path.write_text(path.read_text()[:-2])  # killed in the middle of a line
-    with RowTable(path, ["name", "x"], ["name"], resume=True) as table:
-        assert table.has({"name": "a"}) and not table.has({"name": "b"})
-        table.add({"name": "b", "x": [1, 2]})
+    table = RowTable(path, ["name", "x"], ["name"], resume=True)
+    assert table.has({"name": "a"}) and not table.has({"name": "b"})
+    table.add({"name": "b", "x": [1, 2]})
     assert rows(str(path)) == [{"name": "a", "x": "1.5"}, {"name": "b", "x": "[1, 2]"}]
 
 

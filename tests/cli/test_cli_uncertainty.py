@@ -48,6 +48,18 @@ def test_a_second_field_is_the_deviation(elfzoo: Run, uncertain: Path, poscar: P
     np.testing.assert_allclose(read_field("d.npz").values, deviation.values, atol=1e-6)
 
 
+def test_both_files_are_written_and_neither_over_the_other(elfzoo: Run, uncertain: Path, poscar: Path) -> None:
+    call = ("predict", poscar, "-m", uncertain, "--grid", 6, 7, 8, "-o", "elf.npz", "--uncertainty")
+    result = elfzoo(*call, "./elf.npz")
+    assert result.exit_code == 2 and "are one file" in " ".join(result.output.split())
+    assert elfzoo(*call, "d.npz").exit_code == 0
+    Path("d.npz").unlink()
+    assert elfzoo(*call, "d.npz", "--skip-existing").exit_code == 0 and Path("d.npz").is_file()
+    before = Path("d.npz").stat().st_mtime_ns
+    assert "1 of 1 outputs are there already" in elfzoo(*call, "d.npz", "--skip-existing").stdout
+    assert Path("d.npz").stat().st_mtime_ns == before
+
+
 def test_models_without_one_say_so(elfzoo: Run, release: Path, poscar: Path) -> None:
     call = ("predict", poscar, "-m", release, "-o", "elf.npz", "--uncertainty", "d.npz")
     assert "grid_mlp.test-v0 comes without an uncertainty" in error_line(elfzoo(*call))

@@ -89,6 +89,8 @@ def test_operations_that_are_no_group_are_refused(screw, compiled, monkeypatch):
         orbits(screw.grid.shape, rotations[:-1], translations[:-1])
     with pytest.raises(ElfzooError, match="not mapped onto itself"):
         orbits((7, 8, 9), rotations, translations)
+    with pytest.raises(ElfzooError, match="at most 2147483647 points; got a grid of 1300 x 1300 x 1300"):
+        orbits((1300, 1300, 1300), rotations, translations)
 
 
 def test_round_trip(crystal, tmp_path):

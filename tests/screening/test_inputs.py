@@ -34,6 +34,15 @@ def test_a_list_names_files_from_where_it_lies(folder: Folder) -> None:
     assert found == [place / "POSCAR_01", place / "POSCAR_00", place / "missing.cif"]
 
 
+def test_a_list_in_whatever_bytes(folder: Folder) -> None:
+    place = folder(1)
+    (place / "some.txt").write_bytes(b"\xef\xbb\xbfPOSCAR_00\ncaf\xe9.cif\n")  # with a mark, and one name in Latin-1
+    assert find_files([place / "some.txt"]) == [place / "POSCAR_00", place / "caf\udce9.cif"]
+    (place / "wide.txt").write_bytes("POSCAR_00\n".encode("utf-16"))
+    with pytest.raises(StructureError, match="no text in UTF-8"):
+        find_files([place / "wide.txt"])
+
+
 def test_nothing_to_read_is_said_at_once(folder: Folder) -> None:
     place = folder(0)
     (place / "empty.lst").write_text("# nothing\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +14,9 @@ from pymatgen.core import Lattice, Structure
 import elfzoo
 from elfzoo import analysis
 from elfzoo.analysis import percolation
-from elfzoo.errors import ConfigError, ElfzooError
-from elfzoo.screening import Part, ScreenSettings, Work, read_facts, screen, work_folder
+from elfzoo.errors import ConfigError, ElfzooError, StructureError
+from elfzoo.screening import Part, ScreenSettings, Work, catalogue, read_facts, screen, work_folder, worker
+from elfzoo.screening.identity import structure_hash
 from elfzoo.screening.journal import Journal, Ledger, read_journals
 from elfzoo.screening.table import COLUMNS
 from elfzoo.screening.worker import Job, compute, compute_once, item_of
@@ -106,6 +108,61 @@ def test_failures_are_rows_and_the_others_go_on(folder: Folder, monkeypatch: pyt
     assert run(place).computed == 0  # a failure is a result
     assert run(place, work=Work(retry_failed=True)).computed == 1
     assert [row["status"] for row in read_rows(OUT)] == ["done", "failed", "done"]
+
+
+def test_names_that_are_no_text_have_rows(folder: Folder) -> None:
+    place = folder(1)
+    os.rename(place / "POSCAR_00", os.fsencode(place) + b"/POSCAR_caf\xe9")
+    screen([place], MODEL, OUT, **COARSE)
+    (row,) = read_rows(OUT)
+    assert row["file"].endswith("POSCAR_caf\\udce9") and row["status"] == "done"
+
+
+def test_what_could_not_be_read_is_read_again_where_wanted(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, read = folder(1), catalogue.read_frames
+
+    def unreadable(path: Path, index: str):
+        yield None, StructureError(f"{path}: PermissionError")
+
+    monkeypatch.setattr(catalogue, "read_frames", unreadable)
+    screen([place], MODEL, OUT, **COARSE)
+    monkeypatch.setattr(catalogue, "read_frames", read)
+    for again, status in ((False, "failed"), (True, "done")):
+        screen([place], MODEL, OUT, work=Work(retry_failed=again), **COARSE)
+        assert [row["status"] for row in read_rows(OUT)] == [status]
+
+
+def test_what_the_process_dies_of_is_left_after_some_times(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that computes alone has nobody to count its deaths but the marks that it left."""
+    place, measured, by = folder(3), worker.measure, [KeyboardInterrupt]
+
+    class Killed(BaseException):
+        """Nothing is recorded of it."""
+
+    def lethal(model, structure, settings):
+        if structure_hash(structure) == structure_hash(tiny(1)):
+            raise by[0]
+        return measured(model, structure, settings)
+
+    monkeypatch.setattr(worker, "measure", lethal)
+    for by[0] in (*[KeyboardInterrupt] * 3, *[Killed] * 3):  # who stops it is no fault of the structure
+        with pytest.raises(by[0]):
+            screen([place], MODEL, OUT, **COARSE)
+    screen([place], MODEL, OUT, **COARSE)
+    rows = read_rows(OUT)
+    assert [row["status"] for row in rows] == ["done", "failed", "done"]
+    assert "ended 3 times" in rows[1]["message"]
+    monkeypatch.setattr(worker, "measure", measured)
+    screen([place], MODEL, OUT, work=Work(retry_failed=True), **COARSE)
+    assert {row["status"] for row in read_rows(OUT)} == {"done"}
+
+
+def test_a_vast_cell_is_a_failed_row(folder: Folder) -> None:
+    place = folder(1)
+    Structure(Lattice.cubic(2e4), ["H"], [[0, 0, 0]]).to(str(place / "POSCAR_vast"), fmt="poscar")
+    screen([place], MODEL, OUT, **COARSE)
+    assert [row["status"] for row in read_rows(OUT)] == ["done", "failed"]
+    assert "lattice vector of 2e+04 Å" in read_rows(OUT)[1]["message"]
 
 
 def test_without_critical_points_phi_stays(folder: Folder) -> None:
@@ -217,6 +274,17 @@ def test_a_worker_that_cannot_work_says_why(folder: Folder) -> None:
     ):
         with pytest.raises(ElfzooError, match=words):
             compute(job, item)
+
+
+def test_a_record_that_could_not_be_written_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(tmp_path)
+    journal.add({"hash": "a"})
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        with pytest.raises(OSError, match="No space"):
+            journal.add({"hash": "b"})
+    journal.add({"hash": "c"})
+    assert [record["hash"] for record in read_journals(tmp_path)] == ["a", "c"]
 
 
 def test_journals_of_two_processes_are_one(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from elfzoo.selection import Selection, select
 from elfzoo.selection.pool import rows_of
 from elfzoo.structure import structure_from
 from elfzoo.uncertainty import LastLayer
-from tests.selection.conftest import LAH, cell
+from tests.selection.conftest import H2, LAH, cell
 
 FEW = {"points": 60, "progress": False}
 POOL = [cell(number, 1 + 0.1 * number) for number in range(6)]
@@ -94,6 +94,24 @@ def test_a_copy_is_taken_once_and_said(model: Model) -> None:
     found = select([POOL[0], turned, POOL[1]], model, 3, **FEW)
     assert len(found.chosen) == 2
     assert [(item.name, item.message) for item in found.left_out] == [("structure 1", "a copy of structure 0")]
+
+
+def test_what_the_model_refuses_is_left_out(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, read = select(POOL, model, len(POOL), **FEW), type(model).reader
+
+    def refusing(self: Model, structure: Structure):
+        if len(structure) == 2:
+            raise ElfzooError("two atoms are too few")
+        return read(self, structure)
+
+    monkeypatch.setattr(type(model), "reader", refusing)
+    found = select([*POOL, H2], model, len(POOL), **FEW)
+    assert chosen(found) == chosen(whole) and len(found.chosen) == len(POOL)
+    assert [(item.name, item.message) for item in found.left_out] == [
+        (f"structure {len(POOL)}", "two atoms are too few")
+    ]
+    with pytest.raises(ElfzooError, match=r"none of 1 structures; of structure 0: two atoms"):
+        select([H2], model, 1, **FEW)
 
 
 def test_a_supercell_loses_its_worth_by_its_cell(model: Model) -> None:

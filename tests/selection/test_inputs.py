@@ -70,6 +70,12 @@ def test_espresso_is_read_back_by_ase(card: Card, structure: Structure, tmp_path
     assert hydrogen <= set(files)
 
 
+def test_charges_are_no_species(card: Card) -> None:
+    charged = Structure(H2.lattice, ["H+", "H-"], H2.frac_coords)
+    calculation = calculation_for(card, "espresso", [charged])
+    assert espresso_files(charged, calculation)[0]["scf.in"] == espresso_files(H2, calculation)[0]["scf.in"]
+
+
 def test_espresso_with_potentials_of_ones_own(card: Card) -> None:
     calculation = calculation_for(card, "espresso", [LAH], pseudopotential="{element}_ONCV.upf", cutoff=900.0)
     files, _ = espresso_files(LAH, calculation)
@@ -167,6 +173,10 @@ def test_the_recipe_is_that_of_the_labels_with_the_densest_mesh() -> None:
     assert not calculation_for(fluid, "vasp", [H2]).same
     several = read_card(SHIPPED / "probe_graph.multi-v5")  # learned from both programs' labels
     assert calculation_for(several, "gpaw", [LAH]).same and calculation_for(several, "espresso", [H2]).same
+    # hydrogen's labels are by the one program, all others by the other: neither made both
+    for program, structures in (("espresso", [LAH]), ("gpaw", [H2]), ("gpaw", [H2, LAH]), ("espresso", [H2, LAH])):
+        assert not calculation_for(several, program, structures).same
+    assert calculation_for(several, "espresso", [LAH]).settings.smearing_width == 0.1  # as of the labels of hydrides
     assert any("hydrides" in way and "GPAW" in way for way in calculation_for(several, "gpaw").labels)
 
 
@@ -178,6 +188,14 @@ def test_what_is_asked_for_goes_before_the_recipe(card: Card) -> None:
         calculation_for(card, "espreso")  # type: ignore[arg-type]
     with pytest.raises(UnknownNameError, match="fluid-h"):
         calculation_for(card, "espresso", recipe="fluidh")
+    for options, message in (
+        ({"cutoff": -100.0}, r"cutoff is a positive number of eV; got -100"),
+        ({"cutoff": float("nan")}, r"cutoff is a positive number of eV; got nan"),
+        ({"k_spacing": 0.0}, r"k_spacing is a positive number of rad/Å; got 0"),
+        ({"pseudopotential": "{symbol}.upf"}, r"a pattern such as '\{element\}.upf'; got '\{symbol\}.upf'"),
+    ):
+        with pytest.raises(ElfzooError, match=message):
+            calculation_for(card, "espresso", **options)
     with pytest.raises(ElfzooError, match=r"potentials of its own.*upf"):
         calculation_for(card, "vasp", pseudopotential="{element}.upf")
 
@@ -278,6 +296,8 @@ def test_elements_of_a_cube_with_indices_come_from_the_input(card: Card, model: 
     assert not found.left
     require_same_structure(LAH, elfzoo.read_field(found.labels[0]).structure)
     assert "qe-elf" in [finding.code for finding in check_file(found.labels[0]) if finding.level == "error"]
+    (place / "elf.cube").write_text("")
+    assert "a file is damaged" in next(iter(collect(folder).left.values()))
     (place / "scf.out").write_text(done.replace("JOB DONE.", ""))
     assert "JOB DONE" in next(iter(collect(folder).left.values()))
 

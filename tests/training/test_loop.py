@@ -103,6 +103,19 @@ def test_a_checkpoint_of_another_configuration_is_refused(data, tmp_path):
     assert len(log(tmp_path / "grid_mlp.toy-v0")) == 2
 
 
+def test_a_checkpoint_of_other_data_is_refused(data, tmp_path):
+    files = tmp_path / "files"
+    files.mkdir()
+    for number in range(2):
+        FluidHydrogen(root=data, split="train")[number].field.write(files / f"{number}.npz")
+    changes = {"train": [{"dataset": "own", "split": "train", "points": 20, "files": [str(files)]}]}
+    train(config(**changes), tmp_path, root=data)
+    train(config(**changes), tmp_path, root=data)  # the same: nothing to do
+    FluidHydrogen(root=data, split="val")[0].field.write(files / "1.npz")
+    with pytest.raises(ElfzooError, match="learned from other data: own/train changed; start afresh"):
+        train(config(**changes), tmp_path, root=data)
+
+
 def test_a_checkpoint_from_before_there_were_targets_goes_on(data, tmp_path):
     """What a stored configuration does not say has its default."""
     stored = loop_module.to_dict

@@ -302,6 +302,11 @@ def test_what_cannot_be_tuned(base, own, data, tmp_path):
         pytest.raises(ElfzooError, match="none of 1 files is usable"),
     ):
         finetune(base, [own / "broken.cube"], tmp_path)
+    for wrong in ({"points": 0}, {"epochs": 0}, {"rank": 0}, {"replay": -1.0}, {"learning_rate": 0.0}):
+        with pytest.raises(ConfigError, match=f"got .*{next(iter(wrong.values()))}"):
+            finetune(base, own, tmp_path, **wrong)
+    with pytest.raises(ElfzooError, match="has no weights to tune"):
+        finetune("harris.h-v1", own, tmp_path)
     config = parse(
         TrainConfig, TOY | {"name": "x.y-v1", "architecture": "probe_graph", "start": {"release": str(base)}}
     )

@@ -99,7 +99,7 @@ def harris_densities(structure: Structure, config: HarrisConfig) -> Densities:
     Raises:
         ElfzooError: another element, named, or too many atoms.
     """
-    others = sorted({str(site.specie) for site in structure} - {"H"})
+    others = sorted({site.specie.symbol for site in structure} - {"H"})
     if others:
         raise ElfzooError(f"a Harris field needs orbitals of each element, so far of H alone; got {', '.join(others)}")
     if len(structure) > LARGEST:

@@ -69,7 +69,7 @@ def harris_inputs(structure: Structure, config: HarrisConfig, window: tuple[floa
     Raises:
         ElfzooError: another element.
     """
-    densities = harris_densities(structure, config)
+    densities = harris_densities(_compact(structure), config)
     lattice = densities.grid.lattice
     return HarrisInputs(np.stack([low_pass(part, lattice, window) for part in fields_of(densities)]), lattice)
 
@@ -79,7 +79,16 @@ def stored_inputs(structure: Structure, config: HarrisConfig, window: tuple[floa
 
     For training alone, which needs the same structures again and again: whoever predicts, and may time it, computes.
     """
+    structure = _compact(structure)
     return kept(structure, [VERSION, to_dict(config), list(window)], lambda: harris_inputs(structure, config, window))
+
+
+def _compact(structure: Structure) -> Structure:
+    """The same crystal in a cell of short edges: k-points and grid of a skewed one would be many times as many."""
+    reduced = structure.lattice.get_lll_reduced_lattice()
+    if np.allclose(np.sort(reduced.abc), np.sort(structure.lattice.abc), rtol=1e-6):
+        return structure
+    return Structure(reduced, structure.species, structure.cart_coords, coords_are_cartesian=True, to_unit_cell=True)
 
 
 def kept(structure: Structure, facts: list[Any], compute: Callable[[], HarrisInputs]) -> HarrisInputs:

@@ -53,6 +53,40 @@ def test_densities_against_direct_sums():
     np.testing.assert_allclose(found.tau.ravel()[chosen], tau, rtol=1e-5)
 
 
+def test_cells_of_one_crystal_agree_however_many_bands_they_need():
+    """27 atoms squeezed to 1 Å³ each need more bands than most cells do."""
+    mesh = KMeshConfig(spacing=0.7, large_spacing=0.7)  # nine points for the small cell, three for the large one
+    config = HarrisConfig(k_mesh=mesh)
+    small = Structure(Lattice.cubic(1.0), ["H"], [[0, 0, 0]])
+    one, many = (harris_densities(cell, config) for cell in (small, small * (3, 3, 3)))
+    nx, ny, nz = one.grid.shape
+    np.testing.assert_allclose(many.n[:nx, :ny, :nz], one.n, rtol=2e-3)
+    assert many.n.mean() * 27 / BOHR**3 == pytest.approx(27, rel=1e-3)
+
+
+def test_orbitals_that_depend_on_each_other_at_some_k():
+    dense = Structure(Lattice.cubic(0.6 ** (1 / 3)), ["H"], [[0, 0, 0]])
+    found = harris_densities(dense, HarrisConfig(k_mesh=KMeshConfig(spacing=0.7)))
+    assert found.n.mean() * dense.volume / BOHR**3 == pytest.approx(1, rel=1e-3)
+    assert np.isfinite(found.chi()).all()
+
+
+def test_a_skewed_cell_is_solved_in_one_of_short_edges(tmp_path, monkeypatch):
+    short = Structure(Lattice.orthorhombic(1.9, 1.6, 1.7), ["H"], [[0.1, 0.2, 0.3]])
+    skewed = Structure(np.array([[1, 0, 0], [4, 1, 0], [4, 4, 1]]) @ short.lattice.matrix, ["H"], [[0, 0, 0]])
+    skewed = Structure(skewed.lattice, ["H"], short.cart_coords, coords_are_cartesian=True)
+    points = np.random.default_rng(0).normal(size=(20, 3))
+    expected = harris_inputs(short, CONFIG, (14.0, 18.0)).at(points)
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    for solve in (harris_inputs, stored_inputs, stored_inputs):  # kept, and read again
+        np.testing.assert_allclose(solve(skewed, CONFIG, (14.0, 18.0)).at(points), expected, atol=1e-3)
+
+
+def test_charges_are_no_other_elements():
+    charged = Structure(SMALL.lattice, ["H+", "H-"], SMALL.frac_coords)
+    np.testing.assert_array_equal(harris_densities(charged, COARSE).n, harris_densities(SMALL, COARSE).n)
+
+
 def test_electrons_and_bound():
     found = harris_densities(SMALL, CONFIG)
     volume = SMALL.volume / BOHR**3
