@@ -205,10 +205,14 @@ def speed(_: str | None) -> str:
             spline = (f"{m['seconds_500h_192_spline']:.2f}", f"{m['spline_mae']:.1g}, {m['spline_largest']:.1g}")
         lines.append(
             f"| `{path.stem}` | {m['seconds_500h_192']:.2f} | {' | '.join(spline)} | {m['voxels_per_second']:,.0f} | "
-            f"{m['ratio_to_dense_baseline']:,.0f} | {m['peak_rss_gib']:.2f} | {m['doubled_cell_ratio']:.2f} × | "
+            f"{_ratio(m['ratio_to_dense_baseline'])} | {m['peak_rss_gib']:.2f} | {m['doubled_cell_ratio']:.2f} × | "
             f"{m['share_timed']:.0%} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _ratio(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
 
 
 def roofline(_: str | None) -> str:

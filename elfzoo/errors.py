@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class ElfzooError(ValueError):
@@ -52,5 +53,15 @@ class UnknownNameError(ElfzooError, KeyError):
         self.message = f"no {kind} is called {name!r}; {hint}"
         super().__init__(self.message)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Comes back whole from another process."""
+        return _with_message, (type(self), self.message)
+
     def __str__(self) -> str:  # KeyError would show the repr
         return self.message
+
+
+def _with_message(kind: type[UnknownNameError], message: str) -> UnknownNameError:
+    error = kind.__new__(kind, message)
+    error.message = message
+    return error

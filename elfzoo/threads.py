@@ -1,14 +1,17 @@
-"""Work in threads, whose own linear algebra then takes one each."""
+"""Work in threads, whose own linear algebra then takes one each; processes and Ctrl-C."""
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
 
-__all__ = ["map_in_threads"]
+__all__ = ["deaf_to_interrupts", "map_in_threads"]
 
 Item, Result = TypeVar("Item"), TypeVar("Result")
 
@@ -33,3 +36,16 @@ def map_in_threads(function: Callable[[Item], Result], items: Iterable[Item], wo
                 yield future.result()
     finally:
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def deaf_to_interrupts() -> Iterator[None]:
+    """Of the processes started within: Ctrl-C goes to all of a terminal, and this process ends its workers itself."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

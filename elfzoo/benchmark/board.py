@@ -13,7 +13,18 @@ from elfzoo.card import read_card, shipped_releases
 from elfzoo.errors import ElfzooError, UnknownNameError
 from elfzoo.registry import find_architecture
 
-__all__ = ["COUNTS", "HEADLINES", "absent", "board", "comparison", "is_hybrid", "place", "shown", "tables"]
+__all__ = [
+    "COUNTS",
+    "HEADLINES",
+    "absent",
+    "board",
+    "comparison",
+    "is_hybrid",
+    "place",
+    "require_same_data",
+    "shown",
+    "tables",
+]
 
 Record = Mapping[str, Any]
 
@@ -75,10 +86,33 @@ KEPT = (
 
 
 def board(records: Iterable[Record]) -> list[dict[str, Any]]:
-    """All records without their structures, the best first within each task."""
+    """All records without their structures, the best first within each task.
+
+    Raises:
+        ElfzooError: records of one task that are of different data.
+    """
+    records = list(records)
+    require_same_data(records)
     kept = [{key: record[key] for key in KEPT if key in record} for record in records]
     order = list(dict.fromkeys(record["task"] for record in kept))
     return sorted(kept, key=lambda record: (order.index(record["task"]), place(record)))
+
+
+def require_same_data(records: Iterable[Record]) -> None:
+    """Records are compared with those of the same structures alone.
+
+    Raises:
+        ElfzooError: records of one task that are of different data.
+    """
+    first: dict[str, Record] = {}
+    for record in records:
+        other = first.setdefault(record["task"], record)
+        if other["data_sha256"] != record["data_sha256"]:
+            raise ElfzooError(
+                f"the records of {other['model']} and {record['model']} on {record['task']} are of different data "
+                f"({other['data_sha256'][:12]}… and {record['data_sha256'][:12]}…): measure the older one again with "
+                "elfzoo benchmark"
+            )
 
 
 def absent(
@@ -104,7 +138,8 @@ def absent(
     for record in records:
         by_task.setdefault(record["task"], []).append(record)
     for task, own in by_task.items():
-        asked = [{e.symbol for e in Composition(row["formula"])} for row in own[0]["structures"] if "formula" in row]
+        structures = own[0].get("structures", ())
+        asked = [{e.symbol for e in Composition(row["formula"])} for row in structures if "formula" in row]
         for name in sorted(set(releases) - {record["model"] for record in own}):
             known = releases[name]
             packages = (needs or {}).get(name)
@@ -156,7 +191,9 @@ def comparison(records: Iterable[Record], first: str, second: str) -> list[str]:
     lines = []
     for task in dict.fromkeys(record["task"] for record in found):
         both = [r for name in (first, second) for r in found if (r["task"], r["model"]) == (task, name)]
-        part = next((part for part in PAIRED if all(part in row for r in both for row in r["structures"])), None)
+        part = next(
+            (part for part in PAIRED if all(part in row for r in both for row in r.get("structures", ({},)))), None
+        )
         if len(both) == 2 and part is not None:
             lines.append(_pair(task, both, part))
     if not lines:
@@ -165,8 +202,7 @@ def comparison(records: Iterable[Record], first: str, second: str) -> list[str]:
 
 
 def _pair(task: str, both: Sequence[Record], part: str) -> str:
-    if both[0]["data_sha256"] != both[1]["data_sha256"]:
-        raise ElfzooError(f"the records of {both[0]['model']} and {both[1]['model']} on {task} are of different data")
+    require_same_data(both)
     title, error = PAIRED[part]
     a, b = ([error(row[part]) for row in record["structures"]] for record in both)
     ratio = paired_bootstrap(a, b).ratio

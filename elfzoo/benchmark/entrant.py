@@ -7,7 +7,8 @@ sequence of (structure, field). It returns
 - a function ``(structure, grid) -> values``,
 
 which hands back a :class:`~elfzoo.field.Field` on the grid or an array (nx, ny, nz) of ELF. The entrant is called after
-the object's ``name``, else after file and factory.
+the object's ``name``, else after file and factory. Files that the factory reads are not seen: where results depend on
+them, the object says so by a text ``fingerprint``, and what was measured with another one is measured again.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import importlib.util
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,7 @@ from elfzoo.structure import require_same_structure
 __all__ = ["Entrant", "load_entrant", "prediction_files"]
 
 Predict = Callable[[str, Structure, Grid], Field]
+LOWEST, HIGHEST = -0.5, 1.5  # of what may be an ELF that overshoots, and is clipped
 SUFFIXES = (".npz", ".cube", ".cube.gz", ".ELFCAR", ".ELFCAR.gz", ".xsf", ".xsf.gz", ".h5")
 
 
@@ -47,12 +50,16 @@ class Entrant:
         predict: of a file's name without suffix, its structure and a grid.
         facts: what is known of it, JSON values: ``weights_sha256``, ``elements``, ``trained_on``, ``parameters``, …
         model: what predicts, where it is one of elfzoo's.
+        is_release: whether it is a release, by name or folder.
+        learns: whether its factory must be given training data.
     """
 
     name: str
     predict: Predict
     facts: Mapping[str, Any] = field(default_factory=dict)
     model: Model | None = None
+    is_release: bool = False
+    learns: bool = False
 
 
 def load_entrant(spec: str, training: Iterable[Any] = ()) -> Entrant:
@@ -64,19 +71,24 @@ def load_entrant(spec: str, training: Iterable[Any] = ()) -> Entrant:
 
     Raises:
         UnknownNameError: no such release.
-        ElfzooError: a Python file without that factory, or a factory that returns nothing that predicts.
+        ElfzooError: a Python file without that factory, one that fails, or a factory that returns nothing that
+            predicts.
     """
     match = re.fullmatch(r"(.+\.py):(\w+)", spec)
+    if match is None and spec.endswith(".py"):
+        raise ElfzooError(f"a Python file enters with the name of its factory, as {spec}:make; got {spec}")
     if match is None:
         return _release(load_pretrained(spec))
     path = Path(match[1])
-    made = _made(path, match[2], training)
-    if isinstance(made, Model) and made.card is not None:
-        return _release(made)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    made, learns = _made(path, match[2], training)
+    facts = {"source": spec, "source_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    if (fingerprint := getattr(made, "fingerprint", None)) is not None:
+        facts["fingerprint"] = str(fingerprint)
+    if isinstance(made, Model):
+        facts |= {"weights_sha256": _digest(made), "sees": made.sees}
     name = str(getattr(made, "name", f"{path.stem}.{match[2]}"))
     model = made if isinstance(made, Model) else None
-    return Entrant(_checked_name(name), _wrapped(made, spec), {"source": spec, "source_sha256": digest}, model)
+    return Entrant(_checked_name(name), _wrapped(made, spec), facts, model, learns=learns)
 
 
 def prediction_files(folder: str | Path, name: str) -> Entrant:
@@ -118,23 +130,46 @@ def _release(model: Model) -> Entrant:
         "training_seconds": card.training.get("seconds"),
         "training_hardware": card.training.get("hardware"),
     }
-    return Entrant(_checked_name(card.name), _wrapped(model, card.name), facts, model)
+    return Entrant(_checked_name(card.name), _wrapped(model, card.name), facts, model, is_release=True)
 
 
-def _made(path: Path, factory: str, training: Iterable[Any]) -> Any:
-    """What the factory of a Python file returns."""
+def _digest(model: Model) -> str:
+    """SHA-256 of all weights of a model as it is."""
+    found = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        found.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
+
+
+def _made(path: Path, factory: str, training: Iterable[Any]) -> tuple[Any, bool]:
+    """What the factory of a Python file returns, and whether it must be given training data."""
     if not path.is_file():
         raise ElfzooError(f"no such file: {path}")
     spec = importlib.util.spec_from_file_location(f"elfzoo_entrant_{path.stem}", path)
     assert spec is not None and spec.loader is not None  # of every .py file
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
+    with _theirs(str(path)):
+        spec.loader.exec_module(module)
     make = getattr(module, factory, None)
     if not callable(make):
         functions = sorted(n for n, v in vars(module).items() if callable(v) and not n.startswith("_"))
         raise ElfzooError(f"{path} has no function {factory}; it has {', '.join(functions) or 'none'}")
-    return make(training) if inspect.signature(make).parameters else make()
+    asked = list(inspect.signature(make).parameters.values())
+    with _theirs(f"{path}:{factory}"):
+        made = make(training) if asked else make()
+    return made, bool(asked) and asked[0].default is inspect.Parameter.empty
+
+
+@contextmanager
+def _theirs(where: str) -> Iterator[None]:
+    """What goes wrong within is of a stranger's code, and said so."""
+    try:
+        yield
+    except ElfzooError:
+        raise
+    except Exception as error:
+        raise ElfzooError(f"{where}: {type(error).__name__}: {error}") from error
 
 
 def _wrapped(made: Any, spec: str) -> Predict:
@@ -145,10 +180,15 @@ def _wrapped(made: Any, spec: str) -> Predict:
     silent = {"progress": False} if isinstance(made, Model) else {}
 
     def predict(file: str, structure: Structure, grid: Grid) -> Field:
-        found = call(structure, grid, **silent)
-        shape = np.shape(found.values if isinstance(found, Field) else found)
-        if shape != grid.shape:
-            raise ElfzooError(f"{spec} gives values of shape {shape}; expected {grid.shape}, those of the grid")
+        with _theirs(spec):
+            found = call(structure, grid, **silent)
+            values = np.asarray(found.values if isinstance(found, Field) else found, dtype=float)
+        if values.shape != grid.shape:
+            raise ElfzooError(f"{spec} gives values of shape {values.shape}; expected {grid.shape}, those of the grid")
+        if values.min() < LOWEST or values.max() > HIGHEST:
+            raise ElfzooError(
+                f"{spec} gives values from {values.min():.3g} to {values.max():.3g}; ELF lies between 0 and 1"
+            )
         return found if isinstance(found, Field) else Field(np.asarray(found, dtype=float), structure)
 
     return predict
@@ -156,6 +196,6 @@ def _wrapped(made: Any, spec: str) -> Predict:
 
 def _checked_name(name: str) -> str:
     """Names are file names too."""
-    if not re.fullmatch(r"[\w.+-]+", name):
-        raise ElfzooError(f"an entrant's name has letters, digits and . + - _ alone; got {name!r}")
+    if not re.fullmatch(r"[\w+-][\w.+-]*", name):
+        raise ElfzooError(f"an entrant's name has letters, digits and . + - _ alone, and no . first; got {name!r}")
     return name

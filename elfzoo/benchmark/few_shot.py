@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -22,7 +21,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from elfzoo._version import __version__
 from elfzoo.analysis import field_metrics, networking
 from elfzoo.benchmark.entrant import Entrant, load_entrant
 from elfzoo.benchmark.few_shot_task import FewShotTask, shots_of
@@ -30,7 +28,7 @@ from elfzoo.benchmark.measure import json_values
 from elfzoo.benchmark.memory import peak_rss_gib
 from elfzoo.benchmark.plan import Benchmark
 from elfzoo.benchmark.pool import each
-from elfzoo.benchmark.record import write_json
+from elfzoo.benchmark.record import begin, write_json
 from elfzoo.benchmark.task import require_pinned
 from elfzoo.config import parse, to_dict
 from elfzoo.core_radii import inside_cores
@@ -87,21 +85,23 @@ def _row_path(benchmark: Benchmark, kind: str, shots: int, seed: int) -> Path:
 def _measure(benchmark: Benchmark, task: FewShotTask, run: Run) -> None:
     """One run, and its row."""
     asked = dataset_class(task.dataset)(root=benchmark.root, split=benchmark.split)
-    write_json(_row_path(benchmark, *run), json_values(_run(benchmark, task, asked, *run)))
+    try:
+        row = _run(benchmark, task, asked, *run)
+    except ElfzooError as error:
+        kind, shots, seed = run
+        raise ElfzooError(f"{benchmark.entrant.name}, {kind}, {shots} shots, seed {seed}: {error}") from error
+    write_json(_row_path(benchmark, *run), json_values(row))
 
 
 def _runs(task: FewShotTask, entrant: Entrant) -> Iterator[Run]:
     """The quick ones first."""
-    yield "tuned", 0, 0
-    kinds = ("mean", "tuned", "scratch") if _is_release(entrant) else ("mean", "tuned")
+    if not entrant.learns:  # of what is given nothing
+        yield "tuned", 0, 0
+    kinds = ("mean", "tuned", "scratch") if entrant.is_release else ("mean", "tuned")
     for kind in kinds:
         for shots in task.shots:
             for seed in task.seeds:
                 yield kind, shots, seed
-
-
-def _is_release(entrant: Entrant) -> bool:
-    return entrant.model is not None and entrant.model.card is not None
 
 
 def _run(benchmark: Benchmark, task: FewShotTask, asked: FieldDataset, kind: str, shots: int, seed: int) -> Row:
@@ -175,7 +175,7 @@ def _measured(predict: Predict, field: Field, task: FewShotTask, elements: set[s
 
 def _tuned(benchmark: Benchmark, task: FewShotTask, shown: FieldDataset, seed: int) -> Predict:
     """What the entrant makes of the shown structures."""
-    if not _is_release(benchmark.entrant):
+    if not benchmark.entrant.is_release:
         return _of_entrant(load_entrant(benchmark.spec, list(shown)) if len(shown) else benchmark.entrant)
     if not len(shown):
         return _of_model(benchmark.entrant.model)
@@ -246,12 +246,12 @@ def _of_entrant(entrant: Entrant) -> Predict:
 
 
 def _prepare(benchmark: Benchmark, task: FewShotTask) -> None:
-    """Forget the rows of other weights, tasks or versions."""
-    facts, version = dict(benchmark.entrant.facts), {"elfzoo": __version__, "split": benchmark.split}
-    identity = json_values({"entrant": facts, "task": to_dict(task), **version})
-    path = benchmark.place / "run.json"
-    if path.is_file() and json.loads(path.read_text()) == identity:
-        return
-    for part in ("rows", "tuned", "scratch"):
-        shutil.rmtree(benchmark.place / part, ignore_errors=True)
-    write_json(path, identity)
+    """Forget the rows of other weights, data, tasks or versions."""
+    splits = {task.dataset: (benchmark.split, "train"), **dict.fromkeys(task.remembered, ("val",))}
+    data = {
+        f"{name}/{split}": dataset_class(name)(root=benchmark.root, split=split).data_hash
+        for name, own in splits.items()
+        for split in own
+    }
+    identity = {"entrant": dict(benchmark.entrant.facts), "data_sha256": data, "task": to_dict(task)}
+    begin(benchmark.place, identity | {"split": benchmark.split}, ("rows", "tuned", "scratch"))

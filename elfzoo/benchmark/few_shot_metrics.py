@@ -20,18 +20,19 @@ def few_shot_metrics(parts: Sequence[Row]) -> dict[str, float]:
 
     ``mae_outside_cores_8``: fine-tuned on eight; ``…_scratch_8``, ``…_mean_8``; ``…_known_8`` and ``…_unknown_8`` of
     structures all of whose elements were shown, or not; ``phi_mae_8``; ``forgetting_fluid-h_8``: by how much the
-    error on data known before has grown, as a share of it; 0 shots: as it is. ``below_scratch_8``, ``below_mean_8``:
+    error on data known before has grown, as a share of it; 0 shots: as it is, which a factory that must be given data
+    has not. ``below_scratch_8``, ``below_mean_8``:
     by how much ``mae_outside_cores_8`` is lower than that of training from scratch and of the mean, structure by
     structure, with 95 % bootstrap intervals over structures, ``…_low`` and ``…_high``.
     """
     found: dict[str, list[float]] = {}
-    before = next(part["remembered"] for part in parts if part["shots"] == 0)
+    before: Mapping[str, float | None] = next((part["remembered"] for part in parts if part["shots"] == 0), {})
     for part in parts:
         end = f"{'' if part['kind'] == 'tuned' else part['kind'] + '_'}{part['shots']}"
         for name, value in _figures(part["structures"]).items():
             found.setdefault(f"{name}_{end}", []).append(value)
         for name, error in part["remembered"].items() if part["kind"] == "tuned" and part["shots"] else ():
-            if error is not None and before[name]:
+            if error is not None and before.get(name):
                 found.setdefault(f"forgetting_{name}_{end}", []).append(error / before[name] - 1)
     means = {name: float(np.nanmean(values)) for name, values in found.items() if not np.isnan(values).all()}
     return means | _paired(parts)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -18,12 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from elfzoo._version import __version__
 from elfzoo.benchmark.measure import json_values, measure, pair
 from elfzoo.benchmark.memory import peak_rss_gib
 from elfzoo.benchmark.plan import Benchmark
 from elfzoo.benchmark.pool import each
-from elfzoo.benchmark.record import prediction_path, write_json
+from elfzoo.benchmark.record import begin, prediction_path, write_json
 from elfzoo.benchmark.task import Task
 from elfzoo.config import to_dict
 from elfzoo.errors import ElfzooError
@@ -109,14 +107,8 @@ def _prepare(benchmark: Benchmark, task: Task) -> None:
         "data_sha256": benchmark.data.data_hash,
         "task": {key: value for key, value in to_dict(task).items() if key != "on_request"},
         "predictions": None if benchmark.predictions is None else _fingerprint(benchmark.predictions),
-        "elfzoo": __version__,
     }
-    path, identity = place / "run.json", json_values(identity)
-    if path.is_file() and json.loads(path.read_text()) == identity:
-        return
-    shutil.rmtree(place / "rows", ignore_errors=True)
-    shutil.rmtree(place / "predictions", ignore_errors=True)
-    write_json(path, identity)
+    begin(place, identity, ("rows", "predictions"))
 
 
 def _spare_given_files(predictions: Path | None, place: Path) -> None:

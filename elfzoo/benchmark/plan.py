@@ -101,6 +101,11 @@ class Benchmark:
             return prediction_files(self.predictions, self.spec)
         return load_entrant(self.spec, Samples(self.definition.train, self.root))
 
+    @property
+    def is_made(self) -> bool:
+        """Whether the entrant is what a factory makes, which may be another one each time."""
+        return self.predictions is None and not self.entrant.is_release
+
     @cached_property
     def foreign(self) -> bool:
         """Whether the entrant was not trained on some element of every structure: the task is not for it. Speed and

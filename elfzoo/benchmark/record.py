@@ -8,13 +8,16 @@ import json
 import os
 import platform
 import re
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+import elfzoo
 from elfzoo._version import __version__
 from elfzoo.errors import ElfzooError
 from elfzoo.field import Field, read_field
@@ -23,6 +26,8 @@ from elfzoo.transforms import fused
 
 __all__ = [
     "CHECKOUT_RESULTS",
+    "begin",
+    "default_results",
     "environment",
     "kept_prediction",
     "prediction_path",
@@ -48,6 +53,36 @@ def environment() -> dict[str, str]:
         "numpy": np.__version__,
         "hardware": f"{platform.machine()}, {os.cpu_count()} cores, kernel {fused.instruction_set()}",
     }
+
+
+def begin(place: Path, identity: Mapping[str, Any], parts: Sequence[str]) -> None:
+    """Go on in a run's folder, or forget what is there of another run.
+
+    Args:
+        place: the folder.
+        identity: JSON values of everything that decides the rows, but for the code and its environment.
+        parts: subfolders to forget.
+    """
+    there = {key: value for key, value in environment().items() if key != "date"} | {"code_sha256": _code()}
+    wanted = json.loads(json.dumps(dict(identity) | there))
+    path = place / "run.json"
+    try:
+        if json.loads(path.read_text()) == wanted:
+            return
+    except (OSError, ValueError):  # none, or a damaged one
+        pass
+    for part in parts:
+        shutil.rmtree(place / part, ignore_errors=True)
+    write_json(path, wanted)
+
+
+@cache
+def _code() -> str:
+    """SHA-256 of elfzoo's own Python files and compiled kernels."""
+    root, found = Path(elfzoo.__file__).parent, hashlib.sha256()
+    for path in sorted(path for suffix in ("py", "so") for path in root.rglob(f"*.{suffix}")):
+        found.update(str(path.relative_to(root)).encode() + path.read_bytes())
+    return found.hexdigest()
 
 
 def record_path(results: Path, task: str, model: str, split: str = "test") -> Path:
@@ -87,6 +122,11 @@ def write_json(path: Path, row: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [f" {_json(key)}: {_value(value)}" for key, value in row.items()]
     write_bytes(path, [("{\n" + ",\n".join(lines) + "\n}\n").encode()])
+
+
+def default_results() -> Path:
+    """Folder of the records where none is named: a checkout's, else ``results``."""
+    return CHECKOUT_RESULTS if CHECKOUT_RESULTS.is_dir() else Path("results")
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from elfzoo.benchmark.speed import speed_rows
 from elfzoo.benchmark.speed_task import SpeedTask
 from elfzoo.benchmark.summary import curves, grouped, summary, without_curves
 from elfzoo.benchmark.task import Task, require_split
+from elfzoo.errors import ElfzooWarning
 
 __all__ = ["run"]
 
@@ -37,18 +39,26 @@ def run(benchmark: Benchmark, results: Path, workers: int = 1, progress: bool | 
     Args:
         benchmark: what to measure.
         results: folder of the records.
-        workers: structures, or trainings, at a time; the cores are shared among them.
+        workers: structures, or trainings, at a time; the cores are shared among them. What a factory makes is made
+            once, and takes one structure at a time.
         progress: show a bar; by default in a terminal.
 
     Raises:
         ElfzooError: data, entrant or a prediction that cannot be had; what was measured before stays.
     """
     task = benchmark.definition
+    if workers > 1 and isinstance(task, Task) and benchmark.is_made:
+        warnings.warn(
+            f"{benchmark.spec} predicts in one process: made once more in another, it might differ",
+            ElfzooWarning,
+            stacklevel=2,
+        )
+        workers = 1
     rows = ROWS[type(task)](benchmark, task, workers, progress)
     found = _head(benchmark, rows) | {
         "metrics": summary(rows),
         "groups": grouped(rows),
-        "cost": _cost(rows, min(workers, len(rows))),
+        "cost": _cost(benchmark, rows, min(workers, len(rows))),
         "curves": curves(rows),
         "protocol": task.protocol,
         "structures": [without_curves(row) for row in rows],
@@ -74,15 +84,13 @@ def _head(benchmark: Benchmark, rows: Rows) -> dict[str, Any]:
     }
 
 
-def _cost(rows: Rows, workers: int) -> dict[str, float]:
-    """Seconds summed over structures, and the largest memory of a process, measuring included."""
+def _cost(benchmark: Benchmark, rows: Rows, workers: int) -> dict[str, float]:
+    """Seconds summed over structures, and the largest memory of a process, measuring included.
+
+    The speed is of whoever only predicts, here and now, and with no other process on the cores.
+    """
     total = {name: sum(row[name] for row in rows) for name in ("seconds", "measuring_seconds", "cpu_seconds")}
     voxels = sum(math.prod(row["predicted_grid"]) for row in rows)
-    return json_values(
-        total
-        | {
-            "voxels_per_second": voxels / max(total["seconds"], 1e-9),
-            "peak_rss_gib": max(row["peak_rss_gib"] for row in rows),
-            "workers": workers,
-        }
-    )
+    predicts = not isinstance(benchmark.definition, FewShotTask) and benchmark.predictions is None
+    speed = {"voxels_per_second": voxels / max(total["seconds"], 1e-9)} if predicts and workers == 1 else {}
+    return json_values(total | speed | {"peak_rss_gib": max(row["peak_rss_gib"] for row in rows), "workers": workers})

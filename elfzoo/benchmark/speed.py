@@ -2,9 +2,11 @@
 
 Of models whose work can be counted, the row also has operations and bytes, beside the peaks of the machine.
 
-Of a model that is too slow for the whole grid two samples are timed, and its seconds are read off the line through
-both. A sample is some of the blocks in which a point model visits the grid, its set-up (atom states, a diagonalisation)
-being timed apart; whatever else predicts, of which only whole grids can be asked, gets the same cell with fewer points.
+Of a model that is too slow for the whole grid two samples are timed. Of a model of points a sample is some of the
+blocks in which it visits the grid, its set-up (atom states, a diagonalisation) being timed apart: its seconds are those
+of the set-up, and those of the larger sample in proportion to the points. Whatever else predicts, of which only whole
+grids can be asked, gets the same cell with fewer points; its seconds are read off the line through both, and its memory
+is not told.
 
 Of a model of points the job is timed once more with the network on every second point along each edge only, and a
 spline through its logits (``predict(coarse=...)``); its error is that against the network at some points of the grid.
@@ -16,7 +18,7 @@ import multiprocessing
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -172,7 +174,9 @@ def _measured(benchmark: Benchmark, task: SpeedTask, entrant: Entrant, step: Cal
     once, half, twice = (_timed_cells(entrant, task, *job, step) for job in ((1, 1.0), (1, 0.5), (2, 1.0)))
     spline = _splined(entrant, task, once.seconds)
     step()
-    memory = _memory_of_fresh_process(benchmark, once.points_timed / once.points)
+    share = once.points_timed / once.points
+    told = share == 1 or isinstance(entrant.model, PointModel)  # a smaller grid is not the job
+    memory = {"peak_rss_gib": _memory_of_fresh_process(benchmark, share)} if told else {}
     step()
     structure = task.structure()
     limits = roofline(entrant, structure, task.grid(structure), machine_peaks)
@@ -187,7 +191,7 @@ def _measured(benchmark: Benchmark, task: SpeedTask, entrant: Entrant, step: Cal
         "seconds_half_grid": half.seconds,
         "seconds_two_cells": twice.seconds,
         "dense_points_per_second": dense,
-        "peak_rss_gib": memory,
+        **memory,
         "threads": torch.get_num_threads(),
         **spline,
         **limits,
@@ -248,7 +252,7 @@ def clock(call: Call, task: SpeedTask) -> np.ndarray:
 def _memory_of_fresh_process(benchmark: Benchmark, share: float) -> float:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context) as pool:
-        return pool.submit(_memory, replace(benchmark), share).result()
+        return pool.submit(_memory, benchmark, share).result()
 
 
 def _memory(benchmark: Benchmark, share: float) -> float:

@@ -166,7 +166,7 @@ def speed(parts: Sequence[Row]) -> dict[str, float]:
         f"cpu_seconds_{name}": job["cpu_seconds"],
         "ratio_to_dense_baseline": rate / job["dense_points_per_second"],
         "dense_baseline_voxels_per_second": job["dense_points_per_second"],
-        "peak_rss_gib": job["peak_rss_gib"],
+        **({"peak_rss_gib": job["peak_rss_gib"]} if "peak_rss_gib" in job else {}),
         "doubled_cell_ratio": job["seconds_two_cells"] / job["seconds_half_grid"],
         "share_timed": job["points_timed"] / job["points"],
     }

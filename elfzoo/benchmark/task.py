@@ -22,7 +22,7 @@ from elfzoo.benchmark.few_shot_task import FewShotTask
 from elfzoo.benchmark.speed_task import SpeedTask
 from elfzoo.config import config_class, parse, yaml_values
 from elfzoo.datasets import FieldDataset, dataset_class
-from elfzoo.errors import ElfzooError, UnknownNameError
+from elfzoo.errors import ConfigError, ElfzooError, UnknownNameError
 from elfzoo.io.npz import read_record
 
 __all__ = [
@@ -98,7 +98,10 @@ def find_task(name: str) -> AnyTask:
         ConfigError: a file that is none, or has unknown keys.
     """
     if name.endswith(SUFFIX):
-        return parse_task(yaml_values(name), name)
+        own = parse_task(yaml_values(name), name)
+        if own != _tasks().get(task_name(name), own):
+            raise ConfigError(f"{name} is not elfzoo's {task_name(name)}, whose records it would replace; rename it")
+        return own
     if name not in _tasks():
         raise UnknownNameError("task", name, _tasks())
     return _tasks()[name]

@@ -83,11 +83,11 @@ def benchmark(
         return _list_tasks()
     if not model or not task:
         raise typer.BadParameter("give at least one -m and one -t; --list shows the tasks")
-    if predictions is not None and len(model) > 1:
-        raise typer.BadParameter("prediction files have one name; give -m once")
     if split not in ("test", "val"):
         raise typer.BadParameter(f"the split is test or val; got {split}", param_hint="--split")
     models, tasks = _named(model, task)
+    if predictions is not None:
+        _require_own_name(models)
     for name in tasks:
         find_task(name)
     wanted = [
@@ -114,6 +114,16 @@ def _named(models: list[str], tasks: list[str]) -> tuple[list[str], list[str]]:
     return list(dict.fromkeys(named_models)), list(dict.fromkeys(named_tasks))
 
 
+def _require_own_name(models: list[str]) -> None:
+    """Prediction files have one name, and not that of a release, whose records they would replace."""
+    from elfzoo import list_pretrained
+
+    if len(models) > 1:
+        raise typer.BadParameter("prediction files have one name; give -m once")
+    if models[0] in list_pretrained():
+        raise typer.BadParameter(f"{models[0]} is a release; prediction files need a name of their own")
+
+
 def _is_foreign(wanted: Benchmark) -> bool:
     """Whether a release is not for a task, and says so; what cannot be told yet comes out when it is run."""
     try:
@@ -129,11 +139,10 @@ def _is_foreign(wanted: Benchmark) -> bool:
 def _run(wanted: Benchmark, out: Path | None, workers: int, stop: bool) -> bool:
     """Whether a record was written; of many runs, one that fails does not end the others."""
     from elfzoo.benchmark import read_record, run
-    from elfzoo.benchmark.record import CHECKOUT_RESULTS
+    from elfzoo.benchmark.record import default_results
 
-    folder = out or (CHECKOUT_RESULTS if CHECKOUT_RESULTS.is_dir() else Path("results"))
     try:
-        path = run(wanted, folder, workers)
+        path = run(wanted, out or default_results(), workers)
     except KeyboardInterrupt:
         say("error", f"interrupted; the same command goes on where {wanted.task} stopped")
         raise typer.Exit(INTERRUPTED) from None
@@ -156,9 +165,10 @@ def _report(record: dict[str, Any], path: Path) -> None:
     for group, metrics in record["groups"].items():
         _line(group, metrics)
     cost = record["cost"]
+    speed = f" ({cost['voxels_per_second']:,.0f} voxels/s)" if "voxels_per_second" in cost else ""
     typer.echo(
-        f"  {cost['seconds']:.1f} s predicting ({cost['voxels_per_second']:,.0f} voxels/s), "
-        f"{cost['measuring_seconds']:.1f} s measuring, {cost['peak_rss_gib']:.2f} GiB; wrote {path}"
+        f"  {cost['seconds']:.1f} s predicting{speed}, {cost['measuring_seconds']:.1f} s measuring, "
+        f"{cost['peak_rss_gib']:.2f} GiB; wrote {path}"
     )
 
 

@@ -59,13 +59,19 @@ def leaderboard(
     """
     from elfzoo.benchmark import find_task, list_tasks
     from elfzoo.benchmark.board import board, comparison, tables
-    from elfzoo.benchmark.record import CHECKOUT_RESULTS, read_records
+    from elfzoo.benchmark.record import default_results, read_records
     from elfzoo.benchmark.task import task_name
     from elfzoo.cli.outputs import write_json
 
     if form not in FORMATS:
         raise UnknownNameError("format of the leaderboard", form, FORMATS)
-    tasks, folder = {task_name(name): find_task(name) for name in task or list_tasks()}, results or CHECKOUT_RESULTS
+    if split not in ("test", "val"):
+        raise typer.BadParameter(f"the split is test or val; got {split}", param_hint="--split")
+    if compare is not None and form != "table":
+        raise typer.BadParameter(f"--compare prints lines; it has no --format {form}")
+    if out is not None and form == "table":
+        raise typer.BadParameter("-o is for --format json or html; the table is printed")
+    tasks, folder = {task_name(name): find_task(name) for name in task or list_tasks()}, results or default_results()
     records = list(read_records(folder, list(tasks), split))
     if not records:
         raise ElfzooError(f"no records of {', '.join(tasks)} in {folder}; make them with elfzoo benchmark")

@@ -7,8 +7,6 @@ what a dead worker had to another one; a structure that kills worker after worke
 from __future__ import annotations
 
 import logging
-import signal
-import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator
@@ -21,6 +19,7 @@ import torch
 from elfzoo.errors import ElfzooError
 from elfzoo.screening.measure import failure
 from elfzoo.screening.worker import Item, Job, compute, compute_once, journal_of
+from elfzoo.threads import deaf_to_interrupts
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -115,7 +114,7 @@ def dask_client(workers: int, scheduler: str | None) -> Iterator[Client]:
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     if scheduler is None:
         settings = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": "ERROR"}
-        with _deaf_to_interrupts():
+        with deaf_to_interrupts():
             cluster = LocalCluster(**settings)
         with cluster, Client(cluster, set_as_default=False) as client:
             yield client
@@ -126,16 +125,3 @@ def dask_client(workers: int, scheduler: str | None) -> Iterator[Client]:
         raise ElfzooError(f"no Dask scheduler answers at {scheduler}: {error}") from None
     with client:
         yield client
-
-
-@contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Of the processes started within: Ctrl-C goes to all of a terminal, and this process ends its workers itself."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from elfzoo.benchmark.board import is_hybrid, place
+from elfzoo.benchmark.board import is_hybrid, place, require_same_data
 from elfzoo.benchmark.task import AnyTask
 from elfzoo.errors import ElfzooError
 from elfzoo.site.chosen import Chosen, choose
@@ -16,6 +16,7 @@ from elfzoo.site.text import slug, words
 __all__ = ["Board", "at", "board_table", "boards_of", "groups_table", "predicted_phi", "rows_of", "structures_table"]
 
 Record = Mapping[str, Any]
+SPEED = "voxels_per_second"
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Board:
 
 
 def boards_of(records: Iterable[Record], tasks: Mapping[str, AnyTask]) -> list[Board]:
-    """A board for each task that has records, in the order of ``tasks``.
+    """A board for each task that has records, in the order of ``tasks``; each record has its entrant's ``speed``.
 
     Raises:
         ElfzooError: records of one task that are of different data, or of a task that is not among these.
@@ -55,7 +56,20 @@ def boards_of(records: Iterable[Record], tasks: Mapping[str, AnyTask]) -> list[B
         if record["task"] not in found:
             raise ElfzooError(f"a record of {record['model']} is of the task {record['task']}, which was not asked for")
         found[record["task"]].append(record)
-    return [_board(name, tasks[name], rows) for name, rows in found.items() if rows]
+    speeds = {
+        record["model"]: record["metrics"][SPEED]
+        for rows in found.values()
+        for record in rows
+        if SPEED in record["metrics"]
+    }
+    return [
+        _board(name, tasks[name], [_with_speed(row, speeds) for row in rows]) for name, rows in found.items() if rows
+    ]
+
+
+def _with_speed(record: Record, speeds: Mapping[str, float]) -> Record:
+    """With what its entrant's record of a task of speed says: those of other runs are of however many processes."""
+    return {**record, "speed": speeds.get(record["model"])}
 
 
 def board_table(board: Board, root: str = "") -> Table:
@@ -105,13 +119,7 @@ def predicted_phi(row: Record) -> float | None:
 
 
 def _board(name: str, task: AnyTask, records: Sequence[Record]) -> Board:
-    hashes = {record["data_sha256"]: record["model"] for record in records}
-    if len(hashes) > 1:
-        (a, first), (b, second), *_ = hashes.items()
-        raise ElfzooError(
-            f"the records of {first} and {second} on {name} are of different data ({a[:12]}… and {b[:12]}…): measure "
-            "the older one again with elfzoo benchmark"
-        )
+    require_same_data(records)
     ranked = sorted(records, key=lambda record: (place(record), record["model"]))
     return Board(name, task, tuple(ranked), tuple(choose(ranked)))
 

@@ -89,7 +89,8 @@ def _files(boards: list[Board], work: Path, root: str | None, studies: Sequence[
         yield f"models/{slug(model)}.html", model_page(boards, model, studies).encode()
     for board in boards:
         for record in board.records:
-            text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+            own = {key: value for key, value in record.items() if key != "speed"}  # as it was read
+            text = json.dumps(own, indent=1, ensure_ascii=False) + "\n"
             yield f"records/{slug(board.name)}/{slug(record['model'])}.json", text.encode()
         yield from _structures(boards, board, Source(board.task, board.split, work, root))
 

@@ -38,7 +38,7 @@ def speed_figure(records: Sequence[Record]) -> Figure | None:
     )
     above = ", ".join(f"{p.name} ({p.y:.3g})" for p in points if p.y > highest)
     caption = (
-        "Accuracy against speed: low and to the right is better. Speeds are of the hardware in the table. Open rings "
+        "Accuracy against speed: low and to the right is better. Speeds are those of the task of speed. Open rings "
         f"are floors.{f' Above the chart: {above}.' if above else ''}"
     )
     rows = tuple((p.name, f"{p.x:g}", f"{p.y:g}") for p in points)
@@ -118,7 +118,7 @@ def _text(value: float | None) -> str:
 
 
 def _speed(record: Record) -> float:
-    return record.get("cost", {}).get("voxels_per_second") or 0.0
+    return record.get("speed") or 0.0
 
 
 def _kind(record: Record) -> str:

@@ -82,6 +82,15 @@ def speed_record(model: str, rate: float) -> dict:
     return record(model, [0.0], "speed") | {"metrics": metrics, "structures": [{"file": "job", "speed": {}}]}
 
 
+def test_records_of_other_data_are_not_ranked_together() -> None:
+    first, second = record("a", [0.1]), record("b", [0.2]) | {"data_sha256": "f" * 64}
+    for use in (board, tables):
+        with pytest.raises(ElfzooError, match=r"a and b on fluid-h are of different .* measure the older one again"):
+            use([first, second])
+    del first["structures"]  # as in a record that was made elsewhere
+    assert any("a" in line for line in tables([first]))
+
+
 def test_every_kind_of_task_is_sorted_by_what_it_asks() -> None:
     ranked = [template_record(name, [0.5], spearman=rho) for name, rho in (("a", 0.1), ("b", 0.9), ("c", -0.5))]
     blind = template_record("blind", [0.0], strength_mae=0.5)  # a constant has no rank

@@ -64,6 +64,69 @@ def test_wrong_shapes_names_and_places_are_said(entrants: Path, tmp_path: Path) 
         prediction_files(tmp_path, "my code/3")
 
 
+STRANGE = """
+import numpy as np
+from elfzoo import load_pretrained
+
+def tuned():
+    model = load_pretrained("grid_mlp.wang2026-h-v2")
+    for parameter in model.parameters():
+        parameter.data *= 0.5
+    return model
+
+def fails():
+    raise KeyError("own bug")
+
+def later():
+    return lambda structure, grid: 1 / 0
+
+def high():
+    return lambda structure, grid: np.full(grid.shape, 57.0)
+
+def learns(training):
+    return lambda structure, grid: np.zeros(grid.shape)
+
+def may_learn(training=()):
+    return lambda structure, grid: np.zeros(grid.shape)
+"""
+
+
+@pytest.fixture
+def strange(tmp_path: Path) -> Path:
+    (tmp_path / "strange.py").write_text(STRANGE)
+    return tmp_path / "strange.py"
+
+
+def test_a_changed_release_is_not_the_release(strange: Path) -> None:
+    entrant, release = load_entrant(f"{strange}:tuned"), load_entrant("grid_mlp.wang2026-h-v2")
+    assert (entrant.name, entrant.is_release, release.is_release) == ("strange.tuned", False, True)
+    assert entrant.facts["weights_sha256"] not in (None, release.facts["weights_sha256"])
+    again = load_entrant(f"{strange}:tuned")
+    assert again.facts == entrant.facts
+
+
+def test_what_fails_in_a_strangers_code_is_theirs(strange: Path, tmp_path: Path) -> None:
+    with pytest.raises(ElfzooError, match=r"strange.py:fails: KeyError: 'own bug'"):
+        load_entrant(f"{strange}:fails")
+    with pytest.raises(ElfzooError, match=r"strange.py:later: ZeroDivisionError: division by zero"):
+        load_entrant(f"{strange}:later").predict("any", CELL, GRID)
+    with pytest.raises(ElfzooError, match="values from 57 to 57; ELF lies between 0 and 1"):
+        load_entrant(f"{strange}:high").predict("any", CELL, GRID)
+    (tmp_path / "cut.py").write_text("def make(:\n")
+    with pytest.raises(ElfzooError, match=r"cut.py: SyntaxError"):
+        load_entrant(f"{tmp_path / 'cut.py'}:make")
+    with pytest.raises(ElfzooError, match=r"with the name of its factory, as strange.py:make"):
+        load_entrant("strange.py")
+
+
+def test_who_must_be_given_data_is_known(strange: Path) -> None:
+    assert [load_entrant(f"{strange}:{name}").learns for name in ("learns", "may_learn", "later")] == [
+        True,
+        False,
+        False,
+    ]
+
+
 def test_prediction_files_in_any_format(tmp_path: Path) -> None:
     values = np.random.default_rng(0).random(GRID.shape).astype(np.float32)
     Field(values, CELL).write(tmp_path / "first.npz")

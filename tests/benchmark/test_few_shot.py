@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -186,4 +185,3 @@ def test_what_cannot_enter(task: str, tmp_path: Path) -> None:
     Path(task).write_text(yaml.safe_dump(values | {"kind": "few_shot"}))
     with pytest.raises(ElfzooError, match="use the data of this version"):
         run(Benchmark("grid_mlp.smooth-h-v3", task, tmp_path / "work"), tmp_path / "results")
-    assert json.dumps(values)

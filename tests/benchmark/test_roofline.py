@@ -78,7 +78,7 @@ def test_records_without_stay_readable(tmp_path: Path) -> None:
     old, new = speed([JOB]), speed([JOB | {"roofline": found(80e9, 1e9)}])
     assert "share_of_roof" not in old and {k: new[k] for k in old} == old
     records = [
-        {"model": name, "task": "speed", "metrics": metrics, "structures": []}
+        {"model": name, "task": "speed", "data_sha256": "0", "metrics": metrics, "structures": []}
         for name, metrics in (("old", old), ("new", new))
     ]
     lines = {line.split()[0]: line.split() for line in tables(records)[2:] if line.split()[0] in ("old", "new")}

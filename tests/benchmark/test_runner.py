@@ -6,15 +6,18 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import elfzoo
 from elfzoo import list_pretrained, read_field
 from elfzoo.benchmark import Benchmark, find_task, read_record, run, select
+from elfzoo.benchmark import record as record_module
 from elfzoo.benchmark.fields import measure_structure
 from elfzoo.benchmark.pool import _threads_of_children
 from elfzoo.benchmark.record import prediction_path, run_folder
 from elfzoo.benchmark.task import Task
-from elfzoo.errors import ElfzooError
+from elfzoo.errors import ElfzooError, ElfzooWarning
 from elfzoo.models.grid_mlp import GridMLP
 from elfzoo.native import THREAD_VARIABLES
 
@@ -75,10 +78,73 @@ def test_rows_of_a_changed_entrant_are_not_mixed_in(waves: Benchmark, entrants: 
     assert all(a["voxels"] != b["voxels"] for a, b in zip(first["structures"], second["structures"], strict=True))
 
 
-def test_two_processes_find_the_same(waves: Benchmark, tmp_path: Path) -> None:
-    alone = record(waves, tmp_path / "one")
-    together = record(Benchmark(waves.spec, waves.task, tmp_path / "other"), tmp_path / "two", workers=2)
+def test_two_processes_find_the_same(tiny: Path, tmp_path: Path) -> None:
+    one, two = (Benchmark("grid_mlp.wang2026-h-v2", str(tiny), tmp_path / name) for name in ("one", "two"))
+    alone, together = record(one, tmp_path / "alone"), record(two, tmp_path / "together", workers=2)
     assert together["metrics"] == alone["metrics"] and together["cost"]["workers"] == 2
+    assert alone["cost"]["voxels_per_second"] > 0 and "voxels_per_second" not in together["cost"]
+
+
+RANDOM = """
+import numpy as np
+
+def make():
+    value = np.random.default_rng().random()
+    return lambda structure, grid: np.full(grid.shape, value)
+"""
+
+
+def test_what_a_factory_makes_is_made_once(tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "random.py").write_text(RANDOM)
+    benchmark = Benchmark(f"{tmp_path / 'random.py'}:make", str(tiny), tmp_path / "work")
+    with pytest.warns(ElfzooWarning, match="predicts in one process"):
+        found = record(benchmark, tmp_path / "results", workers=2)
+    assert found["cost"]["workers"] == 1
+    files = [prediction_path(benchmark.place, name) for name in benchmark.names]
+    assert len({float(np.median(elfzoo.read_field(file).values)) for file in files}) == 1
+
+
+def test_rows_of_other_code_or_a_damaged_run_are_not_mixed_in(
+    waves: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(waves, tmp_path / "results")
+    path = waves.place / "run.json"
+    marks = [waves.row_path(name) for name in waves.names]
+    for change in (lambda: path.write_text("{"), lambda: monkeypatch.setattr(record_module, "_code", lambda: "new")):
+        before = [mark.stat().st_mtime_ns for mark in marks]
+        record(waves, tmp_path / "results")
+        assert [mark.stat().st_mtime_ns for mark in marks] == before  # the same: nothing is measured
+        change()
+        record(waves, tmp_path / "results")
+        assert all(mark.stat().st_mtime_ns > old for mark, old in zip(marks, before, strict=True))
+
+
+FINGERPRINT = """
+from pathlib import Path
+import numpy as np
+
+class Made:
+    name = "read"
+
+    def __init__(self):
+        self.value = float(Path(__file__).with_name("w.txt").read_text())
+        self.fingerprint = self.value
+
+    def predict(self, structure, grid):
+        return np.full(grid.shape, self.value)
+
+make = Made
+"""
+
+
+def test_a_fingerprint_tells_what_a_factory_read(tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "read.py").write_text(FINGERPRINT)
+    found = []
+    for value in ("0.25", "0.75", "0.75"):
+        (tmp_path / "w.txt").write_text(value)
+        benchmark = Benchmark(f"{tmp_path / 'read.py'}:make", str(tiny), tmp_path / "work")
+        found.append(record(benchmark, tmp_path / "results")["metrics"])
+    assert found[0] != found[1] == found[2]
 
 
 def test_two_runs_write_the_same_metrics(waves: Benchmark, tmp_path: Path) -> None:

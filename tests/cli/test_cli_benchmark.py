@@ -145,6 +145,13 @@ def test_wrong_calls_are_explained(elfzoo: Run) -> None:
     assert elfzoo("benchmark").exit_code == 2
     assert elfzoo("benchmark", "-m", "a", "-t", "fluid-h", "--split", "train").exit_code == 2
     assert elfzoo("benchmark", "-m", "a", "-m", "b", "--predictions", ".", "-t", "fluid-h").exit_code == 2
+    for name in ("all", "grid_mlp.smooth-h-v3"):  # whose records would be replaced
+        assert elfzoo("benchmark", "-m", name, "--predictions", ".", "-t", "fluid-h").exit_code == 2
+    assert "no . first" in error_line(elfzoo("benchmark", "-m", "..", "--predictions", ".", "-t", "fluid-h"))
+    Path("fluid-h.yaml").write_text("title: mine\ndataset: fluid-h\nprotocol: none\ndata_sha256: {}\n")
+    assert "is not elfzoo's fluid-h" in error_line(elfzoo("benchmark", "-m", "a", "-t", "fluid-h.yaml"))
+    for call in (("--split", "train"), ("-o", "x.json"), ("--compare", "a", "b", "--format", "json")):
+        assert elfzoo("leaderboard", *call).exit_code == 2
     assert "no folder of records" in error_line(elfzoo("leaderboard", "--results", "nowhere"))
     Path("empty").mkdir()
     assert "make them with elfzoo benchmark" in error_line(elfzoo("leaderboard", "--results", "empty"))

@@ -10,16 +10,16 @@ from elfzoo.benchmark import Benchmark, find_task, read_records, run
 from elfzoo.site import build_site
 from tests.benchmark.conftest import ENTRANTS, task_file
 from tests.cli.conftest import elfzoo  # noqa: F401  (a fixture)
-from tests.site.records import TASKS, record
+from tests.site.records import TASKS, of_speed, record
 
 
 @pytest.fixture(scope="session")
 def made_up() -> list[dict]:
     """Three entrants on crystals, of which one is a floor and one is asked for what it never saw; two on a fluid."""
     return [
-        record("good", [0.01, 0.02, 0.03, 0.04, 0.05], speed=2e5),
-        record("fair", [0.02, 0.03, 0.05, 0.04, 0.06], speed=3e6, unknown_elements=["Li", "B"]),
-        record("floor.mean", [0.001] * 5, speed=5e7, entrant={"source": "floors.py:mean"}),
+        record("good", [0.01, 0.02, 0.03, 0.04, 0.05]),
+        record("fair", [0.02, 0.03, 0.05, 0.04, 0.06], unknown_elements=["Li", "B"]),
+        record("floor.mean", [0.001] * 5, entrant={"source": "floors.py:mean"}),
         record("good", [0.02, 0.04], "fluid"),
         record("fair", [0.01, 0.02], "fluid"),
     ]
@@ -29,7 +29,8 @@ def made_up() -> list[dict]:
 def site(made_up: list[dict], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the page of the made-up records; their data are nowhere."""
     folder = tmp_path_factory.mktemp("made-up") / "site"
-    build_site(made_up, folder, TASKS, tmp_path_factory.mktemp("work"))
+    speeds = [of_speed("good", 2e5), of_speed("fair", 3e6), of_speed("floor.mean", 5e7)]
+    build_site([*made_up, *speeds], folder, TASKS, tmp_path_factory.mktemp("work"))
     return folder
 
 

@@ -13,7 +13,7 @@ from elfzoo.benchmark.board import HEADLINES
 from elfzoo.errors import ElfzooError
 from elfzoo.site import build_site
 from elfzoo.site.build import MANIFEST
-from tests.site.records import TASKS, Page, record
+from tests.site.records import TASKS, Page, of_speed, record
 
 HOSTILE = '<script>alert("1")</script>&../..'
 
@@ -108,6 +108,7 @@ def test_the_parity_of_templates_is_that_of_the_record(tmp_path: Path) -> None:
 
 def test_floors_do_not_press_the_models_together(tmp_path: Path) -> None:
     records = [record("good", [0.01]), record("fair", [0.02]), record("floor.near", [0.03]), record("floor.far", [0.2])]
+    records += [of_speed(found["model"], 1e5) for found in records]
     build_site(records, tmp_path / "site", TASKS, tmp_path)
     index = page(tmp_path / "site", "index.html")
     drawn = re.findall(r'class="dot (\w+)"><title>(\S+):', (tmp_path / "site/index.html").read_text())

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from elfzoo.benchmark import SpeedTask, Task
+from elfzoo.benchmark import Task
 from elfzoo.site import build_site
-from tests.site.records import TASKS, Page, record
+from tests.site.records import TASKS, Page, of_speed, record
 
-SPEED = SpeedTask(title="speed", protocol="none", atoms=500, edge=11.0, points=192)
 TEMPLATES = Task("templates", "metals", {"test": "0" * 64}, "Rank.", parts=("templates",))
 
 
 def of_templates(model: str, **metrics: float) -> dict:
     return record(model, [0.1], "templates") | {"metrics": metrics, "groups": {}, "structures": [], "curves": {}}
-
-
-def of_speed(model: str, rate: float) -> dict:
-    metrics = {"voxels_per_second": rate, "seconds_500h_192": 192**3 / rate, "share_timed": 0.25}
-    return record(model, [0.1], "speed", rate) | {"metrics": metrics, "groups": {}, "structures": [], "curves": {}}
 
 
 def test_rankings_and_speeds_are_shown_the_best_first(tmp_path: Path) -> None:
@@ -27,7 +21,7 @@ def test_rankings_and_speeds_are_shown_the_best_first(tmp_path: Path) -> None:
         *(of_speed(name, rate) for name, rate in (("a", 1e6), ("b", 2500.0))),
         record("a", [0.1, 0.2]),
     ]
-    build_site(records, tmp_path / "site", TASKS | {"speed": SPEED, "templates": TEMPLATES}, tmp_path / "work")
+    build_site(records, tmp_path / "site", TASKS | {"templates": TEMPLATES}, tmp_path / "work")
     index = Page((tmp_path / "site" / "index.html").read_text())
     ranks = index.column("board-templates", "Spearman ρ")
     assert list(ranks) == ["b", "a"] and ranks["b"]["text"] == "0.7500" and "best" in ranks["b"]
