@@ -1,9 +1,10 @@
 """What ``predict(coarse=...)`` costs in accuracy: a spline through logits of a coarse grid against the network itself.
 
-    python benchmarks/logit_spline.py                                            about five minutes on an idle machine
+    python benchmarks/logit_spline.py                                            about two minutes on an idle machine
     python benchmarks/logit_spline.py --models grid_mlp.smooth-h-v3 --points 2000   a first look
 
-Structures of the validation split: a snapshot of the fluid, a cubic and a hexagonal crystal. The network is evaluated
+Structures of the validation splits: a snapshot of the fluid, a cubic and a hexagonal crystal; for models that know
+their elements, a hydride and a metal. The network is evaluated
 on grids of at most 0.11, 0.15 and 0.2 Å, and at random points of the grid with half that spacing, where B-splines
 through the coarse values, of logits (cubic and quintic) and of ELF itself (quintic), are compared with it. Seven of
 eight of these points lie between those of the coarse grid.
@@ -24,15 +25,19 @@ from scipy.special import expit
 
 import elfzoo
 from elfzoo.benchmark.record import environment, write_json
-from elfzoo.datasets import CrystalHydrogen, FluidHydrogen
+from elfzoo.datasets import CrystalHydrogen, FluidHydrogen, Hydrides, Metals
 from elfzoo.grid import Grid
 from elfzoo.interpolate import spline_interpolate
 from elfzoo.io.json_values import json_values
 from elfzoo.models.base import Model
 
 RESULTS = Path(__file__).parent / "results" / "logit-spline.json"
-MODELS = ("grid_mlp.smooth-h-v3", "grid_mlp.wang2026-h-v2", "probe_graph.h-v1")
-FILES = ("fluid_115.1GPa_C_f02700.npz", "cubic_014.npz", "hexagonal_009.npz")
+MODELS = (
+    *("grid_mlp.smooth-h-v3", "grid_mlp.smooth-h-v4", "grid_mlp.wang2026-h-v2", "latent_field.h-v1"),
+    *("probe_graph.h-v1", "probe_graph.h-v2", "probe_graph.multi-v5"),
+)
+HYDRIDE, METAL = "CaYH12_Pm-3m_eq.npz", "Cd_hcp_V1.0.npz"
+FILES = ("fluid_115.1GPa_C_f02700.npz", "cubic_014.npz", "hexagonal_009.npz", HYDRIDE, METAL)
 SPACINGS = (0.11, 0.15, 0.2)
 CUBIC, QUINTIC, OF_VALUES = "logit_cubic", "logit_quintic", "elf_quintic"
 DIGITS = 3
@@ -51,6 +56,8 @@ def main(arguments: list[str] | None = None) -> None:
         model = elfzoo.load_pretrained(name)
         for file in args.files:
             structure = structure_of(file, args.data)
+            if not set(structure.symbol_set) <= set(model.card.elements):
+                continue
             for spacing in SPACINGS:
                 key = {"model": name, "weights_sha256": model.card.weights_sha256, "file": file, "coarse": spacing}
                 if any(key.items() <= row.items() and row["points"] == args.points for row in rows):
@@ -65,7 +72,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 def structure_of(file: str, root: str | None = None) -> Structure:
     """A structure of a validation split."""
-    data = (FluidHydrogen if file.startswith("fluid") else CrystalHydrogen)(root, split="val")
+    known = {HYDRIDE: Hydrides, METAL: Metals}
+    kind = FluidHydrogen if file.startswith("fluid") else known.get(file, CrystalHydrogen)
+    data = kind(root, split="val")
     return data[data.raw_file_names.index(file)].structure
 
 
@@ -104,6 +113,26 @@ def table(rows: list[dict[str, Any]]) -> str:
         name = row["file"].removesuffix(".npz")
         lines.append(f"| {row['model']} | {name} | {row['spacing']:.3f} | {' | '.join(errors)} |")
     return "\n".join([*lines, "", "Mean error of ELF, and the largest in brackets."])
+
+
+def summary(rows: list[dict[str, Any]]) -> str:
+    """Of the spline that ``coarse`` uses, by model and kind of matter, in Markdown."""
+    lines = ["| model | structures | 0.11 Å | 0.15 Å | 0.2 Å |", "|---|---|---|---|---|"]
+    kinds = {
+        "hydrogen": lambda file: file not in (HYDRIDE, METAL),
+        "a hydride": HYDRIDE.__eq__,
+        "a metal": METAL.__eq__,
+    }
+    for name in sorted({row["model"] for row in rows}):
+        for kind, belongs in kinds.items():
+            own = [row for row in rows if row["model"] == name and belongs(row["file"])]
+            cells = []
+            for spacing in SPACINGS if own else ():
+                chosen = [row for row in own if row["coarse"] == spacing]
+                mean, largest = (max(row[key][QUINTIC] for row in chosen) for key in ("mae", "largest"))
+                cells.append(f"{mean:.1g}, {largest:.1g}")
+            lines += [f"| `{name}` | {kind} | {' | '.join(cells)} |"] if own else []
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

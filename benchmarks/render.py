@@ -23,6 +23,8 @@ from harris_seeds import RECORD as HARRIS_SEEDS
 from harris_seeds import table as harris_table
 from harris_speed import RECORD as HARRIS_SPEED
 from harris_speed import table as harris_speed_table
+from logit_spline import RESULTS as LOGIT_SPLINE
+from logit_spline import summary as logit_spline_summary
 from paper_report import whole_page
 from profiles import RECORD as PROFILES
 from profiles import table as profile_table
@@ -49,7 +51,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 FIGURES = ROOT / "benchmarks" / "figures"
 NAMES = "board|results|solids|topology-speed|topology|critical-points|speed|studies|study|invariances"
 NAMES += "|harris-physics|harris-seeds|harris-speed|uncertainty|selection|roofline|scaling|residuals"
-NAMES += "|residual-shares|profiles|few-shot"
+NAMES += "|residual-shares|profiles|few-shot|logit-spline"
 MARKER = re.compile(rf"(<!-- ({NAMES})(?: (\w[\w. -]*?))? -->\n).*?(<!-- end -->)", re.S)
 GRIDS = {
     "own": "{:.4f} on fluid snapshots on its own grid,",
@@ -318,6 +320,11 @@ def residuals(_: str | None) -> str:
     return "\n".join([*residual_table(residual_records()), ""])
 
 
+def logit_splines(_: str | None) -> str:
+    """What a spline through logits costs in accuracy."""
+    return logit_spline_summary(json.loads(LOGIT_SPLINE.read_text())["rows"])
+
+
 def residual_shares(_: str | None) -> str:
     """What residuals owe to k-sampling, what a diagonalisation restores, what is left."""
     if not SHARES.is_file():
@@ -363,6 +370,7 @@ TABLES = {
     "uncertainty": uncertainties,
     "selection": selections,
     "residuals": residuals,
+    "logit-spline": logit_splines,
     "residual-shares": residual_shares,
     "profiles": profiles,
     "few-shot": few_shot,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def table(records: Sequence[Row]) -> list[str]:
     """Power by wavelength, fits of long waves, and topology; a sentence where nothing was measured."""
     if not records:
         return [ABSENT]
-    return [*power(records), "", *fits(records), "", *topology(records)]
+    return [*power(records), "", gains(records), "", *fits(records), "", *topology(records)]
 
 
 def power(records: Sequence[Row]) -> list[str]:
@@ -85,6 +86,20 @@ def fits(records: Sequence[Row]) -> list[str]:
         numbers += [after[limit]["mae_of_none"] for limit in ("3", "1.5", "paper")]
         lines.append(f"| `{record['model']}` | {' | '.join(f'{number:.4f}' for number in numbers)} |")
     return lines
+
+
+def gains(records: Sequence[Row]) -> str:
+    """By how much the fits of long waves lower the MAE, in one sentence: the smallest and the largest of all models."""
+    found: dict[str, list[tuple[float, str]]] = {"above 3 Å": [], "with |k| < 2.9 rad/Å": []}
+    for record in records:
+        before = of_all(record)["before"]["mae"]
+        for words, after in zip(found, (of_all(record)["after"]["3"]["mae"], long_range(record)), strict=True):
+            found[words].append((100 * (1 - after / before), record["model"]))
+    parts = []
+    for words, numbers in found.items():
+        (low, lowest), (high, highest) = min(numbers), max(numbers)
+        parts.append(f"those {words} lower it by {low:.1f} (`{lowest}`) to {high:.1f} % (`{highest}`)")
+    return "\n".join(textwrap.wrap(f"Fitted to the reference over all waves: {', '.join(parts)}.", 120))
 
 
 def long_range(record: Row) -> float:

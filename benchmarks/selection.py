@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,7 +32,6 @@ from elfzoo.datasets import CrystalHydrogen, uniform_indices
 from elfzoo.io.json_values import json_values
 from elfzoo.models.base import Model
 from elfzoo.selection import select
-from elfzoo.selection.pool import slopes
 from elfzoo.uncertainty import LastLayer
 from elfzoo.uncertainty.source import head_and_inputs
 
@@ -116,7 +116,7 @@ def step(source: LastLayer, parts: Sequence[tuple[np.ndarray, np.ndarray, np.nda
     information = (posterior.eigenvectors * scaled) @ posterior.eigenvectors.T
     pull = np.zeros(len(scaled))
     for inputs, logits, y in parts:
-        rows = inputs * slopes(source, logits)[:, None]
+        rows = inputs * source.model.target.slopes(logits)[:, None]
         information = information + weight * rows.T @ rows
         pull += weight * rows.T @ (y - 1 / (1 + np.exp(-logits)))
     return np.linalg.solve(information, pull)
@@ -157,7 +157,7 @@ def table(record: Mapping[str, Any]) -> list[str]:
     ways = [*GAINS, UNCERTAIN]
     lines = [f"| learned | n | by lot | {' | '.join(ways)} |", "|---|--:|--:|" + "--:|" * len(ways)]
     for row in record["last_layer"]:
-        cells = [f"{row[way]:.4f} ({row['better_than'][way]:.0%})" for way in ways]
+        cells = [f"{row[way]:.4f} ({math.floor(100 * row['better_than'][way])}%)" for way in ways]
         lines.append(f"| last layer | {row['n']} | {row['lot']:.4f} ± {row['lot_std']:.4f} | {' | '.join(cells)} |")
     if row := record.get("fine_tuned"):
         cells = [f"{row[way]:.4f}" for way in ways]

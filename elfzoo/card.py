@@ -8,7 +8,7 @@ import re
 from dataclasses import field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from elfzoo.config import config_class, parse
 from elfzoo.errors import ConfigError, WeightsError
@@ -60,12 +60,21 @@ class Domain:
         volume_per_atom: smallest and largest, Å³.
         nearest_distance: smallest and largest distance of an atom from its nearest neighbour, Å.
         pressure: lowest and highest that the labels state, GPa; null where they state none.
+        groups: where there are several kinds of matter (:func:`elfzoo.posterior.group_of`), volumes and distances of
+            each.
     """
 
     structures: int
     volume_per_atom: tuple[float, float]
     nearest_distance: tuple[float, float]
     pressure: tuple[float, float] | None = None
+    groups: dict[str, dict[Literal["volume_per_atom", "nearest_distance"], tuple[float, float]]] = field(
+        default_factory=dict
+    )
+
+    def limits(self, name: Literal["volume_per_atom", "nearest_distance"], group: str) -> tuple[float, float]:
+        """Smallest and largest, of structures of a group where they are told apart."""
+        return self.groups[group][name] if group in self.groups else getattr(self, name)
 
     def __str__(self) -> str:
         volume, distance = ("{:.2f} to {:.2f}".format(*pair) for pair in (self.volume_per_atom, self.nearest_distance))

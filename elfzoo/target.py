@@ -138,6 +138,12 @@ class Target:
         found = _LINKS[self.link].tensor(outputs)
         return found if self.scale is None else self.scale * found
 
+    def slopes(self, outputs: Float[np.ndarray, " points"]) -> Float[np.ndarray, " points"]:
+        """Of the value in its unit, by the output: ELF (1 - ELF) for a model of ELF."""
+        found = torch.from_numpy(np.asarray(outputs, dtype=np.float64)).requires_grad_()
+        (slope,) = torch.autograd.grad(self.tensor(found).sum() / self.unit, found)
+        return slope.numpy()
+
     def outputs(self, values: Float[np.ndarray, "*points"]) -> Float[np.ndarray, "*points"]:
         """The inverse of :meth:`values`; where that is infinite, of the nearest value where it is not."""
         return _LINKS[self.link].outputs(values if self.scale is None else values / self.scale)

@@ -135,8 +135,8 @@ class Model(nn.Module, ABC):
                 superposed free atoms); the model's own ``quantity`` by default.
             coarse: Å; on a finer grid, run the network only on one of this largest spacing, and put a quintic spline
                 through its logits, for whole grids of point models. At 0.11 Å instead of 0.055 an eighth of the work;
-                the mean error of ELF is 1e-4, or 7e-4 where features are clamped, as in grid_mlp.smooth-h, and the
-                largest 0.01 (``benchmarks/logit_spline.py``).
+                the mean error of ELF is some 1e-4, the largest some 0.01; by model in ``docs/scale.md``
+                (``benchmarks/logit_spline.py``).
 
         Returns:
             A :class:`~elfzoo.field.Field`, or (points,) float32 values where points were given.

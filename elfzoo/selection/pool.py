@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from pymatgen.core import Structure
 
@@ -22,7 +21,7 @@ from elfzoo.structure import check_structure
 from elfzoo.uncertainty import LastLayer
 from elfzoo.uncertainty.source import head_and_inputs
 
-__all__ = ["Named", "known_structures", "read_pool", "rows_of", "slopes"]
+__all__ = ["Named", "known_structures", "read_pool", "rows_of"]
 
 BLOCK = 4096  # points evaluated together
 
@@ -101,14 +100,6 @@ def known_structures(sources: Iterable[str | Path | Structure]) -> list[Structur
     return found
 
 
-def slopes(source: LastLayer, logits: Float[np.ndarray, " points"]) -> Float[np.ndarray, " points"]:
-    """Of the value in its unit, by the logit: ELF (1 - ELF) for a model of ELF."""
-    target = source.model.target
-    outputs = torch.from_numpy(np.asarray(logits, dtype=np.float64)).requires_grad_()
-    (slope,) = torch.autograd.grad(target.tensor(outputs).sum() / target.unit, outputs)
-    return slope.numpy()
-
-
 def rows_of(source: LastLayer, structure: Structure, points: int, seed: int) -> Float[np.ndarray, "points width"]:
     """Inputs of the last layer at random points of a cell, times the slope of the value there.
 
@@ -120,7 +111,7 @@ def rows_of(source: LastLayer, structure: Structure, points: int, seed: int) -> 
     parts = []
     for start in range(0, points, BLOCK):
         logits, inputs = head_and_inputs(source.model, read(positions[start : start + BLOCK]))  # type: ignore[arg-type]
-        parts.append(inputs.astype(np.float64) * slopes(source, logits)[:, None])
+        parts.append(inputs.astype(np.float64) * source.model.target.slopes(logits)[:, None])
     return np.concatenate(parts)
 
 

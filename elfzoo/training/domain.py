@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from pymatgen.core import Structure
 
 from elfzoo.card import Domain
 from elfzoo.field import Field
+from elfzoo.posterior import group_of
 from elfzoo.training.config import DataConfig
 from elfzoo.training.points import choose
 from elfzoo.transforms.atom_graph import atom_edges
@@ -29,17 +31,25 @@ def training_domain(parts: Iterable[DataConfig], root: str | None = None) -> Dom
 
 def domain_of(fields: Iterable[Field]) -> Domain:
     """Of the structures of some labelled fields, at least one."""
-    volumes, distances, pressures = [], [], []
+    kinds, volumes, distances, pressures = [], [], [], []
     for field in fields:
+        kinds.append(group_of(field.structure.symbol_set))
         volumes.append(field.structure.volume / len(field.structure))
         distances.append(nearest_distances(field.structure))
         if (pressure := field.meta.get("pressure_GPa")) is not None:
             pressures.append(float(pressure))
+
+    def ranges(kind: str | None) -> dict[Any, tuple[float, float]]:
+        own = [i for i, found in enumerate(kinds) if kind in (None, found)]
+        nearest = np.concatenate([distances[i] for i in own])
+        return {"volume_per_atom": _range(volumes[i] for i in own), "nearest_distance": _range(nearest)}
+
+    several = sorted(set(kinds)) if len(set(kinds)) > 1 else []
     return Domain(
         structures=len(volumes),
-        volume_per_atom=_range(volumes),
-        nearest_distance=_range(np.concatenate(distances)),
+        **ranges(None),
         pressure=_range(pressures) if pressures else None,
+        groups={kind: ranges(kind) for kind in several},
     )
 
 

@@ -11,6 +11,8 @@ from pymatgen.core import Structure
 
 from elfzoo.errors import ElfzooError, ElfzooWarning
 from elfzoo.models.base import Model
+from elfzoo.models.diagonalised import Untrained
+from elfzoo.posterior import group_of
 from elfzoo.structure import as_structure
 from elfzoo.training.domain import nearest_distances
 from elfzoo.uncertainty.source import Evaluate, Source, source_of
@@ -35,6 +37,7 @@ class DomainReport:
         unfamiliar: share of points of the cell whose last-layer features are farther from the training points than
             those of 99 % of the validation points; None where that is not known.
         reasons: in what ways it is outside, in words; empty inside.
+        untrained: whether the model learned from no structures at all.
     """
 
     structure: str
@@ -44,6 +47,7 @@ class DomainReport:
     nearest_distance: tuple[float, float]
     unfamiliar: float | None
     reasons: tuple[str, ...]
+    untrained: bool = False
 
     @property
     def inside(self) -> bool:
@@ -51,6 +55,8 @@ class DomainReport:
         return not self.reasons
 
     def __str__(self) -> str:
+        if self.untrained:
+            return f"nothing in {self.model} was trained on structures; it takes {self.structure}"
         if self.inside:
             return f"{self.structure} is within the training data of {self.model} as far as can be told"
         return f"{self.structure} is outside of the training data of {self.model}: {'; '.join(self.reasons)}"
@@ -64,8 +70,9 @@ class DomainReport:
 def domain(model: Model | Source, structure: Any) -> DomainReport:
     """Compare a structure with the training data of a model, and warn, once, of everything that is outside.
 
-    What the card states of the data (elements, volumes, distances) can be said of every model; how far the features at
-    points of the structure are from those of the training data, only where there is an uncertainty.
+    What the card states of the data (elements; volumes and distances, apart of hydrogen, hydrides and other matter
+    where there are several) can be said of every model; how far the features at points of the structure are from those
+    of the training data, only where there is an uncertainty.
 
     Args:
         model: any; or an :class:`Ensemble`.
@@ -100,14 +107,12 @@ def _report(model: Model, structure: Structure, unfamiliar: tuple[float, float] 
     elements = () if card is None else card.elements
     unknown = tuple(sorted({site.specie.symbol for site in structure} - set(elements))) if elements else ()
     reasons = [f"elements {', '.join(unknown)} (trained on {', '.join(elements)})"] if unknown else []
-    known = None if card is None else card.domain
-    if known is not None and not _within((volume, volume), known.volume_per_atom):
-        reasons.append("{:.2f} Å³ per atom (trained on {:.2f} to {:.2f})".format(volume, *known.volume_per_atom))
-    if known is not None and not _within(distance, known.nearest_distance):
+    known, group = None if card is None else card.domain, group_of(structure.symbol_set)
+    if known is not None and not _within((volume, volume), limits := known.limits("volume_per_atom", group)):
+        reasons.append("{:.2f} Å³ per atom (trained on {:.2f} to {:.2f})".format(volume, *limits))
+    if known is not None and not _within(distance, limits := known.limits("nearest_distance", group)):
         reasons.append(
-            "nearest neighbours at {:.2f} to {:.2f} Å (trained on {:.2f} to {:.2f})".format(
-                *distance, *known.nearest_distance
-            )
+            "nearest neighbours at {:.2f} to {:.2f} Å (trained on {:.2f} to {:.2f})".format(*distance, *limits)
         )
     if unfamiliar is not None and unfamiliar[0] > unfamiliar[1]:
         reasons.append(
@@ -115,7 +120,8 @@ def _report(model: Model, structure: Structure, unfamiliar: tuple[float, float] 
         )
     share = None if unfamiliar is None else unfamiliar[0]
     formula, name = structure.composition.formula, type(model).__name__ if card is None else card.name
-    return DomainReport(formula, name, unknown, volume, distance, share, tuple(reasons))
+    untrained = isinstance(model, Untrained) and not reasons
+    return DomainReport(formula, name, unknown, volume, distance, share, tuple(reasons), untrained)
 
 
 def _within(values: tuple[float, float], limits: tuple[float, float]) -> bool:

@@ -97,9 +97,8 @@ def member_fields(
     values, deviation, drawn = _evaluated(source, evaluate, chosen, progress)
     sad = source.model.target.baseline(structure)
     added = np.float32(0) if sad is None else sad.on_grid(chosen)
-    card, meta = source.model.card, source.model._provenance()
-    quantity, recipe = source.model.quantity, None if card is None else card.recipe
-    field = Field(values + added, structure, quantity, recipe, meta=meta)
+    meta, quantity = source.provenance(), source.model.quantity
+    field = Field(values + added, structure, quantity, source.recipe, meta=meta)
     return Members(
         field,
         field.replace(values=deviation, quantity=deviation_quantity(quantity)),

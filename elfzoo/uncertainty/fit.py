@@ -113,7 +113,7 @@ def rigidity(
     with progress_bar("training points", sum(len(part.y) for part in sets), progress) as advance:
         for part in sets:
             logits, inputs = _last(points, part)
-            rows = inputs.astype(np.float64) * _slope(model.target, logits)[:, None]
+            rows = inputs.astype(np.float64) * model.target.slopes(logits)[:, None]
             total += rows.T @ rows
             advance(len(part.y))
     values, vectors = np.linalg.eigh(total)
@@ -246,13 +246,6 @@ def _fields(parts: Sequence[DataConfig], most: int, root: str | None) -> list[Fi
 def _last(model: PointModel, part: PointSet) -> tuple[np.ndarray, np.ndarray]:
     weight = next(model.parameters())
     return head_and_inputs(model, torch.from_numpy(model.features(part.structure, part.points)).to(weight))
-
-
-def _slope(target: Target, logits: np.ndarray) -> np.ndarray:
-    """Of the value in its unit, by the logit."""
-    outputs = torch.from_numpy(logits).double().requires_grad_()
-    (slope,) = torch.autograd.grad(target.tensor(outputs).sum() / target.unit, outputs)
-    return slope.numpy()
 
 
 def _scale(logits: np.ndarray, distance: np.ndarray, y: np.ndarray, target: Target) -> tuple[float, float]:

@@ -10,7 +10,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from pymatgen.core import Structure
 from torch import Tensor, nn
 
 from elfzoo.errors import ElfzooError
+from elfzoo.field import Recipe
 from elfzoo.models.base import Model, PointModel
 from elfzoo.posterior import Posterior
 
@@ -61,9 +62,20 @@ class Source(ABC):
     quantiles: Mapping[str, float]
     unfamiliar: float
 
+    centred: bool = False  # whether the prediction is the mean of the members, which then lie closer around it
+
     def for_structure(self, structure: Structure) -> Source:
         """The source as it is calibrated for structures like this one."""
         return self
+
+    def provenance(self) -> dict[str, Any]:
+        """What a predicted field says of who predicted it."""
+        return self.model._provenance()
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """Of the labels that were learned from."""
+        return None if self.model.card is None else self.model.card.recipe
 
     @abstractmethod
     def evaluator(self, structure: Structure, members: int, seed: int) -> Evaluate:
@@ -123,16 +135,17 @@ class Ensemble(Source):
     Args:
         models: two or more.
         scale: by what the spread is multiplied; see :func:`elfzoo.uncertainty.spread_scale`.
+        phi_scale: by what the spread of φ is multiplied beyond that, from validation structures; None for 1, and for
+            error bars of φ that say that they are not calibrated.
 
     Raises:
         ElfzooError: fewer than two models, different targets, or a scale below 0.
     """
 
     quantiles: Mapping[str, float] = MappingProxyType({})
-    calibrated = False
-    phi_scale, unfamiliar = 1.0, 1.0
+    unfamiliar, centred = 1.0, True
 
-    def __init__(self, models: Sequence[Model], scale: float = 1.0):
+    def __init__(self, models: Sequence[Model], scale: float = 1.0, phi_scale: float | None = None):
         if len(models) < 2 or scale < 0:
             raise ElfzooError(
                 f"an ensemble has two models or more and a scale of 0 or above; got {len(models)}, {scale}"
@@ -140,6 +153,22 @@ class Ensemble(Source):
         if any(model.target != models[0].target for model in models):
             raise ElfzooError(f"an ensemble has one target; got {[model.target for model in models]}")
         self.models, self.model, self.alpha = tuple(models), models[0], scale
+        self.calibrated, self.phi_scale = phi_scale is not None, 1.0 if phi_scale is None else phi_scale
+
+    def provenance(self) -> dict[str, Any]:
+        """All members, for no single one predicts the mean."""
+        cards = [model.card for model in self.models]
+        names = [_name(model) for model in self.models]
+        return {
+            "predicted_by": f"mean of {', '.join(names)}",
+            "members_sha256": [c and c.weights_sha256 for c in cards],
+        }
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """That of all members, where they have one."""
+        first, *others = (None if model.card is None else model.card.recipe for model in self.models)
+        return first if all(other == first for other in others) else None
 
     def evaluator(self, structure: Structure, members: int, seed: int) -> Evaluate:
         """Members are the models themselves, as many as are asked for and there are; ``seed`` changes nothing."""

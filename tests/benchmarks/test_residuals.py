@@ -320,6 +320,7 @@ def test_the_table_says_what_the_record_says():
     assert "| `a.b` | as predicted | 0.012 |  | 0.900 | 0.050 |" in lines
     assert residual_table.table([record | {"answers": [{**answer, "topology": None}]}])[-1].startswith("|---")
     assert residual_table.table([]) == [residual_table.ABSENT]
+    assert "above 3 Å lower it" in residual_table.gains([record | {"answers": [answer]}])
 
 
 def test_a_kept_prediction_counts_where_it_is_that_of_the_record(tmp_path: Path) -> None:

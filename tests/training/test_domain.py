@@ -35,6 +35,19 @@ def test_a_domain_by_hand():
     assert parse(Domain, to_dict(domain)) == domain
 
 
+def test_kinds_of_matter_have_limits_of_their_own():
+    cells = [
+        Structure(Lattice.cubic(a), names, [[0, 0, 0], [0.5, 0.5, 0.5]])
+        for a, names in ((2.0, ["H"] * 2), (4.0, ["Li", "H"]), (5.0, ["Li"] * 2))
+    ]
+    domain = domain_of([Field(np.zeros((4, 4, 4)), cell) for cell in cells])
+    assert domain.volume_per_atom == (4.0, 62.5) and sorted(domain.groups) == ["hydrides", "hydrogen", "others"]
+    assert domain.limits("volume_per_atom", "hydrogen") == (4.0, 4.0)
+    assert domain.limits("nearest_distance", "others") == pytest.approx((2.5 * 3**0.5,) * 2, abs=1e-4)
+    assert domain_of([Field(np.zeros((4, 4, 4)), cells[0])]).groups == {}
+    assert parse(Domain, to_dict(domain)) == domain
+
+
 def test_the_domain_of_a_configuration_is_that_of_its_structures():
     part = DataConfig(dataset="fluid-h", split="train", structures=2)
     data = FluidHydrogen(split="train").subset([0, 17])

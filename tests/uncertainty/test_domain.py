@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
+import elfzoo
 from elfzoo.card import Card, Domain
 from elfzoo.errors import ElfzooWarning
 from elfzoo.models import PointModel
@@ -45,6 +46,34 @@ def test_everything_that_is_outside_is_said_once(released: PointModel) -> None:
     for part in ("114.33 Å³ per atom (trained on 3.00 to 5.00)", "0.49 to 5.79 Å", "of its points are unfamiliar"):
         assert part in text
     assert not found.inside and found.unknown_elements == ("He",) and len(found.reasons) == 4
+
+
+def test_kinds_of_matter_are_told_apart() -> None:
+    known = Domain(
+        structures=9,
+        volume_per_atom=(1.0, 90.0),
+        nearest_distance=(0.5, 5.0),
+        groups={
+            "hydrogen": {"volume_per_atom": (1.0, 4.0), "nearest_distance": (0.5, 2.4)},
+            "others": {"volume_per_atom": (8.0, 90.0), "nearest_distance": (1.5, 5.0)},
+        },
+    )
+    model = make()
+    model.card = Card("grid_mlp.tiny-v0", "grid_mlp", {}, "ab" * 32, elements=("H", "Cs", "Li"), domain=known)
+    hydrogen, caesium, hydride = (
+        Structure(Lattice.cubic(a), names, np.arange(len(names))[:, None] / 2 * np.ones(3))
+        for a, names in ((3.0, ["H"]), (3.0, ["Cs"]), (3.0, ["Li", "H"]))
+    )
+    with pytest.warns(
+        ElfzooWarning, match=r"27.00 Å³ per atom \(trained on 1.00 to 4.00\); nearest neighbours at 3.00"
+    ):
+        domain(model, hydrogen)
+    assert domain(model, caesium).inside and domain(model, hydride).inside  # of hydrides all that is known is of all
+
+
+def test_what_was_not_trained_is_in_no_data() -> None:
+    found = domain(elfzoo.load_pretrained("harris.h-v1"), cell(0))
+    assert found.untrained and str(found) == "nothing in harris.h-v1 was trained on structures; it takes H4"
 
 
 def test_a_prediction_warns_too(released: PointModel) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from pymatgen.core import Structure
 
 import elfzoo
 from elfzoo.analysis import percolation
+from elfzoo.card import Card
 from elfzoo.errors import ElfzooError, QuantityError
 from elfzoo.models import PointModel
 from elfzoo.target import Target
@@ -106,6 +109,33 @@ def test_ensembles_answer_alike() -> None:
     for model, member in zip((one, two), found.members, strict=True):
         np.testing.assert_allclose(member.values, model.predict(cell(0), (4, 4, 4)).values, atol=1e-6)
     assert not predict(Ensemble([one, one]), cell(0), (4, 4, 4))[1].values.any()
+
+
+def test_a_mean_says_whose_it_is(model: PointModel) -> None:
+    one, two = make(0), make(1)
+    for number, member in enumerate((one, two)):
+        recipe = {"engine": "any", "functional": "PBE", "pseudopotential": "same"}
+        member.card = Card(f"grid_mlp.m{number}-v0", "grid_mlp", {}, f"{number}" * 64, elements=("H",), **recipe)
+    field, deviation = predict(Ensemble([one, two]), cell(0), (4, 4, 4))
+    for found in (field, deviation):
+        assert found.meta["predicted_by"] == "mean of grid_mlp.m0-v0, grid_mlp.m1-v0"
+        assert found.meta["members_sha256"] == ["0" * 64, "1" * 64] and "weights_sha256" not in found.meta
+    assert field.recipe == one.card.recipe
+    two.card = replace(two.card, pseudopotential="other")
+    assert predict(Ensemble([one, two]), cell(0), (4, 4, 4))[0].recipe is None
+
+
+@needs_kernel
+def test_the_error_of_phi_of_an_ensemble() -> None:
+    """That of two members is their difference over √2, as the standard deviation at a point is; then the factor."""
+    both = [make(0), make(1)]
+    plain, scaled = (
+        networking_with_error(Ensemble(both, phi_scale=scale), cell(0), (8, 9, 10), phi_spacing=0.3, members=2)
+        for scale in (None, 0.5)
+    )
+    changes = np.array(plain.members) - plain.phi
+    assert plain.sigma == pytest.approx(np.sqrt((changes**2).sum())) and not plain.calibrated
+    assert scaled.sigma == pytest.approx(0.5 * plain.sigma) and scaled.calibrated
 
 
 def test_densities_have_deviations_in_their_unit() -> None:

@@ -23,15 +23,15 @@ from elfzoo.errors import ConfigError, ElfzooError
 from elfzoo.grid import Grid
 from elfzoo.interpolate import fourier_resample, low_pass
 from elfzoo.symmetry import SYMPREC, primitive_cell, space_group_operations
-from elfzoo.transforms.harris.field import Densities
-from elfzoo.transforms.harris.inputs import HarrisInputs, fields_of, kept
+from elfzoo.transforms.harris.field import UNIFORM, Densities
+from elfzoo.transforms.harris.inputs import HIGHEST_CHI, HarrisInputs, fields_of, kept
 from elfzoo.transforms.harris.orbitals import BOHR
 
 __all__ = ["PlaneWaveConfig", "plane_wave_inputs", "stored_plane_wave_inputs"]
 
 SAFE_CUTOFF = 800.0  # eV, that of the labels
 LARGEST = 128  # atoms of a primitive cell, many minutes; the work grows with the cube
-VACUUM = 1e-6  # 1/bohr³, as for labels by GPAW
+VACUUM = 1e-6  # 1/bohr³, below which labels by GPAW have an ELF of 0
 FINER = 2  # times as many points along each axis as the density's waves need, for splines
 VERSION = "plane waves 1"  # of what is computed; a cache of another one is not read
 
@@ -137,7 +137,14 @@ def _densities(cell: Structure, config: PlaneWaveConfig) -> Densities:
     a, b, c = (FINER * n for n in density.shape)
     density, kinetic = fourier_resample(density, (a, b, c)), fourier_resample(kinetic, (a, b, c))
     gradient = gradient_squared(density, cell.lattice.matrix / BOHR)
-    return Densities(Grid((a, b, c), cell.lattice.matrix), np.maximum(density, VACUUM), kinetic, gradient)
+    return _without_vacuum(Densities(Grid((a, b, c), cell.lattice.matrix), density, kinetic, gradient))
+
+
+def _without_vacuum(found: Densities) -> Densities:
+    """Where there is next to no density its ELF is 0, as in the labels: by a kinetic energy that says so."""
+    n = np.maximum(found.n, VACUUM)
+    nothing = found.gradient / (8 * n) + HIGHEST_CHI * UNIFORM * n ** (5 / 3)
+    return replace(found, n=n, tau=np.where(found.n <= VACUUM, nothing, found.tau))
 
 
 def _solved(cell: Structure, config: PlaneWaveConfig) -> tuple[Float[np.ndarray, "a b c"], Float[np.ndarray, "a b c"]]:

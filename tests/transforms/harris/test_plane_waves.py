@@ -13,8 +13,10 @@ from elfzoo.grid import Grid
 from elfzoo.reference.engines import gpaw
 from elfzoo.reference.engines.base import EngineError
 from elfzoo.symmetry import space_group_operations
+from elfzoo.transforms.harris.field import Densities
 from elfzoo.transforms.harris.plane_waves import (
     PlaneWaveConfig,
+    _without_vacuum,
     on_symmetry_elements,
     plane_wave_inputs,
     stored_plane_wave_inputs,
@@ -24,6 +26,17 @@ BOHR = 0.529177210903
 EDGE = 4.0  # Å
 HELIUM = Structure(Lattice.cubic(EDGE), ["He"], [[0, 0, 0]])
 needs_gpaw = pytest.mark.skipif(importlib.util.find_spec("gpaw") is None, reason="no GPAW")
+
+
+def test_vacuum_has_no_localisation():
+    """As the labels by GPAW have it: an ELF of 0 where there is next to no density, whatever else is there."""
+    grid, n = Grid((2, 2, 2), np.eye(3)), np.full((2, 2, 2), 0.01)
+    n[0, 0] = 1e-6, -1e-9
+    tau, gradient = np.full_like(n, 1e-10), np.full_like(n, 1e-12)
+    found = _without_vacuum(Densities(grid, n, tau, gradient))
+    assert found.n.min() == 1e-6
+    elf = 1 / (1 + np.clip(found.chi(), 1e-2, 1e2) ** 2)
+    assert elf[0, 0].max() < 1e-3 and elf[1].min() > 0.99
 
 
 def density(x: np.ndarray) -> np.ndarray:
