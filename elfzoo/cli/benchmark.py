@@ -62,7 +62,8 @@ def benchmark(
     Examples:
       elfzoo benchmark --list
       elfzoo benchmark -m grid_mlp.smooth-h-v4 -t fluid-h
-      elfzoo benchmark -m my_model.py:make -t all --workers 2
+      elfzoo benchmark -m probe_graph.h-v2 -t all --workers 2
+      elfzoo benchmark -m my_model.py:make -t all
       elfzoo benchmark -m my-code --predictions my_fields/ -t crystal-h-cubic
       elfzoo benchmark -m my_model.py:make -t speed
 
@@ -72,7 +73,8 @@ def benchmark(
                        tasks: ask for these by name. A release is not run on a task that has only elements it does not
                        know
     FILE.py:factory    a function of yours that returns an object with predict(structure, grid), or such a function:
-                       pymatgen Structure and elfzoo.Grid in, values (nx, ny, nz) or elfzoo.Field out
+                       pymatgen Structure and elfzoo.Grid in, values (nx, ny, nz) or elfzoo.Field out. It is made once,
+                       and predicts in one process
     --predictions DIR  a file NAME.npz, .cube, .ELFCAR, .xsf or .h5 for each NAME.npz of the task
 
     A run that was stopped goes on where it was when the same command is given again.
