@@ -270,7 +270,13 @@ def shortest_waves(grid: Grid) -> Int[np.ndarray, "points 3"]:
 def spline_resample(
     values: Float[np.ndarray, "nx ny nz"], shape: Shape, order: Order = 3, dtype: type[np.floating] = np.float64
 ) -> Float[np.ndarray, "mx my mz"]:
-    """The periodic B-spline through the values on a grid of another shape, axis by axis, in the precision ``dtype``."""
+    """The periodic B-spline through the values on a grid of another shape, axis by axis, in the precision ``dtype``.
+
+    Raises:
+        ElfzooError: values that are not finite.
+    """
+    if not np.isfinite(values).all():
+        _checked_values(values)  # says where
     for axis, m in enumerate(shape):
         n = values.shape[axis]
         if m != n:  # as one product of matrices, or many, without moving axes: twice as fast as tensordot
@@ -299,7 +305,7 @@ def evaluate(
     methods: dict[str, Callable[..., np.ndarray]] = {"spline": spline_interpolate, "fourier": fourier_interpolate}
     if method not in methods:
         raise UnknownNameError("interpolation method", method, methods)
-    return _from_space(methods[method](_to_space(field.values, space), frac_coords), space)
+    return _from_space(methods[method](_to_space(field, space), frac_coords), space)
 
 
 def resample(field: Field, shape: Shape, method: Method = "fourier", space: Space = "value") -> Field:
@@ -310,7 +316,7 @@ def resample(field: Field, shape: Shape, method: Method = "fourier", space: Spac
     methods: dict[str, Callable[..., np.ndarray]] = {"spline": spline_resample, "fourier": fourier_resample}
     if method not in methods:
         raise UnknownNameError("interpolation method", method, methods)
-    values = methods[method](_to_space(field.values, space), _checked_shape(shape))
+    values = methods[method](_to_space(field, space), _checked_shape(shape))
     return field.replace(values=_from_space(values, space))
 
 
@@ -346,10 +352,13 @@ def _dirichlet(frac: np.ndarray, n: int) -> np.ndarray:
     return np.where(np.abs(t) < 1e-14, 1.0, weights)
 
 
-def _to_space(values: np.ndarray, space: str) -> np.ndarray:
+def _to_space(field: Field, space: str) -> np.ndarray:
     if space not in ("value", "logit"):
         raise UnknownNameError("interpolation space", space, ("value", "logit"))
-    return values if space == "value" else special.logit(np.clip(values, CLIP, 1 - CLIP))
+    if space == "value":
+        return field.values
+    field.require_quantity("elf", "for logits, the field")
+    return special.logit(np.clip(field.values, CLIP, 1 - CLIP))
 
 
 def _from_space(values: np.ndarray, space: str) -> np.ndarray:

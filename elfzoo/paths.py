@@ -109,7 +109,8 @@ class Plane:
         """
         if not any(indices):
             raise ElfzooError("the Miller indices 0,0,0 belong to no plane")
-        h = np.array(indices) // gcd(*(int(i) for i in indices))
+        common = gcd(*(int(i) for i in indices))
+        h, fraction = np.array(indices) // common, fraction / common  # 2x + 2y = 1 is x + y = 1/2
         return _spanned(h * fraction / (h @ h), _in_plane_basis(h, structure.lattice.matrix), structure, spacing)
 
     def frac_coords(self) -> Float[np.ndarray, "points 3"]:

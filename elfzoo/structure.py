@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +16,14 @@ from pymatgen.core import DummySpecies, Species, Structure
 from elfzoo.errors import StructureError
 from elfzoo.periodic import probe_edges
 
-__all__ = ["as_structure", "check_structure", "read_structures", "require_same_structure", "structure_from"]
+__all__ = [
+    "as_structure",
+    "check_structure",
+    "poscar_structure",
+    "read_structures",
+    "require_same_structure",
+    "structure_from",
+]
 
 TOLERANCE = 1e-3  # angstrom; an ELF moved so far changes by less than two DFT codes differ, and files round less
 MIN_DISTANCE = 0.2  # angstrom; nothing bonds below 0.5, and a field there means nothing
@@ -143,9 +151,26 @@ def _from_ase_file(path: Path, index: str) -> Iterator[Structure]:
 
 
 def _from_poscar(path: Path, index: str) -> Iterator[Structure]:
+    from monty.io import zopen
+
+    with zopen(path, "rt", encoding="utf-8", errors="replace") as handle:
+        return _select([poscar_structure(handle.read())], index)
+
+
+def poscar_structure(text: str) -> Structure:
+    """The structure of the text of a POSCAR.
+
+    A negative second line is the volume of the cell. pymatgen multiplies Cartesian coordinates by it as it is, so that
+    the factor that it stands for is put in its place.
+    """
     from pymatgen.io.vasp import Poscar
 
-    return _select([Poscar.from_file(path, check_for_potcar=False).structure], index)
+    lines = text.splitlines()
+    with contextlib.suppress(ValueError, IndexError):  # what is no number, pymatgen says itself
+        if (scale := float(lines[1].split()[0])) < 0 and len(lines[1].split()) == 1:
+            volume = abs(np.linalg.det([[float(x) for x in line.split()[:3]] for line in lines[2:5]]))
+            lines[1] = repr(float((-scale / volume) ** (1 / 3)))
+    return Poscar.from_str("\n".join(lines) + "\n").structure
 
 
 def _from_cif(path: Path, index: str) -> Iterator[Structure]:

@@ -92,6 +92,19 @@ def test_cif_with_several_blocks(diamond, tmp_path):
     assert as_structure(tmp_path / "two.cif").volume == pytest.approx(other.volume)
 
 
+def test_a_poscar_may_state_its_volume(tmp_path):
+    """pymatgen 2025 multiplies Cartesian positions by the negative number itself."""
+    text = "x\n{}\n4 0 0\n0 5 0\n0 0 6\nH He\n1 1\nCartesian\n2.03 2.57 1.71\n0.5 0.5 0.5\n"
+    for scale, factor in (("1.0", 1.0), ("-120.0", 1.0), (" -960.0 ", 2.0)):
+        (tmp_path / "POSCAR").write_text(text.format(scale))
+        found = as_structure(tmp_path / "POSCAR")
+        np.testing.assert_allclose(found.lattice.abc, factor * np.array([4, 5, 6]))
+        np.testing.assert_allclose(found.cart_coords[0], factor * np.array([2.03, 2.57, 1.71]))
+    with gzip.open(tmp_path / "POSCAR.gz", "wt") as handle:
+        handle.write(text.format("-120.0"))
+    np.testing.assert_allclose(as_structure(tmp_path / "POSCAR.gz").cart_coords[0], [2.03, 2.57, 1.71])
+
+
 def test_charges_and_spins_are_left_behind():
     sodium = Structure(
         Lattice.cubic(4), [Species("Na", 1), Species("H", -1, {"spin": 5})], [[0, 0, 0], [0.5, 0.5, 0.5]]

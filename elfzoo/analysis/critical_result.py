@@ -85,7 +85,7 @@ class CriticalPoints:
         if self.morse_sum == 0:
             return None
         causes = {
-            "core cells": "cells inside of metal cores",
+            "core cells": "cells inside of cores",
             "plateau cells": "flat cells",
             "undecided cells": "cells with a degenerate critical point",
         }

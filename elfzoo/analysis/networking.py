@@ -86,7 +86,7 @@ class Networking:
 
     @property
     def phi_h(self) -> float | None:
-        """The networking value with metal cores left out, :attr:`phi_h_3d`."""
+        """The networking value with cores left out, :attr:`phi_h_3d`."""
         return self.phi_h_3d
 
     def __repr__(self) -> str:
@@ -101,14 +101,20 @@ class Networking:
         return estimate_tc(self.phi, self.structure, h_dos, self.phi_star, formula)
 
     def to_networkx(self, isovalue: float | None = None) -> networkx.MultiGraph:
-        """Maxima joined over saddles at or above an isovalue, φ unless stated.
+        """Maxima joined over saddles at or above an isovalue, unless stated that of the saddle that makes φ.
+
+        Values of the graph are those of the tricubic spline in which its points were found; φ is that of a quintic one
+        at the same saddle, and may lie 10⁻³ above or below.
 
         Raises:
             ElfzooError: there is no graph.
         """
         if self.graph is None:
             raise ElfzooError(f"no graph of fields with fewer than {FEWEST} points along an axis, or of a grid alone")
-        return self.graph.to_networkx(self.phi if isovalue is None else isovalue)
+        if isovalue is None:
+            spanning = self.graph.spanning() if self.exact else None
+            isovalue = self.phi if spanning is None else float(self.graph.points.values[spanning.best[2]])
+        return self.graph.to_networkx(isovalue)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values under the attributes' names, ``phi`` and ``phi_h`` first; without structure and graph."""

@@ -59,7 +59,7 @@ def _check_channels(fields: Mapping[str, Field], symprec: float) -> list[Finding
         (field,) = fields.values()
         return check_field(field, symprec)
     if not channels_differ(fields):  # a closed shell computed with spin: either channel is the ELF
-        return _check_one(next(iter(fields.values())), symprec)
+        return _check_one(next(iter(fields.values())).replace(spin=None), symprec)
     named = [(name, finding) for name, field in fields.items() for finding in _check_one(field, symprec)]
     return check_channels(fields) + [replace(f, message=f"spin {name}: {f.message}") for name, f in named]
 

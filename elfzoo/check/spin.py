@@ -41,7 +41,10 @@ def check_spin_label(field: Field) -> list[Finding]:
 
 def channels_differ(fields: Mapping[str, Field]) -> bool:
     """Whether there are two channels, and they are not those of a closed shell."""
-    return len(fields) == 2 and _difference(fields) > EQUAL_CHANNELS
+    if len(fields) != 2:
+        return False
+    whole = all(np.isfinite(field.values).all() for field in fields.values())
+    return not whole or _difference(fields) > EQUAL_CHANNELS
 
 
 def _difference(fields: Mapping[str, Field]) -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from elfzoo.cli.frames import read_one_field
-from elfzoo.cli.outputs import write_json
+from elfzoo.cli.outputs import spare_inputs, write_json
 from elfzoo.cli.shell import Species, Spin, say, split_species, with_options
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def compare(
     """
     from elfzoo import analysis
 
+    spare_inputs([json_file], [reference, prediction])
     truth = read_one_field(reference, spin, split_species(species))
     guess = read_one_field(prediction, spin)
     guess.require_quantity(truth.quantity, "the prediction")

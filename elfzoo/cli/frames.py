@@ -39,11 +39,15 @@ FrameIndex = Annotated[
 
 @dataclass(frozen=True)
 class Frame:
-    """A structure, its number in the trajectory (from 0; None where it is the only one), and its field's grid."""
+    """A structure, its number in the trajectory (from 0; None where it is the only one), and its field's grid.
+
+    ``place`` is the number also where it was the only one asked for; None for the last, and in files of one structure.
+    """
 
     structure: Structure
     number: int | None = None
     grid: Grid | None = None
+    place: int | None = None
 
 
 def read_one_field(path: Path, spin: str | None, species: list[str] | None = None) -> Field:
@@ -82,8 +86,8 @@ def read_frames(path: Path, index: str, species: list[str] | None) -> list[Frame
     if not structures:
         raise StructureError(f"{path} has no frames {index!r}")
     if len(structures) == 1:
-        return [Frame(structures[0])]
-    return [Frame(structure, number) for number, structure in zip(numbers, structures, strict=True)]
+        return [Frame(structures[0], place=numbers[0])]
+    return [Frame(structure, number, place=number) for number, structure in zip(numbers, structures, strict=True)]
 
 
 def has_field_format(path: Path) -> bool:
@@ -115,17 +119,17 @@ def _from_field(path: Path, species: list[str] | None) -> Frame:
     return Frame(check_structure(field.structure, name=str(path)), grid=field.grid)
 
 
-def _select(path: Path, index: str) -> tuple[list[int], list[Structure]]:
-    """Numbers in the trajectory, and structures. Counting from the end takes reading to the end."""
+def _select(path: Path, index: str) -> tuple[list[int | None], list[Structure]]:
+    """Numbers in the trajectory, but of the last alone; and structures. Counting from the end takes reading to it."""
     from elfzoo.structure import read_structures
 
     if ":" not in index:
-        return [0], list(read_structures(path, index))
+        return [None if int(index) == -1 else int(index)], list(read_structures(path, index))
     start, stop, step = (int(part) if part else None for part in (index + "::").split(":")[:3])
     if min(start or 0, stop or 0, step or 1) < 0:
         every = list(read_structures(path, ":"))
-        numbers = list(range(len(every)))[start:stop:step]
-        return numbers, [every[number] for number in numbers]
+        chosen = list(range(len(every)))[start:stop:step]
+        return [*chosen], [every[number] for number in chosen]
     structures = list(read_structures(path, index))
     first, by = start or 0, step or 1
     return [first + by * i for i in range(len(structures))], structures

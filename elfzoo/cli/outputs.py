@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import typer
 
 from elfzoo.errors import ElfzooError
 
-__all__ = ["PICTURES", "TABLES", "check_output", "numbered", "write_json"]
+__all__ = ["PICTURES", "TABLES", "check_output", "numbered", "spare_inputs", "write_json"]
 
+FIELDS = (".cube", ".cub", ".xsf", ".h5", ".hdf5", ".npz", ".vasp")
 TABLES, PICTURES = (".csv", ".csv.gz", ".npz"), (".png", ".pdf", ".svg")
 
 
@@ -39,6 +41,22 @@ def write_json(document: Any, path: Path) -> None:
         typer.echo(text, nl=False)
     else:
         write_bytes(path, [text.encode()])
+
+
+def spare_inputs(outputs: Iterable[Path | None], inputs: Iterable[Path]) -> None:
+    """Refuse results that would take the place of a file that is read, before the work begins.
+
+    Raises:
+        ElfzooError: an output is one of the inputs, or it is there and by its name a field.
+    """
+    given = list(inputs)
+    for path in outputs:
+        if path is None or not path.exists() or str(path) == "-":
+            continue
+        if any(file.exists() and path.samefile(file) for file in given):
+            raise ElfzooError(f"{path} is read, and would be overwritten; choose another output")
+        if "elfcar" in path.name.lower() or path.suffix.lower() in FIELDS:
+            raise ElfzooError(f"{path} is there already, and by its name a field; choose another output")
 
 
 def check_output(output: Path, structure: Path, plane: bool, line: bool) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from elfzoo.cli.frames import FrameIndex, has_field_format, read_frames, read_one_field
-from elfzoo.cli.outputs import numbered, write_json
+from elfzoo.cli.outputs import numbered, spare_inputs, write_json
 from elfzoo.cli.shell import Species, Spin, say, split_species, with_options
 from elfzoo.errors import ElfzooError
 
@@ -40,6 +40,7 @@ class _Source:
     frame: int | None
     field: Callable[[], Field]
     sigma: Callable[[], float] | None = None
+    number: int | None = None  # for the names of pictures: None where one frame was asked for
 
     @property
     def key(self) -> dict[str, Any]:
@@ -108,7 +109,7 @@ def networking(
     \b
     phi      highest isovalue at which one region of ELF runs through the crystal in three directions
     ±        its error from the grid; phi_1d, phi_2d: in one and in two directions
-    phi_h    phi where no region may enter a metal's core
+    phi_h    phi where no region may enter a core (of all elements but H and He)
     phi*     highest isovalue at which one region holds two hydrogens; near 1: molecules
     H2       share of the hydrogens that are linked in twos at --isovalue
     ±model   with --members: phi's error by the model, one standard deviation, where it comes with an uncertainty
@@ -119,16 +120,18 @@ def networking(
 
     if members and model is None:
         raise typer.BadParameter("--members needs -m: fields of DFT have no model's error")
-    columns = ("file", *ROW, *(("phi_sigma",) if members else ()))
+    spare_inputs((csv_file, json_file, picture), files)
+    of_model = {"model": model} if model else {}
+    columns = ("file", *ROW, *of_model, *(("phi_sigma",) if members else ()))
     header = HEADER.replace("  file", f"{MODEL:>8}  file") if members else HEADER
 
     share, quiet = None if h_dos is None else _h_dos(h_dos), str(json_file) == "-"
     wanted = _Wanted(spacing, isovalue, share, formula, picture, several=len(files) > 1)
     rows: list[dict[str, Any]] = []
     failed = False
-    table = None if csv_file is None else RowTable(csv_file, columns, ("file", "frame"), resume)
+    table = None if csv_file is None else RowTable(csv_file, columns, ("file", "frame", *of_model), resume)
     for source in _sources(files, model, index, spin, split_species(species), members, spacing):
-        if table is not None and table.has(source.key):
+        if table is not None and table.has(source.key | of_model):
             continue
         frame = _searched(source, wanted)
         if frame is None:
@@ -137,7 +140,7 @@ def networking(
         sigma = None if source.sigma is None else source.sigma()
         if not quiet:
             typer.echo((header + "\n") * (not rows) + _line(frame, source.name, sigma))
-        rows.append(frame.row() | source.key | ({} if sigma is None else {"phi_sigma": sigma}))
+        rows.append(frame.row() | source.key | of_model | ({} if sigma is None else {"phi_sigma": sigma}))
         if table is not None:
             table.add(rows[-1])
     if json_file is not None:
@@ -152,7 +155,10 @@ def critical_points(
         float, typer.Option(metavar="ELF", help="Pairs of points closer in value than this are noise; 0 keeps all.")
     ] = 0.001,
     space: Annotated[str, typer.Option(metavar="value|logit", help="What the spline goes through.")] = "value",
-    cores: Annotated[bool, typer.Option("--cores", help="Also search the cores of metals.")] = False,
+    cores: Annotated[
+        bool,
+        typer.Option("--cores", help="Also search cores, which all elements have but H and He."),
+    ] = False,
     core_scale: Annotated[float, typer.Option(metavar="FACTOR", help="On the core radii.")] = 1.0,
     csv_file: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write one line per point.")] = None,
     json_file: JsonFile = None,
@@ -172,6 +178,7 @@ def critical_points(
     """
     from elfzoo import analysis
 
+    spare_inputs((csv_file, json_file), [file])
     field = read_one_field(file, spin, split_species(species))
     points = analysis.critical_points(field, space, persistence, exclude_cores=not cores, core_scale=core_scale)
     if csv_file is not None:
@@ -217,7 +224,7 @@ def _sources(
         for frame in frames:
             predict = partial(predictor.predict, frame.structure, grid=frame.grid, progress=False)
             sigma = partial(_sigma, predictor, frame, members, spacing) if members else None
-            yield _Source(str(file), frame.number, predict, sigma)
+            yield _Source(str(file), frame.place, predict, sigma, frame.number)
 
 
 def _read(file: Path, spin: str | None, species: list[str] | None) -> Field:
@@ -283,7 +290,7 @@ def _h_dos(text: str) -> float:
 def _draw(field: Field, found: Networking, path: Path, source: _Source, several: bool) -> None:
     from elfzoo.isosurface import plot_isosurface
 
-    path = numbered(path, source.frame)
+    path = numbered(path, source.number)
     if several:
         path = path.with_name(f"{path.stem}_{Path(source.file).stem}{path.suffix}")
     plot_isosurface(field, path, found=found)

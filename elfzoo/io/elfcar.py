@@ -19,14 +19,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 from pymatgen.core import Element, Structure
-from pymatgen.io.vasp import Poscar
 
 from elfzoo.errors import FieldFileError
 from elfzoo.field import Field
 from elfzoo.io.content import atomic_numbers, field_from, read_title, title
 from elfzoo.io.files import write_bytes
 from elfzoo.io.text import Head, number_lines
-from elfzoo.structure import structure_from
+from elfzoo.structure import poscar_structure, structure_from
 
 __all__ = ["read", "write"]
 
@@ -101,7 +100,7 @@ def _read_poscar(head: Head, species: Sequence[str] | None) -> tuple[str, Struct
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            structure = Poscar.from_str("\n".join(["elfcar", *lines])).structure
+            structure = poscar_structure("\n".join(["elfcar", *lines]))
     except Exception as error:  # pymatgen lets through whatever its parser stumbles on
         reason = f"{type(error).__name__}: {error}"
         raise FieldFileError(f"{head.path}, lines 2 to {head.line}: this is no POSCAR ({reason})") from error
@@ -111,6 +110,8 @@ def _read_poscar(head: Head, species: Sequence[str] | None) -> tuple[str, Struct
 def _species_lines(head: Head, species: Sequence[str] | None) -> tuple[list[str], list[int]]:
     line = head.next("element symbols")
     vasp_4 = re.fullmatch(r"[\d\s]+", line) is not None
+    if species is not None and not vasp_4:
+        raise head.error(f"the header names its elements, {line}; leave out species={list(species)}")
     if vasp_4:
         if species is None:
             raise head.error(
@@ -132,7 +133,7 @@ def _species_lines(head: Head, species: Sequence[str] | None) -> tuple[list[str]
 def _split(head: Head, shape: Sequence[int]) -> list[Float[np.ndarray, "nx ny nz"]]:
     """One block of values, or two with the grid repeated between them."""
     size = math.prod(shape)
-    numbers = head.values()
+    numbers = _values(head)
     if len(numbers) not in (size, 2 * size + 3):
         raise FieldFileError(
             f"{head.path}: {len(numbers)} numbers after the grid {list(shape)} in line {head.line}; expected {size}, "
@@ -146,6 +147,16 @@ def _split(head: Head, shape: Sequence[int]) -> list[Float[np.ndarray, "nx ny nz
             f"{numbers[size : size + 3].tolist()}"
         )
     return [_on_grid(numbers[:size], shape), _on_grid(numbers[size + 3 :], shape)]
+
+
+def _values(head: Head) -> Float[np.ndarray, " values"]:
+    """All numbers that follow."""
+    try:
+        return head.values()
+    except FieldFileError as error:
+        if "augmentation" in str(error):
+            raise FieldFileError(f"{error}: augmentation charges are those of a CHGCAR, which is not read") from error
+        raise
 
 
 def _on_grid(values: Float[np.ndarray, " values"], shape: Sequence[int]) -> Float[np.ndarray, "nx ny nz"]:

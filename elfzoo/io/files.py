@@ -114,6 +114,8 @@ def whole_file(path: Path) -> Iterator[Path]:
         FieldFileError: it cannot be written; what was there before is untouched and no temporary file is left.
     """
     target = Path(os.path.realpath(path))  # a symbolic link stays one
+    if target.exists() and not target.is_file():
+        raise FieldFileError(f"cannot write {path}: it is there, and no regular file")
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         yield temporary

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -35,7 +36,7 @@ class Head:
 
     def __init__(self, path: Path):
         self.path, self.line = path, 0
-        self._data, self._offset = read_bytes(path), 0
+        self._data, self._offset = read_bytes(path).removeprefix(BOM_UTF8), 0
 
     def error(self, cause: str) -> FieldFileError:
         """An error that names the file and the line read last."""

@@ -120,7 +120,7 @@ def _read_atoms(head: Head) -> tuple[list[int], list[list[float]]]:
     numbers, positions = [], []
     for _ in range(count):
         line = head.next(f"{count} atoms")
-        symbol, _, rest = line.partition(" ")
+        symbol, rest = (*line.split(None, 1), "", "")[:2]
         letters = re.match(r"[A-Z][a-z]?", symbol)  # Fe1 and Fe2 are two kinds of iron
         numbers += [int(symbol)] if symbol.isdigit() else atomic_numbers(head, [letters.group() if letters else symbol])
         positions.append(head.numbers(rest, 3, "an element and a position"))

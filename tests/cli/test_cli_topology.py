@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase.io import write
 from pymatgen.core import Structure
 from typer.testing import Result
 
@@ -97,6 +98,27 @@ def test_frames_of_a_trajectory_are_predicted(elfzoo: Run, release: Path, hydrog
     found = json.loads(result.stdout)
     assert [row["frame"] for row in found] == [0, 2]
     assert found[0]["phi"] == pytest.approx(found[1]["phi"], abs=1e-6)
+
+
+def test_no_field_is_overwritten(elfzoo: Run, small: Path) -> None:
+    before = small.read_bytes()
+    calls = (("networking", "--json", small, small), ("critical-points", small, "--csv", small))
+    for call in (*calls, ("compare", small, small, "--json", small)):
+        assert "is read, and would be overwritten" in error_line(elfzoo(*call)), call
+    Path("ELFCAR.other").write_text("somebody's")
+    call = ("networking", small, "--json", "ELFCAR.other")  # as of a shell that took --json for a flag
+    assert "by its name a field" in error_line(elfzoo(*call))
+    assert small.read_bytes() == before and Path("ELFCAR.other").read_text() == "somebody's"
+
+
+def test_frames_asked_for_one_by_one_are_told_apart(elfzoo: Run, release: Path, hydrogen: Structure) -> None:
+    frames = [hydrogen.to_ase_atoms() for _ in range(3)]
+    write("md.extxyz", frames)
+    call = ("networking", "md.extxyz", "-m", release, "--csv", "t.csv", "--spacing", 0.4, "--resume", "--index")
+    for index in (1, 2, 2, -1):
+        assert elfzoo(*call, index).exit_code == 0
+    assert [row["frame"] for row in rows("t.csv")] == ["1", "2", ""]
+    assert {row["model"] for row in rows("t.csv")} == {str(release)}
 
 
 def test_dos_share_may_be_a_file(elfzoo: Run, small: Path) -> None:

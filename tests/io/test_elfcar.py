@@ -146,11 +146,20 @@ def test_header_variants_mean_the_same_crystal(elfcar):
     labelled = VASP.replace("   H    Na", "   H.5/1a2b3c Na_pv")
     crlf = VASP.replace("\n", "\r\n")
     untitled = VASP.replace("H Na\n", "\n", 1)
-    for text in (scaled, cartesian, selective, labelled, crlf, untitled):
+    volume = cartesian.replace("   1.00000000000000", "  -60.0")  # that of the cell: the factor is 1, also of positions
+    marked = "\ufeff" + VASP
+    for text in (scaled, cartesian, selective, labelled, crlf, untitled, volume, marked):
         structure = read_field(elfcar(text)).structure
         assert structure.atomic_numbers == expected.atomic_numbers
         np.testing.assert_allclose(structure.lattice.matrix, expected.lattice.matrix, atol=1e-12)
         np.testing.assert_allclose(structure.frac_coords, expected.frac_coords, atol=1e-12)
+
+
+def test_a_chgcar_and_elements_that_are_named_twice_are_said(elfcar):
+    with pytest.raises(FieldFileError, match="augmentation charges are those of a CHGCAR, which is not read"):
+        read_field(elfcar(VASP + "augmentation occupancies   1  4\n  0.1 0.2 0.3 0.4\n"))
+    with pytest.raises(FieldFileError, match=r"names its elements, H +Na; leave out species=\['La', 'O'\]"):
+        read_field(elfcar(), species=["La", "O"])
 
 
 def test_vasp_4_needs_species(elfcar):

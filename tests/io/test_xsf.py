@@ -94,13 +94,14 @@ def test_pymatgen_reads_what_we_write(field, tmp_path):
 def test_header_variants_mean_the_same_field(xsf):
     expected = read_field(xsf(PWSCF))
     commented = "# made by hand\n\n" + PWSCF.replace(" PRIMCOORD", "# atoms\n PRIMCOORD")
+    tabs = "\ufeff" + PWSCF.replace("H         0", "H\t0").replace("La        ", "La\t")
     conventional = PWSCF.replace(" PRIMCOORD", " CONVVEC\n 1 0 0\n 0 1 0\n 0 0 1\n PRIMCOORD")
     numbered = PWSCF.replace("\nLa ", "\n57 ").replace("\nH   ", "\n1   ")
     labelled = PWSCF.replace("\nLa ", "\nLa2 ").replace(
         "0.675000000    1.500000000    1.5", "0.675 1.5 1.5 0.1 0.2 0.3 "
     )
     bare = PWSCF.replace("BEGIN_DATAGRID_3D", "DATAGRID_3D")
-    for text in (commented, conventional, numbered, labelled, bare):
+    for text in (commented, conventional, numbered, labelled, bare, tabs):
         field = read_field(xsf(text))
         np.testing.assert_array_equal(field.values, expected.values)
         assert field.structure.atomic_numbers == expected.structure.atomic_numbers
