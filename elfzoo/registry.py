@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from elfzoo.config import parse
-from elfzoo.errors import UnknownNameError
+from elfzoo.errors import ElfzooError, UnknownNameError
 from elfzoo.target import Target
 
 if TYPE_CHECKING:
@@ -49,9 +49,16 @@ def find_architecture(name: str) -> type[Model]:
 
 
 def architecture_of(model: Model) -> str:
-    """The name under which a model's class is registered."""
+    """The name under which a model's class is registered.
+
+    Raises:
+        ElfzooError: it is not.
+    """
     _import_models()
-    return next(name for name, cls in _ARCHITECTURES.items() if cls is type(model))
+    found = next((name for name, cls in _ARCHITECTURES.items() if cls is type(model)), None)
+    if found is None:
+        raise ElfzooError(f"{type(model).__name__} is no registered architecture; @register('name') makes it one")
+    return found
 
 
 def create_model(

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from pymatgen.core import Lattice, Structure
+from torch_geometric.data import Batch
 
 from elfzoo.errors import ElfzooError
 from elfzoo.hub import load_release, save_release
@@ -88,6 +89,8 @@ def check_model(model: Model, elements: tuple[str, ...] | None = None, exact: fl
     _check_save_and_load(model, structures["triclinic"])
     if isinstance(model, PointModel):
         _check_forward(model, structures)
+        _check_batches(model, structures)
+        _check_features(model, structures["triclinic"])
         _check_gradients(model, structures["triclinic"])
         _check_double_precision(model, structures["triclinic"])
     return deviations
@@ -270,6 +273,32 @@ def _check_forward(model: PointModel, structures: dict[str, Structure]) -> None:
         fast = _learned(model, structure, points)
         worst = _difference(model, slow, fast)
         _require(worst <= EXACT, f"{name}: predict and forward differ by {worst:.2g}")
+
+
+def _check_batches(model: PointModel, structures: dict[str, Structure]) -> None:
+    """Structures that are batched together do not see each other."""
+    points, device = np.random.default_rng(6).random((20, 3)), _device(model)
+    parts = [
+        model.transform(probe_data(structure, points @ structure.lattice.matrix)) for structure in structures.values()
+    ]
+    with torch.no_grad():
+        alone = [model.target.tensor(model(part.to(device))).double().cpu().numpy() for part in parts]
+        together = model.target.tensor(model(Batch.from_data_list(parts).to(device))).double().cpu().numpy()
+    worst = _difference(model, np.concatenate(alone), together)
+    _require(worst <= EXACT, f"structures alone and in one batch differ by {worst:.2g}")
+
+
+def _check_features(model: PointModel, structure: Structure) -> None:
+    """``head`` of ``features`` is ``forward``, and nothing is learned in an encoder that calls itself constant."""
+    points = np.random.default_rng(7).random((20, 3))
+    found = torch.from_numpy(model.features(structure, points @ structure.lattice.matrix)).to(_device(model))
+    with torch.no_grad():
+        values = model.target.tensor(model.head(found)).double().cpu().numpy()
+    worst = _difference(model, values, _forward_values(model, structure, points, torch.float32))
+    _require(worst <= EXACT, f"head(features) and forward differ by {worst:.2g}")
+    if model.encoder_is_constant(structure.symbol_set):
+        data = model.transform(probe_data(structure, points @ structure.lattice.matrix)).to(_device(model))
+        _require(not model.encode(data).requires_grad, "encoder_is_constant is true, but encode has parameters in it")
 
 
 def _check_gradients(model: PointModel, structure: Structure) -> None:

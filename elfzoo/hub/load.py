@@ -9,7 +9,7 @@ import torch
 from pymatgen.core import Element
 
 from elfzoo.card import WEIGHTS, Card, read_card, shipped_releases
-from elfzoo.errors import ElfzooError, HubError, UnknownNameError
+from elfzoo.errors import ConfigError, ElfzooError, HubError, UnknownNameError
 from elfzoo.hub.release import load_release
 from elfzoo.models.base import Model
 from elfzoo.registry import find_architecture
@@ -77,8 +77,10 @@ def load_pretrained(
         UnknownNameError: no such release or folder, with the nearest names.
         HubError: the Hub was not reached, refused, or has no such repository or revision.
         WeightsError: weights missing, truncated, changed or not fitting; pickles are never opened.
-        ConfigError: a configuration that this version of elfzoo does not know.
+        ConfigError: a configuration that this version of elfzoo does not know, or another precision.
     """
+    if dtype not in (None, torch.float32, torch.float64):
+        raise ConfigError(f"a model predicts in single or double precision; got dtype={dtype}")
     folder, weights = locate(name_or_folder, revision)
     return load_release(folder, weights).to(device=device, dtype=dtype).eval()
 

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from huggingface_hub import (
     CommitOperationAdd,
+    CommitOperationDelete,
     EvalResult,
     EvalResultEntry,
     HfApi,
@@ -28,7 +29,7 @@ from elfzoo.card import CONFIG, HISTORY, README, WEIGHTS, Card, read_card
 from elfzoo.errors import HubError, WeightsError
 from elfzoo.hub.client import RepoType, hub_errors, is_repo_id
 from elfzoo.hub.links import without_dead_links
-from elfzoo.hub.release import load_release, save_release
+from elfzoo.hub.release import load_release, save_release, weights_sha256
 from elfzoo.io.files import read_bytes
 from elfzoo.models.base import Model
 from elfzoo.posterior import UNCERTAINTY
@@ -231,7 +232,14 @@ def _folder_of(model: Model | str | Path, name: str | None) -> Iterator[Path]:
     card = model.card
     if name is None and card is None:
         raise WeightsError("a model without a card needs a name to be pushed: name='architecture.data-vN'")
+    if card is not None and name in (None, card.name) and weights_sha256(model) != card.weights_sha256:
+        raise WeightsError(
+            f"the weights have changed since they were loaded as {card.name}, which is immutable; "
+            "give the new ones a name='architecture.data-vN' of their own"
+        )
     facts = {} if card is None else {key: getattr(card, key) for key in FACTS}
+    if card is not None and weights_sha256(model) != card.weights_sha256:
+        facts.pop("training")  # is that of other weights
     with tempfile.TemporaryDirectory() as folder:
         save_release(model, folder, name or (card.name if card else ""), **facts)
         yield Path(folder)
@@ -274,11 +282,19 @@ def _refuse_other_weights(repo: str, revision: str | None, card: Card) -> None:
         )
 
 
+def _is_ours(name: str, repo_type: RepoType) -> bool:
+    """Whether a file is one that a push writes, so that an earlier push's may not stay beside what is new."""
+    return name.endswith(".npz") if repo_type == "dataset" else name in (UNCERTAINTY, HISTORY, EVALUATION)
+
+
 def _commit(
     repo: str, files: Mapping[str, bytes], message: str, repo_type: RepoType, revision: str | None, parent: str | None
 ) -> Pushed:
-    operations = [CommitOperationAdd(name, data) for name, data in files.items()]
     with hub_errors(repo, revision, repo_type):
+        there = HfApi(library_name="elfzoo").list_repo_files(repo, revision=parent or revision, repo_type=repo_type)
+        gone = [name for name in there if name not in files and _is_ours(name, repo_type)]
+        operations = [CommitOperationAdd(name, data) for name, data in files.items()]
+        operations += [CommitOperationDelete(name) for name in gone]
         done = HfApi(library_name="elfzoo").create_commit(
             repo,
             operations,

@@ -5,10 +5,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
@@ -21,7 +25,7 @@ from elfzoo.models.base import Model
 from elfzoo.posterior import UNCERTAINTY, find_posterior
 from elfzoo.registry import architecture_of, create_model
 
-__all__ = ["PICKLES", "load_release", "pickles_among", "read_weights", "save_release"]
+__all__ = ["PICKLES", "load_release", "pickles_among", "read_weights", "save_release", "weights_sha256"]
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
@@ -40,7 +44,8 @@ def load_release(folder: str | Path, weights: Path | None = None) -> Model:
     card = read_card(folder)
     path = weights or Path(folder) / WEIGHTS
     data = read_weights(path, card)
-    model = create_model(card.architecture, card.config, card.target)
+    with _single_precision():
+        model = create_model(card.architecture, card.config, card.target)
     try:
         model.load_state_dict(load(data), strict=True)
     except (RuntimeError, SafetensorError) as error:
@@ -48,6 +53,17 @@ def load_release(folder: str | Path, weights: Path | None = None) -> Model:
         raise WeightsError(f"{path} does not fit {card.architecture}: {reason}") from None
     model.card, model.posterior = card, find_posterior(folder, card.weights_sha256)
     return model
+
+
+@contextmanager
+def _single_precision() -> Iterator[None]:
+    """Whatever the user's default is, for which weights were not made."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def save_release(model: Model, folder: str | Path, name: str, readme: str = "", **facts: Any) -> Card:
@@ -60,7 +76,7 @@ def save_release(model: Model, folder: str | Path, name: str, readme: str = "", 
         readme: text of the card.
         facts: further entries of :class:`Card`.
     """
-    weights = save({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()})
+    weights = _saved(model)
     card = Card(
         name=name,
         architecture=architecture_of(model),
@@ -70,17 +86,51 @@ def save_release(model: Model, folder: str | Path, name: str, readme: str = "", 
         elfzoo=__version__,
         **facts,
     )
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    # the configuration comes last: without it the folder is no release, and with it everything else is there
-    write_bytes(folder / WEIGHTS, [weights])
-    (folder / UNCERTAINTY).unlink(missing_ok=True)  # of what was there before
-    if model.posterior is not None and model.posterior.weights_sha256 == card.weights_sha256:
-        model.posterior.write(folder)
-    if readme:
-        write_bytes(folder / README, [readme.encode()])
-    write_bytes(folder / CONFIG, [(json.dumps(to_dict(card), indent=2) + "\n").encode()])
+    with _replaced(Path(folder), card) as place:
+        # the configuration comes last: without it the folder is no release, and with it everything else is there
+        write_bytes(place / WEIGHTS, [weights])
+        if model.posterior is not None and model.posterior.weights_sha256 == card.weights_sha256:
+            model.posterior.write(place)
+        if readme:
+            write_bytes(place / README, [readme.encode()])
+        write_bytes(place / CONFIG, [(json.dumps(to_dict(card), indent=2) + "\n").encode()])
     return card
+
+
+@contextmanager
+def _replaced(folder: Path, card: Card) -> Iterator[Path]:
+    """Where to write a release: the folder itself, or beside one that is there a new one, which takes its place.
+
+    What else lies in the old one goes with it, but for an uncertainty and a text of other weights.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / CONFIG).is_file():
+        yield folder
+        return
+    folder = folder.resolve()
+    aside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
+    new, old = aside.with_suffix(".new"), aside.with_suffix(".old")
+    try:
+        shutil.copytree(folder, new)
+        other = read_card(folder).weights_sha256 != card.weights_sha256
+        for name in (CONFIG, WEIGHTS, UNCERTAINTY, *((README,) if other else ())):
+            (new / name).unlink(missing_ok=True)
+        yield new
+        folder.rename(old)
+        new.rename(folder)
+    finally:
+        for left in (new, old):
+            if left.exists() and folder.exists():
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def weights_sha256(model: Model) -> str:
+    """Of the file that a model's weights would be stored in, as they are now."""
+    return hashlib.sha256(_saved(model)).hexdigest()
+
+
+def _saved(model: Model) -> bytes:
+    return save({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()})
 
 
 def read_weights(path: Path, card: Card) -> bytes:

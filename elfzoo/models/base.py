@@ -11,7 +11,8 @@ from __future__ import annotations
 import importlib.util
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -32,12 +33,13 @@ from elfzoo.progress import progress_bar
 from elfzoo.structure import as_structure
 from elfzoo.target import Target
 from elfzoo.threads import map_in_threads
+from elfzoo.transforms.sad import SuperposedDensity
 
 if TYPE_CHECKING:
     from elfzoo.card import Card
     from elfzoo.posterior import Posterior
 
-__all__ = ["EXACT_INVARIANCES", "Evaluator", "Invariance", "Link", "Model", "PointModel"]
+__all__ = ["EXACT_INVARIANCES", "Evaluator", "Invariance", "Link", "Model", "PointModel", "evaluating"]
 
 Invariance = Literal["exact", "approximate"]
 Evaluator = Callable[[np.ndarray], np.ndarray]
@@ -149,6 +151,22 @@ class Model(nn.Module, ABC):
         structure = as_structure(structure)
         sad = self.target.baseline(structure, quantity)
         self._warn_outside_domain(structure)
+        with evaluating(self):
+            return self._predicted(structure, grid, points, sad, spacing, symmetry, progress, quantity, coarse)
+
+    def _predicted(
+        self,
+        structure: Structure,
+        grid: Any,
+        points: Any,
+        sad: SuperposedDensity | None,
+        spacing: float,
+        symmetry: bool,
+        progress: bool | None,
+        quantity: str | None,
+        coarse: float | None,
+    ) -> Any:
+        """What :meth:`predict` gives of a checked structure."""
         if points is not None:
             if grid is not None:
                 raise ElfzooError("predict takes a grid or points, not both")
@@ -326,6 +344,21 @@ class PointModel(Model):
             return self(data.to(weight.device)).detach().cpu().numpy()
 
         return evaluate
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Meanwhile no dropout, no random orientation and no statistics of a batch: a model that is being trained predicts
+    what it will predict.
+    """
+    if not model.training:
+        yield
+        return
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train()
 
 
 def _as_they_are(logits: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ from elfzoo.field import Field
 from elfzoo.grid import Grid
 from elfzoo.io import hdf5
 from elfzoo.io.files import format_of
-from elfzoo.models.base import DEFAULT_SPACING, Model, PointModel
+from elfzoo.models.base import DEFAULT_SPACING, Model, PointModel, evaluating
 from elfzoo.progress import progress_bar
 from elfzoo.structure import as_structure
 from elfzoo.threads import map_in_threads
@@ -68,7 +68,7 @@ def predict_to(
     sad = model.target.baseline(structure, quantity)
     model._warn_outside_domain(structure)
     chosen, evaluate, lock = Grid.wanted(structure, grid, spacing), model.evaluator(structure), threading.Lock()
-    with _file(model, path, structure, chosen, quantity) as put:
+    with evaluating(model), _file(model, path, structure, chosen, quantity) as put:
 
         def block(indices: np.ndarray) -> int:
             found = model.target.values(evaluate(chosen.positions(indices))).astype(np.float32)

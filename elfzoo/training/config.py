@@ -46,6 +46,10 @@ class DataConfig:
     spin: Literal["up", "down"] | None = None
 
     def __post_init__(self) -> None:
+        if self.points < 1 or (self.structures is not None and self.structures < 1):
+            raise ConfigError(
+                f"data have points and structures; got points={self.points}, {self.structures} structures"
+            )
         try:
             re.compile(self.match or "")
         except re.error as error:
@@ -163,6 +167,16 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if not self.train or not self.validate:
             raise ConfigError("a training run needs data to train on and data to validate on")
+        if not re.fullmatch(r"[\w+-][\w.+-]*", self.name):
+            raise ConfigError(f"a name has letters, digits and . + - _ alone, and no . first; got {self.name!r}")
+        watched = [f"{part.dataset}/{part.split}" for part in self.validate]
+        if twice := sorted({name for name in watched if watched.count(name) > 1}):
+            raise ConfigError(f"each validation set has a name of its own; got {', '.join(twice)} more than once")
+        if self.seed < 0 or self.weight_decay < 0 or (self.patience is not None and self.patience < 1):
+            raise ConfigError(
+                "seed and weight_decay are 0 or more, patience 1 or more; "
+                f"got {self.seed}, {self.weight_decay}, {self.patience}"
+            )
         if min(self.epochs, self.batch_size, self.learning_rate, self.huber_beta) <= 0:
             raise ConfigError("epochs, batch_size, learning_rate and huber_beta must be positive")
         if self.accumulate < 1:

@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,7 +44,7 @@ OLD_STRUCTURES = 6  # of each of the old validation sets
 WATCHED = 500  # voxels of each of them, after every epoch
 LOSS = 1.1  # an epoch whose error on what was known is more times the start's is chosen only if there is no other
 SEED = 7_000_003
-SAME = StructureMatcher(ltol=0.01, stol=0.01, angle_tol=0.5, scale=False, primitive_cell=False)
+SAME = StructureMatcher(ltol=0.01, stol=0.01, angle_tol=0.5, scale=False, primitive_cell=True)
 TAKEN_OVER = ("batch_size", "structures_per_batch", "huber_beta", "weight_decay", "fields")  # from the old training
 
 
@@ -135,6 +136,10 @@ def finetune(
     elif held_out:
         kept, others = _sound([Path(file) for file in held_out])
         left_out |= others
+        apart = {file.resolve() for file in kept}  # a folder, and some of its files, is what one would give
+        learned = [file for file in learned if file.resolve() not in apart]
+        if not learned:
+            raise ElfzooError(f"all {len(kept)} usable files are held out; expected others to learn from")
     files: dict[Group, list[Path]] = {"learned": learned, "held out": kept}
     with keeping(Path(out) / _name(start, wanted) / "diagonalisations"):  # each is asked for several times
         config = _run_config(start, str(model), learned, kept, wanted, root)
@@ -194,14 +199,14 @@ def _run_config(
 ) -> TrainConfig:
     """The training run that this is."""
     before, method = _trained_with(start.card), _method(wanted, learned)
-    old = _replayed(before, wanted.replay * wanted.points * len(learned), root)
+    old = _replayed(before, wanted.replay * wanted.points * len(learned), root, kept)
     watched = _watched(before, root) if kept else []
     facts = {} if before is None else {key: getattr(before, key) for key in TAKEN_OVER}
     return TrainConfig(
         name=_name(start, wanted),
         architecture=architecture_of(start),
-        train=(_new("train", learned, wanted), *old),
-        validate=(_new("val", kept or learned, wanted), *watched),
+        train=(_new("train", learned, wanted, before), *old),
+        validate=(_new("val", kept or learned, wanted, before), *watched),
         epochs=wanted.epochs,
         learning_rate=wanted.learning_rate or RATES[method],
         schedule="cosine",
@@ -218,10 +223,15 @@ def _name(start: Model, wanted: Tuning) -> str:
     return wanted.name or f"{architecture_of(start)}.tuned-v1"
 
 
-def _new(split: Literal["train", "val"], files: Sequence[Path], wanted: Tuning) -> DataConfig:
+def _new(
+    split: Literal["train", "val"], files: Sequence[Path], wanted: Tuning, before: TrainConfig | None
+) -> DataConfig:
+    """The user's files, under a name that no data of earlier trainings has."""
+    taken = set() if before is None else {part.dataset for part in (*before.train, *before.validate)}
+    name = next(name for name in chain(["new"], map("new{}".format, count(2))) if name not in taken)
     paths = tuple(str(path.resolve()) for path in files)
     sampling: Literal["stratified", "uniform"] = "stratified" if split == "train" else "uniform"
-    return DataConfig("new", split, wanted.points, sampling, files=paths, spin=wanted.spin)
+    return DataConfig(name, split, wanted.points, sampling, files=paths, spin=wanted.spin)
 
 
 def _trained_with(card: Card | None) -> TrainConfig | None:
@@ -230,12 +240,14 @@ def _trained_with(card: Card | None) -> TrainConfig | None:
     return parse(TrainConfig, card.training["config"], where=f"training of {card.name}")
 
 
-def _replayed(before: TrainConfig | None, points: float, root: str | None) -> list[DataConfig]:
-    """Parts of the old training data with about so many points in all."""
+def _replayed(
+    before: TrainConfig | None, points: float, root: str | None, kept: Sequence[Path] = ()
+) -> list[DataConfig]:
+    """Parts of the old training data with about so many points in all, without what is held out now."""
     if before is None or points < 1:
         return []
     parts, sizes = [], []
-    for part in before.train:
+    for part in filter(None, (_without(part, kept) for part in before.train)):
         try:
             sizes.append(len(choose(part, root)[1]))
             parts.append(part)
@@ -243,6 +255,16 @@ def _replayed(before: TrainConfig | None, points: float, root: str | None) -> li
             warnings.warn(f"{part.dataset} is not replayed, and may be forgotten: {error}", ElfzooWarning, stacklevel=4)
     of_each = int(np.ceil(points / max(sum(sizes), 1)))
     return [replace(part, points=of_each) for part in parts]
+
+
+def _without(part: DataConfig, kept: Sequence[Path]) -> DataConfig | None:
+    """A part of files without some of them; None where none is left."""
+    apart = {file.resolve() for file in kept}
+    files = [file for name in part.files for file in (find_field_files(name) if Path(name).is_dir() else [Path(name)])]
+    left = [file for file in files if file.resolve() not in apart]
+    if len(left) == len(files):
+        return part
+    return replace(part, files=tuple(map(str, left))) if left else None
 
 
 def _watched(before: TrainConfig | None, root: str | None) -> list[DataConfig]:

@@ -121,6 +121,11 @@ class _Run:
         self.epoch += 1
         errors = self._validate()
         score = self.config.score(errors)
+        if not math.isfinite(score):
+            raise ElfzooError(
+                f"the validation error became {score} in epoch {self.epoch}; lower learning_rate "
+                "(the checkpoint of the epoch before is kept)"
+            )
         seconds = round(time.perf_counter() - began, 3)
         self.log.append({"epoch": self.epoch, "loss": total / count, **errors, "score": score, "seconds": seconds})
         if score <= min(row["score"] for row in self.log):

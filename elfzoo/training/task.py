@@ -76,7 +76,13 @@ class Task(ABC):
         parts = zip(config.train + config.validate, [*train, *validate], strict=True)
         self.elements = tuple(sorted({site.specie.symbol for s in sets for site in s.structure}))
         self.recipe = recipes.pop() if len(recipes) == 1 else None
-        self.data_sha256 = {f"{d.dataset}/{d.split}": part.sha256 for d, part in parts}
+        self.data_sha256: dict[str, str] = {}
+        for data, part in parts:
+            name, number = f"{data.dataset}/{data.split}", 1
+            while name in self.data_sha256:  # several parts of one dataset
+                number += 1
+                name = f"{data.dataset}/{data.split} ({number})"
+            self.data_sha256[name] = part.sha256
 
     @abstractmethod
     def size(self) -> int:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
@@ -23,8 +24,9 @@ class Repo:
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
 
-    def commit(self, files: dict[str, bytes], branch: str = "main") -> str:
-        everything = {**self.commits.get(self.branches.get(branch, ""), {}), **files}
+    def commit(self, files: dict[str, bytes], branch: str = "main", gone: Sequence[str] = ()) -> str:
+        before = self.commits.get(self.branches.get(branch, ""), {})
+        everything = {**{name: data for name, data in before.items() if name not in gone}, **files}
         text = repr(sorted((name, hashlib.sha256(data).hexdigest()) for name, data in everything.items()))
         oid = hashlib.sha1(f"{self.branches.get(branch)}{text}".encode()).hexdigest()
         self.commits[oid] = everything
@@ -240,8 +242,10 @@ class _Handler(BaseHTTPRequestHandler):
             if line["key"] == "file"
             else self.hub.large[line["value"]["oid"]]
             for line in lines[1:]
+            if line["key"] != "deletedFile"
         }
-        oid = repo.commit(files, revision)
+        gone = [line["value"]["path"] for line in lines[1:] if line["key"] == "deletedFile"]
+        oid = repo.commit(files, revision, gone)
         facts = {"commitUrl": f"{self.hub.url}/{name}/commit/{oid}", "commitOid": oid, "success": True}
         self._json(facts)
 

@@ -112,6 +112,19 @@ def test_releases_are_immutable(hub: Hub, release: Path, tmp_path: Path) -> None
     assert elfzoo.load_pretrained("lab/tiny", revision=first.commit).card.name == "grid_mlp.tiny-v0"
 
 
+def test_changed_weights_need_a_name_of_their_own(hub: Hub, release: Path) -> None:
+    model = elfzoo.load_pretrained(release)
+    elfzoo.push_to_hub(model, "lab/same")
+    with torch.no_grad():
+        next(model.parameters()).add_(1.0)
+    for name in (None, "grid_mlp.tiny-v0"):
+        with pytest.raises(WeightsError, match=r"have changed since they were loaded as grid_mlp\.tiny-v0"):
+            elfzoo.push_to_hub(model, "lab/other", name=name)
+    elfzoo.push_to_hub(model, "lab/other", name="grid_mlp.mine-v1")
+    card = elfzoo.load_pretrained("lab/other").card
+    assert card.name == "grid_mlp.mine-v1" and card.training == {} and card.elements == ("H",)
+
+
 def test_branches(hub: Hub, release: Path) -> None:
     elfzoo.push_to_hub(release, "lab/tiny", revision="next")
     assert "config.json" not in hub.repo("lab/tiny").commits[hub.repo("lab/tiny").branches["main"]]

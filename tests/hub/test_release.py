@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pytest
@@ -79,6 +80,40 @@ def test_damaged_or_foreign_config(release):
     (release / "config.json").unlink()
     with pytest.raises(WeightsError, match="is no release"):
         elfzoo.load_pretrained(release)
+
+
+@pytest.mark.parametrize("step", range(3))
+def test_whatever_fails_the_old_release_stays(release, monkeypatch, step):
+    """Each file of the new one in turn."""
+    (release / "log.csv").write_text("epoch\n")
+    before, replace, calls = {p.name: p.read_bytes() for p in release.iterdir()}, os.replace, []
+
+    def fails(*args):
+        calls.append(args)
+        if len(calls) > step:
+            raise KeyboardInterrupt
+        return replace(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.replace", fails)
+        with pytest.raises(KeyboardInterrupt):
+            save_release(elfzoo.create_model("grid_mlp"), release, "grid_mlp.other-v0", readme="new")
+    assert {p.name: p.read_bytes() for p in release.iterdir()} == before
+    assert [p.name for p in release.parent.iterdir() if p.name.startswith(f".{release.name}")] == []
+    save_release(elfzoo.create_model("grid_mlp"), release, "grid_mlp.other-v0")
+    assert sorted(p.name for p in release.iterdir()) == ["config.json", "log.csv", "model.safetensors"]  # no old text
+
+
+def test_it_is_single_precision_whatever_the_default(release):
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert {p.dtype for p in elfzoo.load_pretrained(release).parameters()} == {torch.float32}
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert {p.dtype for p in elfzoo.load_pretrained(release, dtype=torch.float64).parameters()} == {torch.float64}
+    with pytest.raises(ConfigError, match=r"single or double precision; got dtype=torch\.bfloat16"):
+        elfzoo.load_pretrained(release, dtype=torch.bfloat16)
 
 
 def test_a_full_disk_leaves_the_old_release(release, monkeypatch):

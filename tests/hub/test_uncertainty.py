@@ -36,6 +36,14 @@ def test_it_goes_to_the_hub_and_back(hub: Hub, certain: Path, tmp_path: Path) ->
         assert model.posterior is not None and model.posterior.alpha == 0.25 and model.posterior.phi_scale == 1.5
 
 
+def test_the_next_release_does_not_inherit_it(hub: Hub, certain: Path, tmp_path: Path) -> None:
+    first = elfzoo.push_to_hub(certain, "lab/tiny")
+    save_release(elfzoo.create_model("grid_mlp", {"hidden": [6]}), tmp_path / "other", "grid_mlp.tiny-v1")
+    elfzoo.push_to_hub(tmp_path / "other", "lab/tiny")
+    assert elfzoo.load_pretrained("lab/tiny").posterior is None
+    assert elfzoo.load_pretrained("lab/tiny", revision=first.commit).posterior is not None
+
+
 def test_it_is_fetched_once(hub: Hub, certain: Path) -> None:
     elfzoo.push_to_hub(certain, "lab/tiny")
     hub.requests.clear()

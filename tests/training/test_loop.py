@@ -89,6 +89,21 @@ def test_resuming_gives_the_same_weights_as_never_stopping(data, tmp_path, chang
     assert same_weights(whole, parts)
 
 
+def test_senseless_numbers_are_refused_at_once():
+    part = {"dataset": "fluid-h", "split": "train"}
+    for wrong in ({"points": 0}, {"structures": 0}):
+        with pytest.raises(ConfigError, match="data have points and structures"):
+            config(train=[part | wrong])
+    for wrong in ({"seed": -1}, {"patience": 0}, {"weight_decay": -1.0}):
+        with pytest.raises(ConfigError, match="0 or more, patience 1 or more"):
+            config(**wrong)
+    for name in ("../g", ".hidden", "a/b", ""):
+        with pytest.raises(ConfigError, match="a name has letters"):
+            config(name=name)
+    with pytest.raises(ConfigError, match=r"a name of its own; got fluid-h/val more than once"):
+        config(validate=[{"dataset": "fluid-h", "split": "val", "match": match} for match in ("a", "b")])
+
+
 def test_same_seed_same_weights_other_seed_others(data, tmp_path):
     runs = [train(config(seed=s), tmp_path / str(i), root=data) for i, s in enumerate((1, 1, 2))]
     assert same_weights(runs[0], runs[1])

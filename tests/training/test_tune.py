@@ -290,6 +290,20 @@ def test_what_is_learned_is_not_reported_as_known(base, data, tmp_path):
     assert len(report.rows("learned")) == 1 and not report.rows("old")
 
 
+def test_tuning_what_was_tuned_looks_at_the_new_files(base, own, data, tmp_path):
+    """The first run's files have another name than the second's, and what is held out now is not replayed."""
+    files = sorted(own.rglob("ELFCAR_*"))[:4]
+    options = {"root": data, "epochs": 1, "points": 20, "report": False}
+    first = finetune(base, files[:2], tmp_path / "one", held_out=[files[2]], **options)
+    second = finetune(first.release, files, tmp_path / "two", held_out=[files[0]], name="a.b-v2", **options)
+    trained = elfzoo.load_pretrained(second.release).card.training["config"]
+    assert [part["dataset"] for part in trained["validate"] if part["files"]][:1] == ["new2"]
+    learned = {file for part in trained["train"] for file in part["files"]}
+    assert str(files[0].resolve()) not in learned and {str(file.resolve()) for file in files[1:]} <= learned
+    with pytest.raises(ElfzooError, match="all 1 usable files are held out"):
+        finetune(base, files[:1], tmp_path / "three", held_out=files[:1], **options)
+
+
 def test_what_cannot_be_tuned(base, own, data, tmp_path):
     with pytest.raises(ConfigError, match="did you mean 'epochs'"):
         finetune(base, own, tmp_path, epoch=3)
