@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from huggingface_hub import (
     CommitOperationAdd,
+    CommitOperationCopy,
     CommitOperationDelete,
     EvalResult,
     EvalResultEntry,
@@ -293,8 +294,10 @@ def _commit(
     with hub_errors(repo, revision, repo_type):
         there = HfApi(library_name="elfzoo").list_repo_files(repo, revision=parent or revision, repo_type=repo_type)
         gone = [name for name in there if name not in files and _is_ours(name, repo_type)]
-        operations = [CommitOperationAdd(name, data) for name, data in files.items()]
-        operations += [CommitOperationDelete(name) for name in gone]
+        operations: list[CommitOperationAdd | CommitOperationDelete | CommitOperationCopy] = [
+            *(CommitOperationAdd(name, data) for name, data in files.items()),
+            *(CommitOperationDelete(name) for name in gone),
+        ]
         done = HfApi(library_name="elfzoo").create_commit(
             repo,
             operations,
