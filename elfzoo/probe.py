@@ -36,6 +36,9 @@ class ProbeData(Data):
     probe_edge_index   (2, edges)       row 0 atoms, row 1 probe points; added by a model's transform
     probe_edge_shift   (edges, 3)       Å; the edge's vector is pos[atom] + shift - probe_pos[point]
     ================== ================ =====================================================================
+
+    Edges are in the order in which ``transform`` adds them, those of one receiving atom or probe point together: models
+    sum over such runs, so that a shuffled list of edges gives something else.
     """
 
     def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
