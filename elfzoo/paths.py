@@ -99,7 +99,8 @@ class Plane:
     def miller(
         cls, indices: tuple[int, int, int], fraction: float, structure: Structure, spacing: float = 0.05
     ) -> Plane:
-        """One period of the lattice plane hx + ky + lz = ``fraction``, on its two shortest lattice vectors.
+        """One period of the lattice plane hx + ky + lz = ``fraction``, on its two shortest lattice vectors; h, k and l
+        without a common factor.
 
         Args:
             indices: Miller indices (h, k, l) with respect to the cell of ``structure``.
@@ -109,8 +110,7 @@ class Plane:
         """
         if not any(indices):
             raise ElfzooError("the Miller indices 0,0,0 belong to no plane")
-        common = gcd(*(int(i) for i in indices))
-        h, fraction = np.array(indices) // common, fraction / common  # 2x + 2y = 1 is x + y = 1/2
+        h = np.array(indices) // gcd(*(int(i) for i in indices))
         return _spanned(h * fraction / (h @ h), _in_plane_basis(h, structure.lattice.matrix), structure, spacing)
 
     def frac_coords(self) -> Float[np.ndarray, "points 3"]:

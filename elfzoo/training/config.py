@@ -46,10 +46,8 @@ class DataConfig:
     spin: Literal["up", "down"] | None = None
 
     def __post_init__(self) -> None:
-        if self.points < 1 or (self.structures is not None and self.structures < 1):
-            raise ConfigError(
-                f"data have points and structures; got points={self.points}, {self.structures} structures"
-            )
+        if self.points < 1:
+            raise ConfigError(f"points are drawn from each structure; got points={self.points}")
         try:
             re.compile(self.match or "")
         except re.error as error:

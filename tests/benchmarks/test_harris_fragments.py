@@ -41,11 +41,12 @@ def test_fragments_that_hold_everything_give_the_exact_result(cuts):
     parts = dc.fragments(problem.structure, cuts, 3.9)
     assert len(parts) == {1: 1, 2: 4}[cuts] and all(len(part.atom) == 6 for part in parts)
     exact, (matrix, solved, filled) = dc.exact(problem, KMeshConfig(large_spacing=2.0)), divided(problem, parts)
-    np.testing.assert_allclose(matrix, exact, atol=1e-11 * np.abs(exact).max())
+    # of all at once the occupied space is found in single precision
+    np.testing.assert_allclose(matrix, exact, atol=1e-5 * np.abs(exact).max())
     for block in harris_fragments.boxes(problem):
         whole = dc.matrix_elf(problem, exact, block)
         np.testing.assert_allclose(dc.space_elf(problem, parts, solved, filled, block), whole, atol=2e-5)
-        np.testing.assert_allclose(dc.matrix_elf(problem, matrix, block), whole, atol=1e-9)
+        np.testing.assert_allclose(dc.matrix_elf(problem, matrix, block), whole, atol=2e-5)
 
 
 def divided(problem: dc.Problem, parts: list) -> tuple:
@@ -149,6 +150,8 @@ def test_a_buffer_that_would_do_is_extrapolated():
 def test_the_record_says_what_its_cases_say():
     record = json.loads(harris_fragments.RECORD.read_text())
     summary = json.loads(json.dumps(harris_fragments.summary(record["cases"], record["counted"])))
+    fitted = summary["dense"].pop("fitted_power")
+    assert record["dense"].pop("fitted_power") == pytest.approx(fitted, rel=1e-9)
     assert {key: record[key] for key in summary} == summary
 
 

@@ -91,9 +91,8 @@ def test_resuming_gives_the_same_weights_as_never_stopping(data, tmp_path, chang
 
 def test_senseless_numbers_are_refused_at_once():
     part = {"dataset": "fluid-h", "split": "train"}
-    for wrong in ({"points": 0}, {"structures": 0}):
-        with pytest.raises(ConfigError, match="data have points and structures"):
-            config(train=[part | wrong])
+    with pytest.raises(ConfigError, match="points are drawn from each structure; got points=0"):
+        config(train=[part | {"points": 0}])
     for wrong in ({"seed": -1}, {"patience": 0}, {"weight_decay": -1.0}):
         with pytest.raises(ConfigError, match="0 or more, patience 1 or more"):
             config(**wrong)

@@ -160,7 +160,7 @@ def _lowest(matrix: Matrix, bands: int) -> tuple[np.ndarray, np.ndarray]:
 
     Which space they span, in single precision, in half the time; which vectors in it they are, in double: states that
     lie close together are mixed up by single precision, those that are left out are far from the filled ones. It
-    changes ELF by 1e-6.
+    changes ELF by some 1e-6.
     """
     single = np.complex64 if np.iscomplexobj(matrix) else np.float32
     options = {"lower": True, "driver": "evr", "check_finite": False}
