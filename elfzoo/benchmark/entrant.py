@@ -31,6 +31,7 @@ from elfzoo.errors import ElfzooError, FieldFileError
 from elfzoo.field import Field, read_field
 from elfzoo.grid import Grid
 from elfzoo.hub import load_pretrained
+from elfzoo.hub.release import weights_sha256
 from elfzoo.models.base import Model
 from elfzoo.structure import require_same_structure
 
@@ -85,7 +86,7 @@ def load_entrant(spec: str, training: Iterable[Any] = ()) -> Entrant:
     if (fingerprint := getattr(made, "fingerprint", None)) is not None:
         facts["fingerprint"] = str(fingerprint)
     if isinstance(made, Model):
-        facts |= {"weights_sha256": _digest(made), "sees": made.sees}
+        facts |= {"weights_sha256": weights_sha256(made), "sees": made.sees}
     name = str(getattr(made, "name", f"{path.stem}.{match[2]}"))
     model = made if isinstance(made, Model) else None
     return Entrant(_checked_name(name), _wrapped(made, spec), facts, model, learns=learns)
@@ -131,14 +132,6 @@ def _release(model: Model) -> Entrant:
         "training_hardware": card.training.get("hardware"),
     }
     return Entrant(_checked_name(card.name), _wrapped(model, card.name), facts, model, is_release=True)
-
-
-def _digest(model: Model) -> str:
-    """SHA-256 of all weights of a model as it is."""
-    found = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        found.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
-    return found.hexdigest()
 
 
 def _made(path: Path, factory: str, training: Iterable[Any]) -> tuple[Any, bool]:
@@ -189,7 +182,7 @@ def _wrapped(made: Any, spec: str) -> Predict:
             raise ElfzooError(
                 f"{spec} gives values from {values.min():.3g} to {values.max():.3g}; ELF lies between 0 and 1"
             )
-        return found if isinstance(found, Field) else Field(np.asarray(found, dtype=float), structure)
+        return found if isinstance(found, Field) else Field(values, structure)
 
     return predict
 

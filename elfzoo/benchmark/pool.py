@@ -54,12 +54,10 @@ def each(work: Callable[[T], None], items: Sequence[T], workers: int) -> Iterato
                 yield
         except BrokenProcessPool:
             raise ElfzooError(DIED) from None
-        except KeyboardInterrupt:
-            for process in list((pool._processes or {}).values()):  # an executor itself only ever waits for them
-                process.terminate()
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                for process in list((pool._processes or {}).values()):  # an executor itself only ever waits for them
+                    process.terminate()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
 

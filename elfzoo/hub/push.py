@@ -233,13 +233,14 @@ def _folder_of(model: Model | str | Path, name: str | None) -> Iterator[Path]:
     card = model.card
     if name is None and card is None:
         raise WeightsError("a model without a card needs a name to be pushed: name='architecture.data-vN'")
-    if card is not None and name in (None, card.name) and weights_sha256(model) != card.weights_sha256:
+    changed = card is not None and weights_sha256(model) != card.weights_sha256
+    if card is not None and changed and name in (None, card.name):
         raise WeightsError(
             f"the weights have changed since they were loaded as {card.name}, which is immutable; "
             "give the new ones a name='architecture.data-vN' of their own"
         )
     facts = {} if card is None else {key: getattr(card, key) for key in FACTS}
-    if card is not None and weights_sha256(model) != card.weights_sha256:
+    if changed:
         facts.pop("training")  # is that of other weights
     with tempfile.TemporaryDirectory() as folder:
         save_release(model, folder, name or (card.name if card else ""), **facts)

@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from elfzoo.errors import ElfzooError, FieldFileError, UnknownNameError
 
-__all__ = ["FORMATS", "format_of", "read_bytes", "whole_file", "write_bytes"]
+__all__ = ["FORMATS", "append", "format_of", "read_bytes", "whole_file", "write_bytes"]
 
 # Format -> file names, without .gz and whatever the case; the first match counts, so ELFCAR_01.cube is a cube.
 FORMATS: Mapping[str, tuple[str, ...]] = MappingProxyType(

@@ -33,7 +33,6 @@ from elfzoo.progress import progress_bar
 from elfzoo.structure import as_structure
 from elfzoo.target import Target
 from elfzoo.threads import map_in_threads
-from elfzoo.transforms.sad import SuperposedDensity
 
 if TYPE_CHECKING:
     from elfzoo.card import Card
@@ -152,35 +151,20 @@ class Model(nn.Module, ABC):
         sad = self.target.baseline(structure, quantity)
         self._warn_outside_domain(structure)
         with evaluating(self):
-            return self._predicted(structure, grid, points, sad, spacing, symmetry, progress, quantity, coarse)
-
-    def _predicted(
-        self,
-        structure: Structure,
-        grid: Any,
-        points: Any,
-        sad: SuperposedDensity | None,
-        spacing: float,
-        symmetry: bool,
-        progress: bool | None,
-        quantity: str | None,
-        coarse: float | None,
-    ) -> Any:
-        """What :meth:`predict` gives of a checked structure."""
-        if points is not None:
-            if grid is not None:
-                raise ElfzooError("predict takes a grid or points, not both")
-            if coarse is not None:
-                raise ElfzooError(f"coarse={coarse} is for whole grids; leave it out for loose points")
-            points = _checked_points(points)
-            learned = self._values_at(structure, points, progress, self.target.values)
-            return learned if sad is None else (learned + sad.at(points)).astype(np.float32)
-        chosen = self._grid(structure, grid, spacing, symmetry)
-        values = self._on_grid(structure, chosen, symmetry, coarse, progress)
-        if sad is not None:
-            values += sad.on_grid(chosen)
-        recipe = None if self.card is None else self.card.recipe
-        return Field(values, structure, quantity or self.quantity, recipe, meta=self._provenance())
+            if points is not None:
+                if grid is not None:
+                    raise ElfzooError("predict takes a grid or points, not both")
+                if coarse is not None:
+                    raise ElfzooError(f"coarse={coarse} is for whole grids; leave it out for loose points")
+                points = _checked_points(points)
+                learned = self._values_at(structure, points, progress, self.target.values)
+                return learned if sad is None else (learned + sad.at(points)).astype(np.float32)
+            chosen = self._grid(structure, grid, spacing, symmetry)
+            values = self._on_grid(structure, chosen, symmetry, coarse, progress)
+            if sad is not None:
+                values += sad.on_grid(chosen)
+            recipe = None if self.card is None else self.card.recipe
+            return Field(values, structure, quantity or self.quantity, recipe, meta=self._provenance())
 
     @property
     def block_size(self) -> int:

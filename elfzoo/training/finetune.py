@@ -247,10 +247,11 @@ def _replayed(
     if before is None or points < 1:
         return []
     parts, sizes = [], []
-    for part in filter(None, (_without(part, kept) for part in before.train)):
+    for part in before.train:
         try:
-            sizes.append(len(choose(part, root)[1]))
-            parts.append(part)
+            if (left := _without(part, kept)) is not None:
+                sizes.append(len(choose(left, root)[1]))
+                parts.append(left)
         except ElfzooError as error:
             warnings.warn(f"{part.dataset} is not replayed, and may be forgotten: {error}", ElfzooWarning, stacklevel=4)
     of_each = int(np.ceil(points / max(sum(sizes), 1)))
@@ -259,6 +260,8 @@ def _replayed(
 
 def _without(part: DataConfig, kept: Sequence[Path]) -> DataConfig | None:
     """A part of files without some of them; None where none is left."""
+    if not kept or not part.files:
+        return part
     apart = {file.resolve() for file in kept}
     files = [file for name in part.files for file in (find_field_files(name) if Path(name).is_dir() else [Path(name)])]
     left = [file for file in files if file.resolve() not in apart]
