@@ -4,10 +4,9 @@
     python benchmarks/logit_spline.py --models grid_mlp.smooth-h-v3 --points 2000   a first look
 
 Structures of the validation splits: a snapshot of the fluid, a cubic and a hexagonal crystal; for models that know
-their elements, a hydride and a metal. The network is evaluated
-on grids of at most 0.11, 0.15 and 0.2 Å, and at random points of the grid with half that spacing, where B-splines
-through the coarse values, of logits (cubic and quintic) and of ELF itself (quintic), are compared with it. Seven of
-eight of these points lie between those of the coarse grid.
+their elements, a hydride and a metal. The network is evaluated on grids of at most 0.11, 0.15 and 0.2 Å, and at random
+points of the grid with half that spacing, where B-splines through the coarse values, of logits (cubic and quintic) and
+of ELF itself (quintic), are compared with it. Seven of eight of these points lie between those of the coarse grid.
 
 Results go to ``benchmarks/results/logit-spline.json``, row by row; rows that are there for the same weights stay.
 """
@@ -133,6 +132,11 @@ def summary(rows: list[dict[str, Any]]) -> str:
                 cells.append(f"{mean:.1g}, {largest:.1g}")
             lines += [f"| `{name}` | {kind} | {' | '.join(cells)} |"] if own else []
     return "\n".join(lines) + "\n"
+
+
+def rendered(_: str | None) -> str:
+    """:func:`summary` of the record."""
+    return summary(json.loads(RESULTS.read_text())["rows"])
 
 
 if __name__ == "__main__":

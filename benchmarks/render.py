@@ -23,8 +23,7 @@ from harris_seeds import RECORD as HARRIS_SEEDS
 from harris_seeds import table as harris_table
 from harris_speed import RECORD as HARRIS_SPEED
 from harris_speed import table as harris_speed_table
-from logit_spline import RESULTS as LOGIT_SPLINE
-from logit_spline import summary as logit_spline_summary
+from logit_spline import rendered as logit_splines
 from paper_report import whole_page
 from profiles import RECORD as PROFILES
 from profiles import table as profile_table
@@ -202,19 +201,15 @@ def speed(_: str | None) -> str:
     ]
     for path in sorted((RESULTS / "speed").glob("*.json")):
         m = json.loads(path.read_text())["metrics"]
-        spline = ("", "")
+        spline, digits = ("", ""), 0 if m["ratio_to_dense_baseline"] >= 10 else 1
         if "spline_mae" in m:
             spline = (f"{m['seconds_500h_192_spline']:.2f}", f"{m['spline_mae']:.1g}, {m['spline_largest']:.1g}")
         lines.append(
             f"| `{path.stem}` | {m['seconds_500h_192']:.2f} | {' | '.join(spline)} | {m['voxels_per_second']:,.0f} | "
-            f"{_ratio(m['ratio_to_dense_baseline'])} | {m['peak_rss_gib']:.2f} | {m['doubled_cell_ratio']:.2f} × | "
+            f"{m['ratio_to_dense_baseline']:,.{digits}f} | {m['peak_rss_gib']:.2f} | {m['doubled_cell_ratio']:.2f} × | "
             f"{m['share_timed']:.0%} |"
         )
     return "\n".join(lines) + "\n"
-
-
-def _ratio(value: float) -> str:
-    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
 
 
 def roofline(_: str | None) -> str:
@@ -318,11 +313,6 @@ def uncertainties(_: str | None) -> str:
 def residuals(_: str | None) -> str:
     """Where residuals are on waves."""
     return "\n".join([*residual_table(residual_records()), ""])
-
-
-def logit_splines(_: str | None) -> str:
-    """What a spline through logits costs in accuracy."""
-    return logit_spline_summary(json.loads(LOGIT_SPLINE.read_text())["rows"])
 
 
 def residual_shares(_: str | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, dataclass_transform, get_args, get_type_hints
@@ -15,7 +16,7 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from elfzoo.errors import ConfigError
 
-__all__ = ["config_class", "parse", "read_yaml", "to_dict", "yaml_values"]
+__all__ = ["checked_name", "config_class", "parse", "read_yaml", "to_dict", "yaml_values"]
 
 T = TypeVar("T")
 
@@ -39,6 +40,17 @@ def parse(cls: type[T], values: Mapping[str, Any] | T, where: str = "config") ->
         return TypeAdapter(cls).validate_python(values)
     except ValidationError as error:
         raise ConfigError(f"{where}: " + "; ".join(_explain(cls, e) for e in error.errors())) from None
+
+
+def checked_name(name: str, of: str = "a name") -> str:
+    """A name that files and folders are called after.
+
+    Raises:
+        ConfigError: it has other characters; ``of`` begins the sentence.
+    """
+    if not re.fullmatch(r"[\w+-][\w.+-]*", name):
+        raise ConfigError(f"{of} has letters, digits and . + - _ alone, and no . first; got {name!r}")
+    return name
 
 
 def to_dict(config: Any) -> dict[str, Any]:

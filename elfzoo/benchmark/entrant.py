@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 from pymatgen.core import Structure
 
+from elfzoo.config import checked_name
 from elfzoo.errors import ElfzooError, FieldFileError
 from elfzoo.field import Field, read_field
 from elfzoo.grid import Grid
@@ -38,6 +39,7 @@ from elfzoo.structure import require_same_structure
 __all__ = ["Entrant", "load_entrant", "prediction_files"]
 
 Predict = Callable[[str, Structure, Grid], Field]
+ENTRANT = "an entrant's name"
 LOWEST, HIGHEST = -0.5, 1.5  # of what may be an ELF that overshoots, and is clipped
 SUFFIXES = (".npz", ".cube", ".cube.gz", ".ELFCAR", ".ELFCAR.gz", ".xsf", ".xsf.gz", ".h5")
 
@@ -89,7 +91,7 @@ def load_entrant(spec: str, training: Iterable[Any] = ()) -> Entrant:
         facts |= {"weights_sha256": weights_sha256(made), "sees": made.sees}
     name = str(getattr(made, "name", f"{path.stem}.{match[2]}"))
     model = made if isinstance(made, Model) else None
-    return Entrant(_checked_name(name), _wrapped(made, spec), facts, model, learns=learns)
+    return Entrant(checked_name(name, ENTRANT), _wrapped(made, spec), facts, model, learns=learns)
 
 
 def prediction_files(folder: str | Path, name: str) -> Entrant:
@@ -111,7 +113,7 @@ def prediction_files(folder: str | Path, name: str) -> Entrant:
         require_same_structure(structure, guess.structure)
         return guess
 
-    return Entrant(_checked_name(name), predict, {"source": "prediction files"})
+    return Entrant(checked_name(name, ENTRANT), predict, {"source": "prediction files"})
 
 
 def _release(model: Model) -> Entrant:
@@ -131,7 +133,7 @@ def _release(model: Model) -> Entrant:
         "training_seconds": card.training.get("seconds"),
         "training_hardware": card.training.get("hardware"),
     }
-    return Entrant(_checked_name(card.name), _wrapped(model, card.name), facts, model, is_release=True)
+    return Entrant(checked_name(card.name, ENTRANT), _wrapped(model, card.name), facts, model, is_release=True)
 
 
 def _made(path: Path, factory: str, training: Iterable[Any]) -> tuple[Any, bool]:
@@ -185,10 +187,3 @@ def _wrapped(made: Any, spec: str) -> Predict:
         return found if isinstance(found, Field) else Field(values, structure)
 
     return predict
-
-
-def _checked_name(name: str) -> str:
-    """Names are file names too."""
-    if not re.fullmatch(r"[\w+-][\w.+-]*", name):
-        raise ElfzooError(f"an entrant's name has letters, digits and . + - _ alone, and no . first; got {name!r}")
-    return name

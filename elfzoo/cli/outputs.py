@@ -10,11 +10,11 @@ from typing import Any
 
 import typer
 
+from elfzoo.cli.frames import has_field_format
 from elfzoo.errors import ElfzooError
 
 __all__ = ["PICTURES", "TABLES", "check_output", "numbered", "spare_inputs", "write_json"]
 
-FIELDS = (".cube", ".cub", ".xsf", ".h5", ".hdf5", ".npz", ".vasp")
 TABLES, PICTURES = (".csv", ".csv.gz", ".npz"), (".png", ".pdf", ".svg")
 
 
@@ -55,7 +55,7 @@ def spare_inputs(outputs: Iterable[Path | None], inputs: Iterable[Path]) -> None
             continue
         if any(file.exists() and path.samefile(file) for file in given):
             raise ElfzooError(f"{path} is read, and would be overwritten; choose another output")
-        if "elfcar" in path.name.lower() or path.suffix.lower() in FIELDS:
+        if "elfcar" in path.name.lower() or has_field_format(path):
             raise ElfzooError(f"{path} is there already, and by its name a field; choose another output")
 
 

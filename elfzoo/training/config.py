@@ -6,7 +6,7 @@ import re
 from dataclasses import field
 from typing import Any, Literal
 
-from elfzoo.config import config_class
+from elfzoo.config import checked_name, config_class
 from elfzoo.errors import ConfigError
 from elfzoo.target import Target
 
@@ -165,8 +165,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if not self.train or not self.validate:
             raise ConfigError("a training run needs data to train on and data to validate on")
-        if not re.fullmatch(r"[\w+-][\w.+-]*", self.name):
-            raise ConfigError(f"a name has letters, digits and . + - _ alone, and no . first; got {self.name!r}")
+        checked_name(self.name)
         watched = [f"{part.dataset}/{part.split}" for part in self.validate]
         if twice := sorted({name for name in watched if watched.count(name) > 1}):
             raise ConfigError(f"each validation set has a name of its own; got {', '.join(twice)} more than once")
