@@ -1,7 +1,7 @@
 """The compiled kernels. Optional: without a C compiler elfzoo installs and predicts on its slower reference."""
 
 from setuptools import Extension, setup
-from wheel.bdist_wheel import bdist_wheel
+from setuptools.command.bdist_wheel import bdist_wheel
 
 # no -ffast-math: linking with it would switch denormals off for the whole process
 FLAGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fvisibility=hidden"]

@@ -7,9 +7,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["AGREES", "BETTER", "DIFFERS", "UNKNOWN", "WORSE", "Example", "Finding", "error", "r2", "statement"]
+__all__ = [
+    "AGREES",
+    "BETTER",
+    "DIFFERS",
+    "NO_VERDICT",
+    "UNKNOWN",
+    "WORSE",
+    "Example",
+    "Finding",
+    "error",
+    "r2",
+    "statement",
+]
 
 AGREES, BETTER, WORSE, DIFFERS, UNKNOWN = "agrees", "better", "worse", "does not agree", "not measured"
+NO_VERDICT = "no verdict"  # measured, but neither right nor wrong, nor a merit
 WITHIN = 1.25  # times larger or smaller: the same
 ROUNDING = 1e-9  # of differences such as 1 − R²
 RULES = (
@@ -59,6 +72,8 @@ CRYSTAL_PHI_SPREADS: Errors = {"cubic": 0.0243, "hexagonal": 0.0305}  # Table S1
 PLANE_K: Mapping[str, int] = {"76.0": 20, "115.1": 24, "138.5": 27}
 PLANE_MAE: Errors = {"76.0": 0.0184, "115.1": 0.0192, "138.5": 0.0197}
 PLANE_MAE_AFTER: Errors = {"76.0": 0.0047}
+PLANE_RMSE: Errors = {"76.0": 0.0283}
+PLANE_RMSE_AFTER: Errors = {"76.0": 0.0063}
 PLANE_SIZE: Errors = {"76.0": 0.081, "115.1": 0.091, "138.5": 0.094}
 PLANE_LOGIT_SIZE: Errors = {"76.0": 0.076}
 

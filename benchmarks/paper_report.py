@@ -62,6 +62,12 @@ class Sources:
         return {task: self.found[task] for task in TASKS if task in self.found}
 
     @property
+    def learned(self) -> bool:
+        """Whether there is something in it that was trained, as far as its records say."""
+        parameters = [record["entrant"].get("parameters") for record in self.records.values()]
+        return not parameters or any(number != 0 for number in parameters)
+
+    @property
     def spec(self) -> str:
         """What the entrant is called on the command line."""
         sources = [record["entrant"].get("source") for record in self.records.values()]
@@ -130,6 +136,8 @@ def read_json(path: Path) -> Any:
 
 def missing(sources: Sources, source: str) -> str:
     """A sentence in place of what needs a source that is not there."""
+    if source == TRAINING and not sources.learned:
+        return f"{sources.name} is not trained."
     what = NAMES.get(source, f"record of {source}")
     return f"{sources.name} has no {what}; {MAKES[source].format(spec=sources.spec)} makes it."
 
@@ -152,7 +160,7 @@ def sizes(entrants: Sequence[Sources]) -> str:
 
 def tally(entrants: Sequence[Sources]) -> list[str]:
     """How many lines of the entrants have which verdict."""
-    words = (paper.AGREES, paper.BETTER, paper.WORSE, paper.DIFFERS, paper.UNKNOWN)
+    words = (paper.AGREES, paper.BETTER, paper.WORSE, paper.DIFFERS, paper.NO_VERDICT, paper.UNKNOWN)
     rows = []
     for sources in entrants:
         counts = Counter(found.verdict for section in ENTRANT_SECTIONS for found in findings(section, sources))
@@ -218,6 +226,8 @@ ENTRANT_SECTIONS = (
         "Figs. 2 and S3: the residual",
         (Part((RESIDUALS,), waves),),
         ("residuals-fluid-h-{name}-plane.png", "residuals-fluid-h-{name}-maps.png"),
+        "Read with docs/residuals.md: a plane shows oblique short waves as long ones, so B to D are asked of whole "
+        "cells; a fit to the reference with one coefficient for 11 voxels of a plane says little of what it corrects.",
     ),
     Section(
         "Fig. 3: crystals",

@@ -16,6 +16,7 @@ __all__ = ["waves"]
 
 LONG = "3"  # Å, as the record names it
 NO_MODEL = 2.0  # times the error
+PLATEAU = 0.9  # what more waves leave of an error that has reached its plateau, at least
 
 Row = Mapping[str, Any]
 
@@ -23,8 +24,7 @@ Row = Mapping[str, Any]
 def waves(record: Row) -> list[Finding]:
     """Fig. 2: whole cells first, which planes cannot stand for, then planes as in the paper."""
     groups = {group["group"]: plane_fits(group) for group in record["groups"] if group["group"] in paper.PLANE_MAE}
-    place = record["settings"]["k_max"].index(record["settings"]["named_k_max"]["paper"])
-    return [*cells(record["answers"][0]), *planes(groups, place)]
+    return [*cells(record["answers"][0]), *planes(groups, record["settings"]["periods_per_11_angstrom"])]
 
 
 def plane_fits(group: Row) -> dict[str, Row]:
@@ -58,8 +58,9 @@ def cells(answer: Row) -> list[Finding]:
     ]
 
 
-def planes(groups: Mapping[str, Mapping[str, Row]], place: int) -> list[Finding]:
-    """Figs. 2E to G; ``place`` is that of the paper's k_max in the curves."""
+def planes(groups: Mapping[str, Mapping[str, Row]], periods: Sequence[float]) -> list[Finding]:
+    """Figs. 2E to G; ``periods`` are the k_max of the curves, per 11 Å as in the paper."""
+    place = list(periods).index(paper.PLANE_K["76.0"])
     before = {name: fits["model"]["before"]["mae"] for name, fits in groups.items()}
     after = {name: fits["model"]["mae"][place] for name, fits in groups.items()}
     none = {name: fits["none"]["mae"][place] for name, fits in groups.items()}
@@ -68,13 +69,46 @@ def planes(groups: Mapping[str, Mapping[str, Row]], place: int) -> list[Finding]
     found.append(rising("E: it rises with pressure (at each step)", list(paper.PLANE_MAE.values()), before))
     for pressure, theirs in paper.PLANE_MAE_AFTER.items():
         what = f"E: and after the fit with k_max = {paper.PLANE_K[pressure]}, {pressure} GPa"
-        found.append(error(what, theirs, after.get(pressure)))
-    found.append(fitted(after, none))
-    found += [
-        alike(f"F: size of the correction, {p} GPa", theirs, size.get(p)) for p, theirs in paper.PLANE_SIZE.items()
-    ]
+        found.append(of_the_fit(what, theirs, after.get(pressure)))
+    for pressure, theirs in paper.PLANE_RMSE.items():
+        curve = groups[pressure]["model"] if pressure in groups else None
+        found.append(error(f"E: RMSE of planes, {pressure} GPa", theirs, curve and curve["before"]["rmse"]))
+        what = f"E: and after the fit with k_max = {paper.PLANE_K[pressure]}, {pressure} GPa (RMSE)"
+        found.append(of_the_fit(what, paper.PLANE_RMSE_AFTER[pressure], curve and curve["rmse"][place]))
+    found += [plateau({name: fits["model"]["mae"] for name, fits in groups.items()}, periods), fitted(after, none)]
+    logit = {name: fits["model"]["logit_size_l2"][place] for name, fits in groups.items()}
+    for where, sizes, ours in (("logit", paper.PLANE_LOGIT_SIZE, logit), ("ELF", paper.PLANE_SIZE, size)):
+        what = f"F: size of the correction in {where} (L2 norms; the paper names none)"
+        found += [alike(f"{what}, {p} GPa", theirs, ours.get(p)) for p, theirs in sizes.items()]
     found.append(rising("F: it rises with pressure (at each step)", list(paper.PLANE_SIZE.values()), size))
-    return [*found, concentrated([fits["model"]["by_elf"]["logit"] for fits in groups.values()])]
+    profiles = [fits["model"]["by_elf"] for fits in groups.values()]
+    share = "G: the correction's share of the logit is largest at intermediate ELF (as it must: the logit is 0 at 0.5)"
+    itself = "G: so is the correction itself"
+    return [
+        *found,
+        concentrated(share, "around 0.5", [profile["ratio"] for profile in profiles]),
+        concentrated(itself, "not said", [profile["logit"] for profile in profiles]),
+    ]
+
+
+def of_the_fit(what: str, theirs: float, ours: float | None) -> Finding:
+    """What a fit to the answer leaves: no model is better or worse by it."""
+    what = f"{what}, which knows the answer"
+    if ours is None:
+        return statement(what, f"{theirs:.4f}", "", None)
+    return Finding(what, f"{theirs:.4f}", f"{ours:.4f}", paper.NO_VERDICT)
+
+
+def plateau(curves: Mapping[str, Sequence[float]], periods: Sequence[float]) -> Finding:
+    """Whether more waves than the paper's k_max leave the error as it is."""
+    places = {name: list(periods).index(k) for name, k in paper.PLANE_K.items()}
+    what = f"E: more waves change nothing (with k_max = {periods[-1]:g} the MAE is at least {PLATEAU:g} times that)"
+    said = "a plateau from " + ", ".join(f"{k}" for k in paper.PLANE_K.values())
+    known = sorted(curves, key=float)
+    if not known:
+        return statement(what, said, "", None)
+    left = [curves[name][-1] / curves[name][places[name]] for name in known]
+    return statement(what, said, ", ".join(f"{share:.2f}" for share in left) + " times", min(left) >= PLATEAU)
 
 
 def alike(what: str, theirs: float, ours: float | None) -> Finding:
@@ -103,11 +137,11 @@ def fitted(after: Mapping[str, float], none: Mapping[str, float]) -> Finding:
     return statement(what, "taken as shown", f"{ratio:.1f} times", ratio >= NO_MODEL)
 
 
-def concentrated(profiles: Sequence[Sequence[float | None]]) -> Finding:
-    """Where on ELF the correction of the logit is largest."""
-    what = f"G: the correction sits at intermediate ELF (its largest bin within {NEAR:g} of {MIDDLE:g})"
+def concentrated(what: str, said: str, profiles: Sequence[Sequence[float | None]]) -> Finding:
+    """Where on ELF something of the correction is largest."""
+    what = f"{what}; largest bin within {NEAR:g} of {MIDDLE:g}"
     if not profiles:
-        return statement(what, "around 0.5", "", None)
+        return statement(what, said, "", None)
     mean = np.ma.masked_invalid(np.array(profiles, float)).mean(axis=0)
     largest = (int(np.argmax(mean)) + 0.5) / len(mean)
-    return statement(what, "around 0.5", f"at {largest:.3f}", abs(largest - MIDDLE) <= NEAR)
+    return statement(what, said, f"at {largest:.3f}", abs(largest - MIDDLE) <= NEAR)

@@ -288,7 +288,9 @@ def save(figure: Figure, path: Path) -> int:
     drawn, packed = BytesIO(), BytesIO()
     figure.savefig(drawn, format="png", dpi=DPI)
     with Image.open(drawn) as image:
-        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)
+        image.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+            packed, "PNG", optimize=True
+        )
     size = packed.tell()
     if size > LARGEST:
         raise ElfzooError(f"{path} would have {size:,} bytes; expected at most {LARGEST:,}")

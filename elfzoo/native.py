@@ -8,9 +8,10 @@ from functools import cache
 
 from elfzoo.errors import ElfzooError
 
-__all__ = ["KERNEL", "LEVELS", "THREAD_VARIABLES", "level_of", "load", "required"]
+__all__ = ["KERNEL", "LEVELS", "MODULES", "THREAD_VARIABLES", "level_of", "load", "required"]
 
 KERNEL = "elfzoo.transforms._kernel"  # of the models
+MODULES = (KERNEL, "elfzoo.io._orbits", "elfzoo.analysis._percolation", "elfzoo.analysis._critical")
 LEVELS = ("baseline", "avx2", "avx512")  # instruction sets that it is built for
 # how many threads the linear algebra of a process takes, read when its libraries are loaded
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")

@@ -1,16 +1,15 @@
-"""Records side by side: the leaderboard as JSON values and as text, and two entrants compared in pairs."""
+"""Records side by side: the leaderboard as JSON values and as text."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from pymatgen.core import Composition
 
-from elfzoo.analysis import paired_bootstrap
 from elfzoo.benchmark.plan import is_foreign
 from elfzoo.card import read_card, shipped_releases
-from elfzoo.errors import ElfzooError, UnknownNameError
+from elfzoo.errors import ElfzooError
 from elfzoo.registry import find_architecture
 
 __all__ = [
@@ -18,7 +17,7 @@ __all__ = [
     "HEADLINES",
     "absent",
     "board",
-    "comparison",
+    "counted",
     "is_hybrid",
     "place",
     "require_same_data",
@@ -33,6 +32,8 @@ HEADLINES = {
     "mae": "MAE",
     "rmse": "RMSE",
     "r2": "R²",
+    "r2_correlated": "R² correlated",
+    "elf_spread": "spread of ELF",
     "mae_outside_cores": "MAE outside cores",
     "mae_outside_cores_0": "MAE, no shots",
     "mae_outside_cores_1": "1 shot",
@@ -50,6 +51,7 @@ HEADLINES = {
     "phi_r2": "φ R²",
     "cp_recall": "points found",
     "cp_precision": "points real",
+    "cp_displacement": "moved, Å",
     "network_jaccard": "links shared",
     "spearman": "Spearman ρ",
     "kendall": "Kendall τ",
@@ -73,12 +75,6 @@ COUNTS = ("voxels_per_second",)  # shown without decimals
 NARROWEST = 7  # characters, of -0.0117
 # the first that a record has; -1: the largest is best
 RANKED_BY = {"mae": 1, "mae_outside_cores_8": 1, "spearman": -1, "voxels_per_second": -1}
-PAIRED: Mapping[
-    str, tuple[str, Callable[[Any], float]]
-] = {  # part of a structure's row -> what is compared, and the error of the structure
-    "voxels": ("MAE", lambda part: part["mae"]),
-    "templates": ("MAE of strength", lambda part: abs(part["prediction"]["strength"] - part["reference"]["strength"])),
-}
 KEPT = (
     *("model", "task", "split", "metrics", "groups", "cost", "entrant", "unknown_elements"),
     *("data_sha256", "weights_sha256", "date", "elfzoo", "torch", "hardware"),
@@ -140,11 +136,12 @@ def absent(
     for task, own in by_task.items():
         structures = own[0].get("structures", ())
         asked = [{e.symbol for e in Composition(row["formula"])} for row in structures if "formula" in row]
+        learns = any("few_shot" in row for row in structures)  # of elements that it does not know
         for name in sorted(set(releases) - {record["model"] for record in own}):
             known = releases[name]
             packages = (needs or {}).get(name)
             why = f"needs {packages[0]}; not measured yet" if packages else "not measured yet"
-            why = f"knows {', '.join(known)} alone" if is_foreign(known, asked) else why
+            why = f"knows {', '.join(known)} alone" if is_foreign(known, asked) and not learns else why
             found.setdefault(task, {}).setdefault(why, []).append(name)
     return found
 
@@ -160,8 +157,8 @@ def shown(name: str, value: float) -> str:
     return f"{value:,.0f}" if name in COUNTS else f"{value:.4f}"
 
 
-def tables(records: Iterable[Record]) -> list[str]:
-    """A table of text for each task."""
+def tables(records: Iterable[Record], notes: Mapping[str, str] | None = None) -> list[str]:
+    """A table of text for each task; ``notes`` are sentences below those of some tasks."""
     lines: list[str] = []
     records = list(records)
     found, missing = board(records), absent(records)
@@ -171,43 +168,17 @@ def tables(records: Iterable[Record]) -> list[str]:
         width = max(len(row["model"]) for row in rows) + 2
         lines += ["", task, " " * width + "".join(f"{title:>{_wide(title)}}" for title in columns.values())]
         lines += [row["model"].ljust(width) + _cells(row["metrics"], columns) + _note(row) for row in rows]
+        lines += [notes[task]] if notes and task in notes else []
         lines += [f"no record of {', '.join(names)}: {why}" for why, names in missing.get(task, {}).items()]
     return lines[1:]
 
 
-def comparison(records: Iterable[Record], first: str, second: str) -> list[str]:
-    """Ratio of the errors of two entrants with its 95 % interval, a line for each task that both have a record of.
-
-    Tasks without an error of each structure, such as speed, are left out.
-
-    Raises:
-        UnknownNameError: an entrant without records.
-        ElfzooError: no task is left, or their records are of different data.
-    """
-    found = list(records)
-    for name in (first, second):
-        if name not in (known := {record["model"] for record in found}):
-            raise UnknownNameError("entrant with records", name, known)
-    lines = []
-    for task in dict.fromkeys(record["task"] for record in found):
-        both = [r for name in (first, second) for r in found if (r["task"], r["model"]) == (task, name)]
-        part = next(
-            (part for part in PAIRED if all(part in row for r in both for row in r.get("structures", ({},)))), None
-        )
-        if len(both) == 2 and part is not None:
-            lines.append(_pair(task, both, part))
-    if not lines:
-        raise ElfzooError(f"no task has records of both {first} and {second} with the errors of each structure")
-    return lines
-
-
-def _pair(task: str, both: Sequence[Record], part: str) -> str:
-    require_same_data(both)
-    title, error = PAIRED[part]
-    a, b = ([error(row[part]) for row in record["structures"]] for record in both)
-    ratio = paired_bootstrap(a, b).ratio
-    means = f"{title} {sum(a) / len(a):.4f} against {sum(b) / len(b):.4f}"
-    return f"{task}: {means}, ratio {ratio.estimate:.3f} ({ratio.low:.3f} to {ratio.high:.3f}), {len(a)} structures"
+def counted(record: Record) -> str:
+    """How much was measured, in words; empty of a record without rows, and of one job."""
+    rows = record.get("structures", ())
+    if rows and "few_shot" in rows[0]:
+        return f"{len(rows[0]['few_shot']['structures'])} structures, {len(rows)} runs"
+    return f"{len(rows)} structures" if len(rows) > 1 else ""
 
 
 def is_hybrid(record: Record) -> bool:

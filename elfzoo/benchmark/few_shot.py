@@ -7,6 +7,7 @@ called with the shown (structure, field) pairs.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import time
@@ -21,11 +22,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from elfzoo.analysis import field_metrics, networking
+from elfzoo.analysis import compare_topology, field_metrics
 from elfzoo.benchmark.entrant import Entrant, load_entrant
 from elfzoo.benchmark.few_shot_task import FewShotTask, shots_of
 from elfzoo.benchmark.measure import json_values
-from elfzoo.benchmark.memory import peak_rss_gib
+from elfzoo.benchmark.memory import peak_rss_gib, reset_peak
 from elfzoo.benchmark.plan import Benchmark
 from elfzoo.benchmark.pool import each
 from elfzoo.benchmark.record import begin, write_json
@@ -106,19 +107,22 @@ def _runs(task: FewShotTask, entrant: Entrant) -> Iterator[Run]:
 
 def _run(benchmark: Benchmark, task: FewShotTask, asked: FieldDataset, kind: str, shots: int, seed: int) -> Row:
     shown = shots_of(dataset_class(task.dataset)(root=benchmark.root, split="train"), shots, seed)
+    reset_peak()
     began, cpu = time.perf_counter(), time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ElfzooWarning)  # that elements are unknown is the point
         predict = MAKERS[kind](benchmark, task, shown, seed)
         learned = time.perf_counter()
         elements = {site.specie.symbol for sample in shown for site in sample.structure}
-        structures = [_measured(predict, sample.field, task, elements) for sample in asked]
+        digest = hashlib.sha256()
+        structures = [_measured(predict, sample.field, task, elements, digest) for sample in asked]
         remembered = _remembered(benchmark, predict, task)
     return {
         "file": f"{kind}, {shots} shots, seed {seed}",
         "formula": "".join(sorted({site.specie.symbol for sample in asked for site in sample.structure})),
         "group": None,
         "predicted_grid": [task.points * len(asked), 1, 1],
+        "prediction_sha256": digest.hexdigest(),
         "few_shot": {
             "kind": kind,
             "shots": shots,
@@ -147,29 +151,32 @@ def _remembered(benchmark: Benchmark, predict: Predict, task: FewShotTask) -> di
         if known is not None:
             fields = [field for field in fields if {site.specie.symbol for site in field.structure} <= known]
         try:
-            errors = [_measured(predict, field, unsearched, set())["mae"] for field in fields]
+            errors = [_measured(predict, field, unsearched, set(), hashlib.sha256())["mae"] for field in fields]
         except ElfzooError:  # such as cells that are too large for it
             errors = []
         found[name] = float(np.mean(errors)) if errors else None
     return found
 
 
-def _measured(predict: Predict, field: Field, task: FewShotTask, elements: set[str]) -> Row:
-    """Errors of one structure at random voxels; of some, the networking value of the whole field."""
+def _measured(predict: Predict, field: Field, task: FewShotTask, elements: set[str], digest: hashlib._Hash) -> Row:
+    """Errors of one structure at random voxels; of some, networking value, critical points and links of the whole
+    field. ``digest`` takes what was predicted, float32, little-endian.
+    """
     name = str(field.meta["file"]).rsplit("/", 1)[-1].removesuffix(".npz")
     flat = uniform_indices(field.values, task.points, np.random.default_rng(POINTS_SEED))
     truth, found = field.values.ravel()[flat], predict(field, flat)
-    outside = ~inside_cores(field.structure, field.grid.frac_coords(flat))
+    digest.update(np.asarray(found, "<f4").tobytes())
+    outside, errors = ~inside_cores(field.structure, field.grid.frac_coords(flat)), field_metrics(truth, found)
     row: Row = {
         "file": name,
         "known": {site.specie.symbol for site in field.structure} <= elements,
-        "mae": field_metrics(truth, found).mae,
+        **{key: getattr(errors, key) for key in ("mae", "rmse", "r2", "r2_correlated")},
         "mae_outside_cores": field_metrics(truth[outside], found[outside]).mae,
     }
     if name.endswith(task.searched):
-        guess = field.replace(values=predict(field, None))
-        row |= {"phi": networking(field).phi}
-        row |= {"phi_error": networking(guess).phi - row["phi"]}
+        both = compare_topology(field, field.replace(values=predict(field, None))).to_dict()
+        row |= {"phi": both["reference"]["phi_3d"], "phi_error": both["delta"]["phi_3d"]}
+        row |= {"points": both["points"]["all"], "links": both["jaccard_at_phi"]}
     return row
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from elfzoo.analysis import paired_bootstrap
+from elfzoo.benchmark.matching import matching_metrics
 
 __all__ = ["few_shot_metrics"]
 
@@ -19,11 +20,13 @@ def few_shot_metrics(parts: Sequence[Row]) -> dict[str, float]:
     """By kind and number of shots: means over structures, then over seeds.
 
     ``mae_outside_cores_8``: fine-tuned on eight; ``…_scratch_8``, ``…_mean_8``; ``…_known_8`` and ``…_unknown_8`` of
-    structures all of whose elements were shown, or not; ``phi_mae_8``; ``forgetting_fluid-h_8``: by how much the
-    error on data known before has grown, as a share of it; 0 shots: as it is, which a factory that must be given data
-    has not. ``below_scratch_8``, ``below_mean_8``:
-    by how much ``mae_outside_cores_8`` is lower than that of training from scratch and of the mean, structure by
-    structure, with 95 % bootstrap intervals over structures, ``…_low`` and ``…_high``.
+    structures all of whose elements were shown, or not; ``mae_8``, ``rmse_8``, ``r2_8``, ``r2_correlated_8``;
+    ``phi_mae_8`` and ``phi_r2_8``, ``cp_recall_8``, ``cp_precision_8``, ``cp_displacement_8`` (pooled, on the stored
+    grid) and ``network_jaccard_8`` of the structures that are searched; ``forgetting_fluid-h_8``: by how much the error
+    on data known before has grown, as a share of it; 0 shots: as it is, which a factory that must be given data has
+    not. ``below_scratch_8``, ``below_mean_8``: by how much ``mae_outside_cores_8`` is lower than that of training from
+    scratch and of the mean, structure by structure, with 95 % bootstrap intervals over structures, ``…_low`` and
+    ``…_high``.
     """
     found: dict[str, list[float]] = {}
     before: Mapping[str, float | None] = next((part["remembered"] for part in parts if part["shots"] == 0), {})
@@ -60,13 +63,32 @@ def _by_structure(parts: Sequence[Row], kind: str, shots: int) -> Float[np.ndarr
 
 def _figures(structures: Sequence[Row]) -> dict[str, float]:
     def mean(name: str, chosen: Callable[[Row], bool] = lambda row: True) -> float:
-        values = [abs(row[name]) for row in structures if name in row and chosen(row)]
+        values = [abs(row[name]) for row in structures if row.get(name) is not None and chosen(row)]
         return float(np.mean(values)) if values else np.nan
 
+    searched = [row for row in structures if "phi" in row]
+    points = [row["points"] for row in searched if "points" in row]  # rows of earlier versions lack them
+    reference, predicted = (sum(part[side] for part in points) for side in ("reference", "prediction"))
     return {
-        "mae": mean("mae"),
+        **{name: mean(name) for name in ("mae", "rmse")},
+        **{name: _signed_mean(structures, name) for name in ("r2", "r2_correlated")},
+        **(matching_metrics("cp", points, reference, predicted) if points else {}),
+        "network_jaccard": _signed_mean(structures, "links"),
+        "phi_r2": _phi_r2(searched),
         "mae_outside_cores": mean("mae_outside_cores"),
         "mae_outside_cores_known": mean("mae_outside_cores", lambda row: row["known"]),
         "mae_outside_cores_unknown": mean("mae_outside_cores", lambda row: not row["known"]),
         "phi_mae": mean("phi_error"),
     }
+
+
+def _signed_mean(structures: Sequence[Row], name: str) -> float:
+    values = [row[name] for row in structures if row.get(name) is not None]
+    return float(np.mean(values)) if values else np.nan
+
+
+def _phi_r2(searched: Sequence[Row]) -> float:
+    """About the identity, over structures; nan where φ does not vary."""
+    known = [row for row in searched if row["phi"] is not None and row["phi_error"] is not None]
+    truth, error = (np.array([row[name] for row in known], float) for name in ("phi", "phi_error"))
+    return float(1 - (error**2).mean() / truth.var()) if len(known) > 1 and truth.var() > 0 else np.nan

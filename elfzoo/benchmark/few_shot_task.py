@@ -23,6 +23,7 @@ class FewShotTask:
         dataset: folder name of the dataset. Shown are structures of its training split, asked for are those of another.
         data_sha256: of what is asked for, by split.
         protocol: what an entrant may have learned from before, and how it is measured.
+        recipe: engine, functional and pseudopotential of the references, separated by commas.
         shots: how many structures are shown.
         seeds: of what is shown; all figures are means over them.
         remembered: datasets that are measured before and after, on their validation splits: what was forgotten.
@@ -37,6 +38,7 @@ class FewShotTask:
     dataset: str
     data_sha256: dict[Literal["val", "test"], str]
     protocol: str
+    recipe: str = ""
     shots: tuple[int, ...] = (1, 2, 4, 8, 16)
     seeds: tuple[int, ...] = (0, 1, 2)
     remembered: tuple[str, ...] = ("fluid-h", "metals")

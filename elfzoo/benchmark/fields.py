@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from elfzoo.benchmark.measure import json_values, measure, pair
-from elfzoo.benchmark.memory import peak_rss_gib
+from elfzoo.benchmark.memory import peak_rss_gib, reset_peak
 from elfzoo.benchmark.plan import Benchmark
 from elfzoo.benchmark.pool import each
 from elfzoo.benchmark.record import begin, prediction_path, write_json
@@ -53,6 +53,7 @@ def measure_structure(benchmark: Benchmark, task: Task, index: int) -> None:
     """Predict one structure, keep the prediction, and write its row."""
     structure, reference = benchmark.data[index]
     name = benchmark.names[index]
+    reset_peak()  # what other entrants needed before, in the same process, is not this one's
     began, cpu = time.perf_counter(), time.process_time()
     try:
         guess = benchmark.entrant.predict(name, structure, benchmark.grid(reference))

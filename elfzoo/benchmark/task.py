@@ -53,6 +53,7 @@ class Task:
         data_sha256: of the structures and fields of each split (:attr:`~elfzoo.datasets.FieldDataset.data_hash`): a
             record is of these data and no others.
         protocol: what an entrant may have learned from, and how it is measured, in a sentence or two.
+        recipe: engine, functional and pseudopotential of the references, separated by commas.
         train: datasets whose training splits go to an entrant that asks for data.
         starts_with: of the files' names.
         system: crystal system of the structures (spglib); null takes all.
@@ -67,6 +68,7 @@ class Task:
     dataset: str
     data_sha256: dict[Literal["val", "test"], str]
     protocol: str
+    recipe: str = ""
     train: tuple[str, ...] = ()
     starts_with: str = ""
     system: str | None = None

@@ -159,10 +159,9 @@ def _run(wanted: Benchmark, out: Path | None, workers: int, stop: bool) -> bool:
 
 def _report(record: dict[str, Any], path: Path) -> None:
     """The figures that people ask for first."""
-    rows = record["structures"]
-    typer.echo(
-        f"{record['model']} on {record['task']}: {f'{len(rows)} structures' if len(rows) > 1 else rows[0]['file']}"
-    )
+    from elfzoo.benchmark.board import counted
+
+    typer.echo(f"{record['model']} on {record['task']}: {counted(record) or record['structures'][0]['file']}")
     _line("", record["metrics"])
     for group, metrics in record["groups"].items():
         _line(group, metrics)

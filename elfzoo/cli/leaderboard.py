@@ -58,7 +58,9 @@ def leaderboard(
     Records are made by elfzoo benchmark. Models are compared within a task only: one recipe, one set of structures.
     """
     from elfzoo.benchmark import find_task, list_tasks
-    from elfzoo.benchmark.board import board, comparison, tables
+    from elfzoo.benchmark.board import board, tables
+    from elfzoo.benchmark.ceiling import ceilings
+    from elfzoo.benchmark.pairs import comparison
     from elfzoo.benchmark.record import default_results, read_records
     from elfzoo.benchmark.task import task_name
     from elfzoo.cli.outputs import write_json
@@ -83,7 +85,9 @@ def leaderboard(
         from elfzoo.site import build_site
         from elfzoo.site.learning import read_studies
 
-        page = build_site(records, out or Path("site"), tasks, work, data, read_studies(folder))
+        page = build_site(
+            records, out or Path("site"), tasks, work, data, read_studies(folder), ceilings(folder, tasks)
+        )
         typer.echo(f"wrote {page}")
     else:
-        typer.echo("\n".join(tables(records)))
+        typer.echo("\n".join(tables(records, ceilings(folder, tasks))))

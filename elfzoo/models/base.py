@@ -335,14 +335,13 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     """Meanwhile no dropout, no random orientation and no statistics of a batch: a model that is being trained predicts
     what it will predict.
     """
-    if not model.training:
-        yield
-        return
+    training = [module for module in model.modules() if module.training]  # a frozen part may be in evaluation already
     model.eval()
     try:
         yield
     finally:
-        model.train()
+        for module in training:
+            module.training = True
 
 
 def _as_they_are(logits: np.ndarray) -> np.ndarray:

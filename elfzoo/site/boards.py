@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from elfzoo.benchmark.board import is_hybrid, place, require_same_data
+from elfzoo.benchmark.board import counted, is_hybrid, place, require_same_data
 from elfzoo.benchmark.task import AnyTask
 from elfzoo.errors import ElfzooError
 from elfzoo.site.chosen import Chosen, choose
@@ -28,24 +28,28 @@ class Board:
         task: its definition.
         records: at least one.
         chosen: structures that get a page.
+        ceiling: what two DFT codes leave between them, in a sentence.
     """
 
     name: str
     task: AnyTask
     records: tuple[Record, ...]
     chosen: tuple[Chosen, ...]
+    ceiling: str = ""
 
     @property
     def split(self) -> str:
         return str(self.records[0]["split"])
 
     @property
-    def structures(self) -> int:
-        """How many were measured."""
-        return len(self.records[0].get("structures", ()))
+    def counted(self) -> str:
+        """How much was measured, in words."""
+        return counted(self.records[0])
 
 
-def boards_of(records: Iterable[Record], tasks: Mapping[str, AnyTask]) -> list[Board]:
+def boards_of(
+    records: Iterable[Record], tasks: Mapping[str, AnyTask], ceilings: Mapping[str, str] | None = None
+) -> list[Board]:
     """A board for each task that has records, in the order of ``tasks``; each record has its entrant's ``speed``.
 
     Raises:
@@ -63,7 +67,9 @@ def boards_of(records: Iterable[Record], tasks: Mapping[str, AnyTask]) -> list[B
         if SPEED in record["metrics"]
     }
     return [
-        _board(name, tasks[name], [_with_speed(row, speeds) for row in rows]) for name, rows in found.items() if rows
+        _board(name, tasks[name], [_with_speed(row, speeds) for row in rows], (ceilings or {}).get(name, ""))
+        for name, rows in found.items()
+        if rows
     ]
 
 
@@ -118,10 +124,10 @@ def predicted_phi(row: Record) -> float | None:
     return None if reference is None or delta is None else reference + delta
 
 
-def _board(name: str, task: AnyTask, records: Sequence[Record]) -> Board:
+def _board(name: str, task: AnyTask, records: Sequence[Record], ceiling: str) -> Board:
     require_same_data(records)
     ranked = sorted(records, key=lambda record: (place(record), record["model"]))
-    return Board(name, task, tuple(ranked), tuple(choose(ranked)))
+    return Board(name, task, tuple(ranked), tuple(choose(ranked)), ceiling)
 
 
 def _head(record: Record, root: str) -> Head:

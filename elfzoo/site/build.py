@@ -36,6 +36,7 @@ def build_site(
     work: str | Path,
     root: str | None = None,
     studies: Sequence[Record] = (),
+    ceilings: Mapping[str, str] | None = None,
 ) -> Path:
     """Write the pages of some records and return the first of them, ``index.html``. The same input, the same bytes.
 
@@ -47,12 +48,13 @@ def build_site(
         work: where :func:`elfzoo.benchmark.run` worked: predictions that it kept are shown beside their references.
         root: folder of the datasets, as in :class:`~elfzoo.datasets.FieldDataset`.
         studies: learning curves (:func:`~elfzoo.site.learning.read_studies`), for the pages of the models.
+        ceilings: by task, what two DFT codes leave between them (:func:`elfzoo.benchmark.ceiling.ceilings`).
 
     Raises:
         ElfzooError: a folder with something else in it, records of a task that is not given, or records of one task
             that are of different data.
     """
-    folder, boards = Path(folder), boards_of(records, tasks)
+    folder, boards = Path(folder), boards_of(records, tasks, ceilings)
     _make_room(folder)
     written = []
     for name, content in _files(boards, Path(work), root, studies):

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from elfzoo.benchmark.board import absent, board, comparison, tables
+from elfzoo.benchmark.board import absent, board, counted, tables
+from elfzoo.benchmark.pairs import comparison
 from elfzoo.errors import ElfzooError, UnknownNameError
 
 
@@ -59,6 +60,8 @@ def test_a_release_without_a_record_is_named_with_the_reason() -> None:
             "needs gpaw; not measured yet": ["d.x-v1"],
         },
     }
+    few = record("a.h-v1", [0.1], "hydrides-few-shot") | {"structures": [{"formula": "CaH", "few_shot": {}}]}
+    assert absent([few], {"b.h-v1": ("H",)}) == {"hydrides-few-shot": {"not measured yet": ["b.h-v1"]}}  # it learns
     lines = tables([record("not a release", [0.1])])
     assert any(line.startswith("no record of") and "grid_mlp.smooth-h-v3" in line for line in lines)
 
@@ -67,6 +70,46 @@ def test_a_comparison_is_paired() -> None:
     a, b = record("a", [0.01, 0.02, 0.03]), record("b", [0.02, 0.04, 0.06])
     (line,) = comparison([a, b], "a", "b")
     assert "ratio 0.500 (0.500 to 0.500), 3 structures" in line  # what is hard for both cancels
+
+
+def test_every_error_of_a_structure_is_compared() -> None:
+    def whole(model: str, share: float) -> dict:
+        found = record(model, [0.1 * share, 0.2 * share], "hydrides-zero-shot")
+        for row, outside in zip(found["structures"], (0.05, None), strict=True):
+            row["voxels"]["rmse"] = 2 * row["voxels"]["mae"]
+            row["profile"] = {"outside_cores": None if outside is None else {"mae": share * outside}}
+            points = {"all": {"recall": 1 - share / 10, "precision": 1.0}}
+            row["topology"] = {"delta": {"phi_3d": -share * 0.01}, "points": points, "jaccard_at_phi": None}
+        return found
+
+    lines = comparison([whole("a", 1.0), whole("b", 2.0)], "a", "b")
+    titles = ["MAE", "RMSE", "MAE outside cores", "φ MAE", "points not found", "points not real"]
+    assert [line.split(": ")[1].rsplit(" ", maxsplit=0)[0].split(" 0.")[0] for line in lines] == titles
+    assert lines[2].endswith("MAE outside cores 0.0500 against 0.1000, ratio 0.500 (0.500 to 0.500), 1 structures")
+    assert all("ratio 0.500" in line for line in lines[:5])
+    assert "no ratio" in lines[5]  # neither has a point that is not real
+
+
+def test_entrants_are_compared_after_eight_structures() -> None:
+    def shots(model: str, share: float) -> dict:
+        runs = [("tuned", 0, 9.0), ("tuned", 8, 1.0), ("tuned", 8, 3.0), ("mean", 8, 5.0)]
+        rows = [
+            {
+                "few_shot": {
+                    "kind": k,
+                    "shots": n,
+                    "structures": [{"mae_outside_cores": share * e}, {"mae_outside_cores": share}],
+                }
+            }
+            for k, n, e in runs
+        ]
+        return record(model, [0.0], "hydrides-few-shot") | {"structures": rows}
+
+    found = shots("a", 0.01)
+    (line,) = comparison([found, shots("b", 0.02)], "a", "b")
+    assert line.startswith("hydrides-few-shot: MAE outside cores, 8 shots 0.0150 against 0.0300, ratio 0.500")
+    assert counted(found) == "2 structures, 4 runs" and counted(record("a", [0.1, 0.2])) == "2 structures"
+    assert counted(speed_record("a", 1.0)) == ""
 
 
 def template_record(model: str, strengths: list[float], **metrics: float) -> dict:

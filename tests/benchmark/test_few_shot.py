@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -138,12 +140,34 @@ def test_a_release_is_tuned_and_trained_anew_and_goes_on(task: str, release: Pat
     assert len(calls) == 8 and len(set(calls)) == 7  # 0 shots, then two of each of three kinds; one of them began twice
     assert len(record["structures"]) == 7
     m = record["metrics"]
+    assert {"rmse_0", "r2_1", "r2_correlated_scratch_1"} <= set(m)
     assert {"mae_0", "mae_outside_cores_1", "mae_outside_cores_scratch_2", "mae_mean_1", "forgetting_fluid-h_2"} <= set(
         m
     )
     assert "forgetting_metals_2" not in m  # this release knows hydrogen alone
     for row in record["structures"]:
+        assert len(row["prediction_sha256"]) == 64
         assert row["few_shot"]["shots"] == len(row["few_shot"]["shown"]) and len(row["few_shot"]["structures"]) == 22
+
+
+def test_of_some_structures_the_whole_field_is_searched() -> None:
+    task = FewShotTask(title="", dataset="hydrides", data_sha256={}, protocol="", points=500, searched="a")
+    cell = Structure(Lattice.cubic(2.0), ["H"], [[0, 0, 0]])
+    x = 2 * np.pi * np.arange(16) / 16
+    values = 0.5 + 0.1 * (np.cos(x)[:, None, None] + np.cos(x)[:, None] + np.cos(x))
+    field, digests = Field(values, cell, meta={"file": "a.npz"}), [hashlib.sha256(), hashlib.sha256()]
+
+    def right(field: Field, flat: np.ndarray | None) -> np.ndarray:
+        return field.values if flat is None else field.values.ravel()[flat]
+
+    row = few_shot._measured(right, field, task, {"H"}, digests[0])
+    assert row["mae"] == 0 and row["r2"] == 1 and row["phi_error"] == 0 and row["phi"] == pytest.approx(0.6, abs=1e-3)
+    assert row["points"]["matched"] == row["points"]["reference"] == row["points"]["prediction"] == 8
+    other = few_shot._measured(
+        lambda f, flat: right(f, flat) * 0.9, field, replace(task, searched="b"), set(), digests[1]
+    )
+    assert "phi" not in other and other["known"] is False and other["mae"] == pytest.approx(0.05, abs=0.01)
+    assert digests[0].hexdigest() != digests[1].hexdigest()
 
 
 def test_metrics_by_hand() -> None:
@@ -168,6 +192,14 @@ def test_metrics_by_hand() -> None:
     # outside of cores 10 and 14 by the mean, 3 and 5 by the tuned ones, averaged over seeds: lower by 7 and by 9
     assert [found[f"below_mean_8{end}"] for end in ("", "_low", "_high")] == [8, 7, 9]
     assert not any(name.startswith("below_scratch") for name in found)
+    rows = [{"mae_outside_cores": 0.1, "known": True, "r2": r} for r in (-1.0, 0.5)]
+    for row, phi, error, links in zip(rows, (0.4, 0.6), (0.1, -0.1), (0.5, None), strict=True):
+        points = {"reference": 4, "prediction": 8, "matched": 2, "mean_displacement": 0.05}
+        row |= {"phi": phi, "phi_error": error, "points": points, "links": links}
+    searched = few_shot_metrics([{"kind": "tuned", "shots": 8, "structures": rows, "remembered": {}}])
+    assert searched["r2_8"] == -0.25 and searched["phi_r2_8"] == pytest.approx(0) and searched["phi_mae_8"] == 0.1
+    assert (searched["cp_recall_8"], searched["cp_precision_8"], searched["cp_displacement_8"]) == (0.5, 0.25, 0.05)
+    assert searched["network_jaccard_8"] == 0.5
     refused = few_shot_metrics([part("tuned", 0, (1, 3), None), part("tuned", 8, (1, 2), None)])
     assert refused["mae_8"] == 1.5 and not any(name.startswith("forgetting") for name in refused)
 

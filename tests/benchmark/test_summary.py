@@ -54,7 +54,9 @@ def test_structures_weigh_alike_and_pools_weigh_by_points() -> None:
         assert found[f"{name}_pooled"] == pytest.approx(getattr(together, name), abs=2e-5)
     assert found["mae_highest"] == pytest.approx(max(m.mae for m in expected), abs=2e-6)
     assert found["r2_lowest"] == pytest.approx(min(m.r2 for m in expected), abs=2e-6)
-    assert found["mae_low"] <= found["mae"] <= found["mae_high"]
+    for name in ("mae", "rmse", "r2", "r2_correlated"):
+        assert found[f"{name}_low"] <= found[name] <= found[f"{name}_high"]
+    assert found["elf_spread"] == pytest.approx(np.mean([t.std() for t, _ in pairs()]), abs=2e-6)
 
 
 def test_networking_values_have_their_spread_beside_them() -> None:
@@ -71,6 +73,11 @@ def test_critical_points_are_pooled() -> None:
     assert found["cp_recall"] == found["cp_precision"] == 0.5
     assert found["cp_displacement"] == pytest.approx((5 * 0.1 + 15 * 0.02) / 20)
     assert found["network_jaccard"] == 1  # of the structure that has links
+    # of two structures a resample has one twice, the other twice, or both
+    assert (found["cp_precision_low"], found["cp_precision_high"]) == (0.25, 0.75)
+    assert (found["cp_recall_low"], found["cp_recall_high"]) == (0.5, 0.5)
+    assert (found["cp_displacement_low"], found["cp_displacement_high"]) == (0.02, 0.1)
+    assert (found["network_jaccard_low"], found["network_jaccard_high"]) == (1, 1)
     assert "phi_r2" not in found  # no variance
 
 

@@ -12,6 +12,8 @@ from pymatgen.core import Lattice, Structure
 from elfzoo.benchmark.speed_task import SpeedTask
 from elfzoo.benchmark.task import Task, crystal_system, find_task, list_tasks, select
 from elfzoo.errors import ConfigError, ElfzooError, UnknownNameError
+from elfzoo.field import Recipe
+from elfzoo.io.npz import read_record
 
 
 @pytest.mark.parametrize("name", [name for name in list_tasks() if isinstance(find_task(name), Task)])
@@ -21,6 +23,8 @@ def test_every_task_is_of_the_data_that_are_there(name: str) -> None:
     assert len(test) > 0 and len(val) > 0
     assert not set(test.raw_file_names) & set(val.raw_file_names)
     assert all(file.startswith(task.starts_with) for file in test.raw_file_names)
+    recipes = {Recipe.from_meta(read_record(test.raw_dir / file)[1]) for file in test.raw_file_names}
+    assert [", ".join(dataclasses.astuple(recipe)) for recipe in recipes] == [task.recipe]
 
 
 def test_tasks_of_one_dataset_share_no_structure() -> None:
