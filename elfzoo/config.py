@@ -86,6 +86,8 @@ def _explain(cls: type, error: Mapping[str, Any]) -> str:
     if error["type"] == "unexpected_keyword_argument":
         near = difflib.get_close_matches(place.split(".")[-1], _known_keys(cls), n=1)
         return f"unknown key {place!r}" + (f"; did you mean {near[0]!r}?" if near else f"; known: {_known_keys(cls)}")
+    if error["type"] == "value_error":  # a sentence of ours, which says what came
+        return f"{place + ': ' if place else ''}{error['ctx']['error']}"
     return f"{place or cls.__name__}: {error['msg']} (got {error['input']!r})"
 
 

@@ -25,7 +25,7 @@ from elfzoo.errors import ElfzooError
 from elfzoo.grid import Grid
 from elfzoo.periodic import periodic_images
 
-__all__ = ["core_radius", "has_cores", "inside_cores", "outside_cores"]
+__all__ = ["core_radius", "has_cores", "has_radii", "inside_cores", "outside_cores"]
 
 BLOCK = 100_000  # points
 
@@ -39,8 +39,16 @@ def core_radius(z: int) -> float:
     if z not in _radii():
         name = Element.from_Z(z).symbol if 1 <= z <= 118 else f"atomic number {z}"
         known = ", ".join(Element.from_Z(number).symbol for number in _radii())
-        raise ElfzooError(f"no core radius of {name}; there are those of {known}")
+        raise ElfzooError(
+            f"no core radius of {name}; there are those of {known}. Critical points can be searched with the cores "
+            "(exclude_cores=False)"
+        )
     return _radii()[z]
+
+
+def has_radii(structure: Structure) -> bool:
+    """Whether :func:`core_radius` knows all elements."""
+    return set(structure.atomic_numbers) <= set(_radii())
 
 
 def has_cores(structure: Structure) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -114,8 +114,14 @@ class Field:
             )
 
 
-def read_field(path: str | Path, spin: Spin | None = None, format: str | None = None) -> Field:
+def read_field(
+    path: str | Path,
+    spin: Spin | None = None,
+    format: str | None = None,
+    species: Sequence[str] | None = None,
+    check: bool = True,
+) -> Field:
     """Read a field file: ELFCAR, cube, XSF, ``.npz`` or HDF5, plain or ``.gz``. See :func:`elfzoo.io.read_field`."""
     from elfzoo.io import read_field as read
 
-    return read(path, spin=spin, format=format)
+    return read(path, spin=spin, format=format, species=species, check=check)

@@ -34,7 +34,7 @@ from elfzoo.surface import Isosurface, isosurface
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure as Html
 
-__all__ = ["Isosurface", "isosurface", "plot_isosurface"]
+__all__ = ["Isosurface", "isosurface", "plot_isosurface", "require_suffix"]
 
 # Okabe and Ito's colours, which the colour-blind tell apart, but sky blue: blue is that pale where it is cut
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#F0E442")
@@ -48,6 +48,16 @@ SAMPLES = 2  # pixels drawn for each one in the file, along each axis
 WIDTH, HEAD, LINE = 3.4, 0.25, 0.155  # inches: width of the figure, height of its title and of a line of the legend
 LARGEST = np.array([3.1, 3.3])  # inches, of the cell's picture
 EDGE = 0.0035  # inches, half the thickness of a cell edge
+
+
+def require_suffix(path: Path) -> None:
+    """Refuse the name of a picture that cannot be drawn.
+
+    Raises:
+        ElfzooError: it is of no known kind.
+    """
+    if path.suffix.lower() not in (*SUFFIXES, ".html"):
+        raise ElfzooError(f"the name of an isosurface picture ends in {', '.join(SUFFIXES)} or .html; got {path}")
 
 
 def plot_isosurface(
@@ -77,8 +87,7 @@ def plot_isosurface(
         FieldFileError: when the file cannot be written.
     """
     path = Path(path)
-    if path.suffix.lower() not in (*SUFFIXES, ".html"):
-        raise ElfzooError(f"the name of an isosurface picture ends in {', '.join(SUFFIXES)} or .html; got {path}")
+    require_suffix(path)
     if not is_color_like(background):
         raise ElfzooError(f"the background must be a colour that matplotlib knows; got {background!r}")
     surface = isosurface(field, isovalue, found)

@@ -6,6 +6,7 @@ import contextlib
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ __all__ = [
 TOLERANCE = 1e-3  # angstrom; an ELF moved so far changes by less than two DFT codes differ, and files round less
 MIN_DISTANCE = 0.2  # angstrom; nothing bonds below 0.5, and a field there means nothing
 MAX_EDGE = 1e4  # angstrom; beyond any cell that is computed, a damaged number
+SITE_TOLERANCE = 2e-3  # of a cell's edge; a symmetry makes copies of 0.333 that are so far apart
+NAMELESS = "Elements in POSCAR cannot be determined"  # pymatgen's warning, before it makes some up
 MIN_VOLUME = 0.3  # cubic angstrom per atom; hydrogen at 10 TPa has about 0.6
 
 
@@ -58,18 +61,25 @@ def as_structure(source: Any) -> Structure:
     )
 
 
-def read_structures(path: str | Path, index: str = ":", check: bool = True) -> Iterator[Structure]:
+def read_structures(
+    path: str | Path, index: str = ":", check: bool = True, species: Sequence[str] | None = None
+) -> Iterator[Structure]:
     """Yield the structures of a file: one for a POSCAR or CIF, the frames of a trajectory.
 
     Args:
         path: anything that pymatgen or ASE reads, ``.gz`` included.
         index: ASE's frame selection: ``"-1"``, ``"0"``, ``"::10"``.
         check: refuse what cannot be predicted; where False, the caller does it, so that one bad frame ends no others.
+        species: elements in the order of the counts, for a POSCAR that does not name them.
+
+    Raises:
+        StructureError: no such file, or it cannot be read, or is incomplete: no elements are named, or a CIF lists none
+            of the hydrogens that its formula has.
     """
     path = Path(path)
     if not path.is_file():
         raise StructureError(f"no such structure file: {path}")
-    for structure in _read_any(path, index):
+    for structure in _read_any(path, index, species):
         yield check_structure(structure, name=str(path)) if check else structure
 
 
@@ -119,14 +129,16 @@ def _refuse_overlaps(structure: Structure, name: str) -> None:
     )
 
 
-def _read_any(path: Path, index: str) -> Iterator[Structure]:
+def _read_any(path: Path, index: str, species: Sequence[str] | None) -> Iterator[Structure]:
     """pymatgen for POSCAR and CIF, ASE for what may hold many frames, pymatgen again for the rest."""
     kind = path.name.lower().removesuffix(".gz")
     readers: tuple[Callable[[Path, str], Iterator[Structure]], ...] = (_from_ase_file, _from_pymatgen_file)
     if kind.startswith(("poscar", "contcar")) or kind.endswith((".vasp", ".poscar")):
-        readers = (_from_poscar,)
+        readers = (partial(_from_poscar, species=species),)
     elif kind.endswith(".cif"):
         readers = (_from_cif,)
+    if species is not None and not isinstance(readers[0], partial):
+        raise StructureError(f"{path} names its elements; leave out species={list(species)}")
     reasons = []
     for reader in readers:
         try:
@@ -135,12 +147,15 @@ def _read_any(path: Path, index: str) -> Iterator[Structure]:
                 frames = reader(path, index)
                 first = next(frames, None)
         except Exception as error:  # each reader has its own exceptions
+            if isinstance(error, StructureError) and len(readers) == 1:
+                raise StructureError(f"{path}: {error}") from error
             reasons.append(f"{type(error).__name__}: {error}".rstrip(": "))
             continue
         if first is None:
             raise StructureError(f"{path} has no frame {index!r}")
         return chain([first], frames)
-    raise StructureError(f"neither pymatgen nor ASE can read {path} ({'; '.join(reasons)})")
+    who = "neither pymatgen nor ASE can" if len(readers) > 1 else "pymatgen cannot"
+    raise StructureError(f"{who} read {path} ({'; '.join(reasons)})")
 
 
 def _from_ase_file(path: Path, index: str) -> Iterator[Structure]:
@@ -150,33 +165,92 @@ def _from_ase_file(path: Path, index: str) -> Iterator[Structure]:
     return map(_from_ase, iread(path, index=index))
 
 
-def _from_poscar(path: Path, index: str) -> Iterator[Structure]:
+def _from_poscar(path: Path, index: str, species: Sequence[str] | None = None) -> Iterator[Structure]:
     from monty.io import zopen
 
     with zopen(path, "rt", encoding="utf-8", errors="replace") as handle:
-        return _select([poscar_structure(handle.read())], index)
+        return _select([poscar_structure(handle.read(), species)], index)
 
 
-def poscar_structure(text: str) -> Structure:
+def poscar_structure(text: str, species: Sequence[str] | None = None) -> Structure:
     """The structure of the text of a POSCAR.
 
     A negative second line is the volume of the cell. pymatgen multiplies Cartesian coordinates by it as it is, so that
-    the factor that it stands for is put in its place.
+    the factor that it stands for is put in its place. Three factors, of x, y and z, it does not read: they are put into
+    the numbers.
+
+    Args:
+        text: of the file.
+        species: elements in the order of the counts, where the text (VASP 4) does not name them.
+
+    Raises:
+        StructureError: the text names no elements, or others than ``species``, or as many are not given.
     """
     from pymatgen.io.vasp import Poscar
 
     lines = text.splitlines()
     with contextlib.suppress(ValueError, IndexError):  # what is no number, pymatgen says itself
-        if (scale := float(lines[1].split()[0])) < 0 and len(lines[1].split()) == 1:
+        factors = [float(x) for x in lines[1].split()]
+        if len(factors) == 1 and factors[0] < 0:
             volume = abs(np.linalg.det([[float(x) for x in line.split()[:3]] for line in lines[2:5]]))
-            lines[1] = repr(float((-scale / volume) ** (1 / 3)))
-    return Poscar.from_str("\n".join(lines) + "\n").structure
+            lines[1] = repr(float((-factors[0] / volume) ** (1 / 3)))
+        elif len(factors) == 3:
+            lines = _with_factors(lines, factors)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        try:
+            found = Poscar.from_str("\n".join(lines) + "\n")
+        except IndexError as error:
+            raise StructureError("the text ends before the coordinates of all atoms") from error
+    if not any(str(one.message).startswith(NAMELESS) for one in said):
+        if species is not None:
+            raise StructureError(f"it names its elements, {' '.join(found.site_symbols)}; leave out species=[...]")
+        return found.structure
+    if species is None or len(species) != len(found.natoms):
+        given = "" if species is None else f"; species={list(species)} are {len(species)}"
+        raise StructureError(
+            f"the text names no elements for its {len(found.natoms)} kinds of atoms{given}; give one for each with "
+            f"species=[...], or write a line of symbols above the counts"
+        )
+    elements = [name for name, count in zip(species, found.natoms, strict=True) for _ in range(count)]
+    return Structure(found.structure.lattice, elements, found.structure.frac_coords)
+
+
+def _with_factors(lines: list[str], factors: list[float]) -> list[str]:
+    """A POSCAR's lines with the scale factors of x, y and z in the lattice, and in Cartesian coordinates."""
+    counts = 5 if lines[5].split()[0].isdigit() else 6
+    mode = counts + 1 + lines[counts + 1].strip().lower().startswith("s")  # selective dynamics
+    scaled = [2, 3, 4]
+    if lines[mode].strip()[:1].lower() in ("c", "k"):
+        scaled += range(mode + 1, mode + 1 + sum(int(n) for n in lines[counts].split()))
+    found = [lines[0], "1.0", *lines[2:]]
+    for i in scaled:
+        parts = lines[i].split()
+        found[i] = " ".join([*(repr(float(x) * f) for x, f in zip(parts[:3], factors, strict=True)), *parts[3:]])
+    return found
 
 
 def _from_cif(path: Path, index: str) -> Iterator[Structure]:
+    """Refuses what pymatgen only warns of: atoms that the formula has and the list of sites has not."""
     from pymatgen.io.cif import CifParser
 
-    return _select(CifParser(path).parse_structures(primitive=False), index)
+    parser = CifParser(path, site_tolerance=SITE_TOLERANCE)
+    try:
+        structures = parser.parse_structures(primitive=False)
+    except ValueError as error:
+        raise StructureError(" ".join([str(error), *parser.warnings])) from error
+    implicit = any("implicit hydrogens" in text for text in parser.warnings)
+    lost = {name for one in structures for name in _missing_elements(parser.check(one))}
+    if implicit or lost:
+        what = f"{', '.join(sorted(lost))}" if lost else "hydrogens that are attached to its sites"
+        raise StructureError(f"its formula has {what}, of which it lists no positions; add them")
+    return _select(structures, index)
+
+
+def _missing_elements(said: str | None) -> list[str]:
+    """Elements that pymatgen's check of a CIF misses; an isotope is there as its element."""
+    found = re.match(r"Missing elements (.+?) from", said or "")
+    return [name for name in re.findall(r"[A-Z][a-z]?", found[1]) if name not in ("D", "T")] if found else []
 
 
 def _from_pymatgen_file(path: Path, index: str) -> Iterator[Structure]:

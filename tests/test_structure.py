@@ -120,3 +120,74 @@ def test_charges_and_spins_are_left_behind():
 def test_close_but_real_contacts_are_kept():
     squeezed = Structure(Lattice.cubic(3), ["H", "H"], [[0, 0, 0], [0, 0, 0.1]])
     assert as_structure(squeezed) is squeezed
+
+
+NAMELESS = "LaH10 fm-3m\n1.0\n3 0 0\n0 3 0\n0 0 3\n1 2\nDirect\n0 0 0\n0.5 0.5 0.5\n0.5 0.5 0.2\n"
+
+
+def test_a_poscar_without_elements_is_not_made_up(tmp_path):
+    """pymatgen takes hydrogen and helium for what is not named."""
+    path = tmp_path / "POSCAR"
+    path.write_text(NAMELESS)
+    with pytest.raises(StructureError, match=r"POSCAR: the text names no elements for its 2 kinds .*species="):
+        as_structure(path)
+    (found,) = read_structures(path, species=["La", "H"])
+    assert found.composition.formula == "La1 H2" and found[2].frac_coords[2] == 0.2
+    with pytest.raises(StructureError, match=r"species=\['H'\] are 1"):
+        next(read_structures(path, species=["H"]))
+    path.write_text(NAMELESS.replace("\n1 2\n", "\nLa H\n1 2\n"))
+    assert as_structure(path).composition.formula == "La1 H2"
+    with pytest.raises(StructureError, match="names its elements, La H; leave out species"):
+        next(read_structures(path, species=["La", "H"]))
+    path.write_text(NAMELESS.replace("1 2", "1 3").replace("\n1.0\n", "\n1.0\n", 1))
+    with pytest.raises(StructureError, match="ends before the coordinates of all atoms"):
+        as_structure(path)
+
+
+@pytest.mark.parametrize("mode", ["Direct", "Cartesian", "Selective dynamics\nCartesian"])
+def test_a_poscar_may_have_three_factors(tmp_path, mode):
+    """Of x, y and z, as VASP has it; ASE reads them, too."""
+    from ase.io import read
+
+    flags = " T F T" if "Sel" in mode else ""
+    rows = "".join(f"{x}{flags}\n" for x in ("0 0 0", "0.5 0.4 0.3"))
+    path = tmp_path / "POSCAR"
+    path.write_text(f"x\n3.0 2.0 2.5\n1 0 0\n0 1 0\n0.5 0 1\nLa H\n1 1\n{mode}\n{rows}")
+    found, expected = as_structure(path), read(path, format="vasp")
+    np.testing.assert_allclose(found.lattice.matrix, expected.cell[:])
+    np.testing.assert_allclose(found.cart_coords, expected.positions)
+
+
+CIF = """data_x
+_chemical_formula_sum '{formula}'
+_cell_length_a 5.1
+_cell_length_b 5.1
+_cell_length_c 5.1
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+_symmetry_space_group_name_H-M 'P 1'
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+{sites}
+"""
+
+
+def test_a_cif_without_its_hydrogens_is_refused(tmp_path):
+    """As of X-ray diffraction, which hardly sees them."""
+    path = tmp_path / "a.cif"
+    path.write_text(CIF.format(formula="La H10", sites="La1 La 0 0 0"))
+    with pytest.raises(StructureError, match=r"a\.cif: its formula has H, of which it lists no positions"):
+        as_structure(path)
+    attached = CIF.format(formula="O", sites="O1 O 0 0 0 2").replace(
+        "_fract_z\n", "_fract_z\n_atom_site_attached_hydrogens\n"
+    )
+    path.write_text(attached)
+    with pytest.raises(StructureError, match="has hydrogens that are attached to its sites"):
+        as_structure(path)
+    path.write_text(CIF.format(formula="La D", sites="La1 La 0 0 0\nD1 D 0.5 0.5 0.5"))
+    assert len(as_structure(path)) == 2  # an isotope is there

@@ -139,9 +139,11 @@ class Search:
 def _check_search(field: Field, space: str, flat: float) -> None:
     if space not in ("value", "logit"):
         raise UnknownNameError("interpolation space", space, ("value", "logit"))
+    if space == "logit":
+        field.require_quantity("elf", "for logits, the field")
     if min(field.values.shape) < FEWEST or field.values.size > MOST_POINTS:
         raise ElfzooError(
-            f"critical points need {FEWEST} or more grid points along each axis, {MOST_POINTS} in all; "
+            f"critical points need {FEWEST} or more grid points along each axis, and at most {MOST_POINTS} in all; "
             f"got shape {field.values.shape}"
         )
     _check_threshold("flat", flat)

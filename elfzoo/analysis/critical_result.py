@@ -86,6 +86,7 @@ class CriticalPoints:
             return None
         causes = {
             "core cells": "cells inside of cores",
+            "core points": "points inside of cores",
             "plateau cells": "flat cells",
             "undecided cells": "cells with a degenerate critical point",
         }

@@ -23,6 +23,7 @@ from elfzoo.analysis.critical_points import critical_points
 from elfzoo.analysis.critical_result import SIGNATURES, CriticalPoints
 from elfzoo.analysis.hydrogen_network import HydrogenPairs, hydrogen_pairs, jaccard, jaccard_curve
 from elfzoo.analysis.networking import Networking, networking
+from elfzoo.core_radii import has_radii
 from elfzoo.errors import ElfzooError
 from elfzoo.field import Field
 from elfzoo.io.json_values import json_values
@@ -198,9 +199,13 @@ def _topology(given: Field | FieldTopology, persistence: float) -> FieldTopology
 
 
 def can_search(*fields: Field) -> bool:
-    """Whether :func:`compare_topology` can work: its kernels were built, the fields are ELF on grids large enough."""
+    """Whether :func:`compare_topology` can work: its kernels were built, the fields are ELF on grids large enough, and
+    of elements whose cores are known.
+    """
     kernels = percolation.available() and spline.available()
-    return kernels and all(f.quantity == "elf" and min(f.grid.shape) >= spline.FEWEST for f in fields)
+    return kernels and all(
+        f.quantity == "elf" and min(f.grid.shape) >= spline.FEWEST and has_radii(f.structure) for f in fields
+    )
 
 
 def match_points(
@@ -281,8 +286,8 @@ def _links(
 ) -> tuple[float | None, tuple[float, ...] | None]:
     """Jaccard overlap of the networks at φ, and at the isovalues."""
     ours, theirs = reference.pairs, prediction.pairs
-    if ours is None or theirs is None:
-        return None, None
+    if ours is None or theirs is None or not len(ours.distance):
+        return None, None  # no hydrogens near enough: agreement about nothing is no merit
     phis = reference.networking.phi, prediction.networking.phi
     at_phi = jaccard(ours.network(phis[0] - BELOW), theirs.network(phis[1] - BELOW))
     return at_phi, tuple(jaccard_curve(ours, theirs, np.array(isovalues)).tolist())

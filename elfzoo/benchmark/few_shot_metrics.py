@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from elfzoo.analysis import paired_bootstrap
 from elfzoo.benchmark.matching import matching_metrics
+from elfzoo.benchmark.resampling import cluster_of, interval_of_mean
 
 __all__ = ["few_shot_metrics"]
 
@@ -25,7 +25,7 @@ def few_shot_metrics(parts: Sequence[Row]) -> dict[str, float]:
     grid) and ``network_jaccard_8`` of the structures that are searched; ``forgetting_fluid-h_8``: by how much the error
     on data known before has grown, as a share of it; 0 shots: as it is, which a factory that must be given data has
     not. ``below_scratch_8``, ``below_mean_8``: by how much ``mae_outside_cores_8`` is lower than that of training from
-    scratch and of the mean, structure by structure, with 95 % bootstrap intervals over structures, ``…_low`` and
+    scratch and of the mean, structure by structure, with 95 % bootstrap intervals over compounds, ``…_low`` and
     ``…_high``.
     """
     found: dict[str, list[float]] = {}
@@ -49,9 +49,9 @@ def _paired(parts: Sequence[Row]) -> dict[str, float]:
     for (kind, shots), of_kind in errors.items():
         if kind == "tuned" or ("tuned", shots) not in errors:
             continue
-        interval = paired_bootstrap(of_kind, errors["tuned", shots]).difference
-        name = f"below_{kind}_{shots}"
-        found |= {name: interval.estimate, f"{name}_low": interval.low, f"{name}_high": interval.high}
+        gain, name = of_kind - errors["tuned", shots], f"below_{kind}_{shots}"
+        low, high = interval_of_mean(gain, _compounds(parts, kind, shots))
+        found |= {name: float(gain.mean()), f"{name}_low": low, f"{name}_high": high}
     return found
 
 
@@ -59,6 +59,13 @@ def _by_structure(parts: Sequence[Row], kind: str, shots: int) -> Float[np.ndarr
     """Errors outside of cores, means over seeds."""
     chosen = [part["structures"] for part in parts if (part["kind"], part["shots"]) == (kind, shots)]
     return np.mean([[row["mae_outside_cores"] for row in structures] for structures in chosen], axis=0)
+
+
+def _compounds(parts: Sequence[Row], kind: str, shots: int) -> list[str]:
+    """The structures' chemical systems, by their files' names."""
+    rows = next(part["structures"] for part in parts if (part["kind"], part["shots"]) == (kind, shots))
+    files = [str(row.get("file", number)) for number, row in enumerate(rows)]
+    return [cluster_of(file, file.split("_")[0] if "_" in file else None) for file in files]
 
 
 def _figures(structures: Sequence[Row]) -> dict[str, float]:

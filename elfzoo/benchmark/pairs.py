@@ -1,4 +1,8 @@
-"""Two entrants compared on the same structures: ratios of their errors with paired bootstrap intervals."""
+"""Two entrants compared on the same structures: ratios of their errors with paired bootstrap intervals.
+
+Compounds, trajectories or crystals are drawn as a whole, and for both entrants alike, so that what is hard for both
+cancels.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from elfzoo.analysis import paired_bootstrap
 from elfzoo.benchmark.board import require_same_data
+from elfzoo.benchmark.resampling import cluster_of, clusters_of, interval_of_ratio
 from elfzoo.errors import ElfzooError, UnknownNameError
 
 __all__ = ["comparison"]
@@ -38,22 +42,30 @@ def comparison(records: Iterable[Record], first: str, second: str) -> list[str]:
         both = [r for name in (first, second) for r in found if (r["task"], r["model"]) == (task, name)]
         if len(both) == 2:
             require_same_data(both)
-            lines += [f"{task}: {line}" for line in _lines(*(_errors(record) for record in both))]
+            errors = [_errors(record) for record in both]
+            lines += [f"{task}: {line}" for line in _lines(errors[0], errors[1], _clusters(both[0]))]
     if not lines:
         raise ElfzooError(f"no task has records of both {first} and {second} with the errors of each structure")
     return lines
 
 
-def _lines(first: Mapping[str, Sequence[Any]], second: Mapping[str, Sequence[Any]]) -> Iterator[str]:
+def _lines(
+    first: Mapping[str, Sequence[Any]], second: Mapping[str, Sequence[Any]], clusters: Sequence[str]
+) -> Iterator[str]:
     """Of the structures for which both have an error."""
     for title in first:
-        pairs = [p for p in zip(first[title], second.get(title, ()), strict=False) if None not in p]
+        triples = zip(first[title], second.get(title, [None] * len(clusters)), clusters, strict=True)
+        pairs = [triple for triple in triples if None not in triple]
         if not pairs:
             continue
-        a, b = np.array(pairs, float).T
-        ratio = paired_bootstrap(a, b).ratio
-        interval = f"ratio {ratio.estimate:.3f} ({ratio.low:.3f} to {ratio.high:.3f})" if b.any() else "no ratio"
-        yield f"{title} {a.mean():.4f} against {b.mean():.4f}, {interval}, {len(pairs)} structures"
+        a, b = (np.array([pair[side] for pair in pairs], float) for side in (0, 1))
+        interval = "no ratio"
+        if b.any():
+            low, high = interval_of_ratio(a, b, [cluster for _, _, cluster in pairs])
+            ends = "" if np.isnan(low) else f" ({low:.3f} to {high:.3f})"
+            interval = f"ratio {a.mean() / b.mean():.3f}{ends}"
+        count = f"{len(pairs)} structure{'s' * (len(pairs) > 1)}"
+        yield f"{title} {a.mean():.4f} against {b.mean():.4f}, {interval}, {count}"
 
 
 def _errors(record: Record) -> dict[str, list[float | None]]:
@@ -65,6 +77,15 @@ def _errors(record: Record) -> dict[str, list[float | None]]:
     if found["MAE outside cores"] == found["MAE"]:  # without metal cores everything is outside of them
         del found["MAE outside cores"]
     return {title: errors for title, errors in found.items() if any(error is not None for error in errors)}
+
+
+def _clusters(record: Record) -> list[str]:
+    """What is drawn as a whole, of each structure."""
+    rows = record.get("structures", ())
+    if rows and "few_shot" in rows[0]:
+        names = [str(row.get("file", i)) for i, row in enumerate(rows[0]["few_shot"]["structures"])]
+        return [cluster_of(name, name.split("_")[0] if "_" in name else None) for name in names]
+    return clusters_of(rows)
 
 
 def _after_shots(runs: Sequence[Row]) -> dict[str, list[float | None]]:

@@ -14,10 +14,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from elfzoo.benchmark.matching import matching_metrics
+from elfzoo.benchmark.resampling import counts_of
 
-__all__ = ["kendall", "resamples", "spearman", "template_metrics", "top_overlap"]
+__all__ = ["kendall", "spearman", "template_metrics", "top_overlap"]
 
-DRAWS = 10_000
 TOPS = (5, 10)
 Part = Mapping[str, Any]
 Counts = Int[np.ndarray, "draws candidates"]
@@ -34,7 +34,7 @@ def template_metrics(parts: Sequence[Part]) -> dict[str, float]:
         [np.array([p[side][name] for p in parts], float) for side in ("reference", "prediction")]
         for name in ("strength", "mean_strength")
     )
-    counts = resamples([p["system"] for p in parts])
+    counts = counts_of([p["system"] for p in parts])
     error = guess - truth
     return {
         **_with_interval("spearman", partial(spearman, truth, guess), counts),
@@ -71,14 +71,6 @@ def top_overlap(truth: Values, guess: Values, k: int) -> float:
         np.clip((k - (v > v[:, None]).sum(axis=1)) / (v == v[:, None]).sum(axis=1), 0, 1) for v in (truth, guess)
     )
     return float(ours @ theirs) / k
-
-
-def resamples(clusters: Sequence[str]) -> Counts:
-    """How often each candidate is drawn when whole clusters are drawn, as many as there are; always the same draws."""
-    names, which = np.unique(np.asarray(clusters), return_inverse=True)
-    picks = np.random.default_rng(0).integers(0, len(names), (DRAWS, len(names)))
-    times = np.stack([(picks == name).sum(axis=1) for name in range(len(names))], axis=1)
-    return times[:, which]
 
 
 def _with_interval(name: str, statistic: Statistic, counts: Counts) -> dict[str, float]:

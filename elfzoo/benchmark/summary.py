@@ -1,7 +1,8 @@
 """From the measurements of structures to the metrics of a task. Every structure weighs the same unless a name says so.
 
-Metrics are flat: ``mae``, ``phi_mae``, … Intervals are 95 % bootstrap intervals over structures (10 000 resamples, seed
-0), ``…_low`` and ``…_high``. A metric that nothing defines (an R² of constants, φ* without hydrogen) is left out.
+Metrics are flat: ``mae``, ``phi_mae``, … Intervals, ``…_low`` and ``…_high``, are 95 % bootstrap intervals over
+compounds, trajectories or crystals (:mod:`elfzoo.benchmark.resampling`; 10 000 resamples, seed 0). A metric that
+nothing defines (an R² of constants, φ* without hydrogen) is left out.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from elfzoo.analysis import bootstrap_interval
 from elfzoo.analysis.profiles import ErrorProfile, pooled
 from elfzoo.benchmark.few_shot_metrics import few_shot_metrics
 from elfzoo.benchmark.matching import matching_metrics
 from elfzoo.benchmark.measure import PHIS, json_values
 from elfzoo.benchmark.ranking import template_metrics
+from elfzoo.benchmark.resampling import clusters_of, interval_of_mean, interval_of_ratio
 from elfzoo.benchmark.roofline import roofline_metrics
 
 __all__ = ["curves", "grouped", "summary", "without_curves"]
@@ -36,8 +37,8 @@ def summary(rows: Sequence[Row]) -> dict[str, float]:
     """Metrics of a task from those of its structures."""
     found: dict[str, float] = {}
     for part, summarise in SUMMARIES.items():
-        parts = [row[part] for row in rows if part in row]
-        found |= summarise(parts) if parts else {}
+        own = [row for row in rows if part in row]
+        found |= summarise([row[part] for row in own], clusters_of(own)) if own else {}
     return {name: value for name, value in json_values(found).items() if value is not None}
 
 
@@ -91,7 +92,7 @@ def _order(name: str | float) -> tuple[bool, float, str]:
     return not number, float(name) if number else 0.0, str(name)
 
 
-def voxels(parts: Sequence[Row]) -> dict[str, float]:
+def voxels(parts: Sequence[Row], clusters: Sequence[str]) -> dict[str, float]:
     """Means over structures, the extremes, and (``_pooled``) one figure over all voxels of all structures."""
     found = {name: _mean(parts, name) for name in AVERAGED}
     found["r2_lowest"] = min((p["r2"] for p in parts if p["r2"] is not None), default=np.nan)
@@ -99,7 +100,7 @@ def voxels(parts: Sequence[Row]) -> dict[str, float]:
     found["max_error"] = max(p["max_error"] for p in parts)
     found["elf_spread"] = float(np.mean(np.sqrt([p["reference_variance"] for p in parts])))  # what R² compares with
     for name in WITH_INTERVAL:
-        found |= _interval(name, parts)
+        found |= _interval(name, parts, clusters)
     return found | _pooled(parts)
 
 
@@ -113,15 +114,16 @@ def _pooled(parts: Sequence[Row]) -> dict[str, float]:
     return {"mae_pooled": share @ mae, "rmse_pooled": np.sqrt(squared), "r2_pooled": r2}
 
 
-def profile(parts: Sequence[Row]) -> dict[str, float]:
+def profile(parts: Sequence[Row], clusters: Sequence[str]) -> dict[str, float]:
     """Percentiles of |error|, and errors outside metal cores of the structures that have points there."""
-    outside = [p["outside_cores"] for p in parts if p["outside_cores"] is not None]
+    known = [(p["outside_cores"], c) for p, c in zip(parts, clusters, strict=True) if p["outside_cores"] is not None]
+    outside = [part for part, _ in known]
     found = {f"error_p{q}": float(np.mean([p["percentiles"][q] for p in parts])) for q in parts[0]["percentiles"]}
     found |= {f"{name}_outside_cores": _mean(outside, name) for name in ("mae", "rmse", "r2")}
-    return found | _interval("mae", outside, "_outside_cores")
+    return found | _interval("mae", outside, [cluster for _, cluster in known], "mae_outside_cores")
 
 
-def spectrum(parts: Sequence[Row]) -> dict[str, float]:
+def spectrum(parts: Sequence[Row], _: Sequence[str]) -> dict[str, float]:
     """Shares of the residual's power by wavelength in Å (all structures' power together), and correlation length."""
     total = sum(p["power"] for p in parts)
     found = {"correlation_length": _mean(parts, "correlation_length")}
@@ -131,60 +133,50 @@ def spectrum(parts: Sequence[Row]) -> dict[str, float]:
     return found
 
 
-def topology(parts: Sequence[Row]) -> dict[str, float]:
+def topology(parts: Sequence[Row], clusters: Sequence[str]) -> dict[str, float]:
     """Errors of networking values and links averaged over structures; critical points pooled over them."""
     found: dict[str, float] = {}
     for phi in PHIS:
-        found |= _networking(NAMES.get(phi, phi), parts, phi)
+        found |= _networking(NAMES.get(phi, phi), parts, phi, clusters)
     for kind, name in KINDS.items():
         points = [p["points"][kind] for p in parts]
         reference, predicted = (sum(p[side] for p in points) for side in ("reference", "prediction"))
         found |= matching_metrics(name, points, reference, predicted)
-    found |= _matching_intervals([p["points"]["all"] for p in parts])
+    found |= _matching_intervals([p["points"]["all"] for p in parts], clusters)
     found["network_jaccard"] = _mean(parts, "jaccard_at_phi")
     found["network_jaccard_mean"] = _mean(parts, "jaccard_mean")
-    links = _interval("jaccard_at_phi", parts)
-    return found | {name.replace("jaccard_at_phi", "network_jaccard"): value for name, value in links.items()}
+    return found | _interval("jaccard_at_phi", parts, clusters, "network_jaccard")
 
 
-def _matching_intervals(points: Sequence[Row]) -> dict[str, float]:
-    """Of figures that are pooled over structures: whole structures are drawn, then pooled."""
-    reference, predicted, matched = (
-        np.array([p[name] for p in points], float) for name in ("reference", "prediction", "matched")
-    )
-    moved = np.array([p["mean_displacement"] * p["matched"] if p["matched"] else 0.0 for p in points])
+def _matching_intervals(points: Sequence[Row], clusters: Sequence[str]) -> dict[str, float]:
+    """Of figures that are pooled over structures: structures are drawn, then pooled."""
+    reference, predicted, matched = ([p[name] for p in points] for name in ("reference", "prediction", "matched"))
+    moved = [p["mean_displacement"] * p["matched"] if p["matched"] else 0.0 for p in points]
     pooled_from = {"recall": (matched, reference), "precision": (matched, predicted), "displacement": (moved, matched)}
     found: dict[str, float] = {}
     for name, (above, below) in pooled_from.items():
-        if not below.any():
-            continue
-
-        def statistic(drawn: Any, axis: int, above: Any = above, below: Any = below) -> Any:
-            with np.errstate(invalid="ignore"):  # nothing to find in any structure of a resample
-                return above[drawn.astype(int)].sum(axis=axis) / below[drawn.astype(int)].sum(axis=axis)
-
-        ends = bootstrap_interval(np.arange(len(points)), statistic)
-        found |= {f"cp_{name}_low": ends.low, f"cp_{name}_high": ends.high}
+        if any(below):
+            found |= _ends(f"cp_{name}", interval_of_ratio(above, below, clusters))
     return found
 
 
-def _networking(name: str, parts: Sequence[Row], phi: str) -> dict[str, float]:
+def _networking(name: str, parts: Sequence[Row], phi: str, clusters: Sequence[str]) -> dict[str, float]:
     """MAE, bias and R² of one networking value, beside its spread in the reference: the error of saying the mean."""
-    known = [p for p in parts if p["delta"][phi] is not None]
+    known = [(p, cluster) for p, cluster in zip(parts, clusters, strict=True) if p["delta"][phi] is not None]
     if not known:
         return {}
-    error, truth = (np.array([p[key][phi] for p in known]) for key in ("delta", "reference"))
+    error, truth = (np.array([p[key][phi] for p, _ in known]) for key in ("delta", "reference"))
     spread = truth.std()
     return {
         f"{name}_mae": np.abs(error).mean(),
         f"{name}_bias": error.mean(),
         f"{name}_spread": spread,
         f"{name}_r2": 1 - (error**2).mean() / spread**2 if spread > 0 else np.nan,
-        **_ends(f"{name}_mae", np.abs(error)),
+        **_ends(f"{name}_mae", interval_of_mean(np.abs(error), [cluster for _, cluster in known])),
     }
 
 
-def speed(parts: Sequence[Row]) -> dict[str, float]:
+def speed(parts: Sequence[Row], _: Sequence[str]) -> dict[str, float]:
     """Of the one job that a task of speed has (:mod:`elfzoo.benchmark.speed`)."""
     (job,) = parts
     rate, name = job["points"] / job["seconds"], f"{job['atoms']}h_{job['points_along_edge']}"
@@ -210,23 +202,32 @@ def _mean(parts: Sequence[Row], name: str) -> float:
     return float(np.mean(known)) if known else np.nan
 
 
-def _interval(name: str, parts: Sequence[Row], suffix: str = "") -> dict[str, float]:
-    """Over the structures where it is defined."""
-    known = [p[name] for p in parts if p[name] is not None]
-    return _ends(f"{name}{suffix}", known) if known else {}
+def _interval(name: str, parts: Sequence[Row], clusters: Sequence[str], title: str = "") -> dict[str, float]:
+    """Of a mean over the structures where it is defined."""
+    known = [(p[name], cluster) for p, cluster in zip(parts, clusters, strict=True) if p[name] is not None]
+    if not known:
+        return {}
+    return _ends(title or name, interval_of_mean([value for value, _ in known], [cluster for _, cluster in known]))
 
 
-def _ends(name: str, values: Any) -> dict[str, float]:
-    found = bootstrap_interval(values)
-    return {f"{name}_low": found.low, f"{name}_high": found.high}
+def _ends(name: str, ends: Sequence[float]) -> dict[str, float]:
+    return {f"{name}_low": ends[0], f"{name}_high": ends[1]}
 
 
-SUMMARIES: Mapping[str, Callable[[Sequence[Row]], dict[str, float]]] = {
+def _templates(parts: Sequence[Row], _: Sequence[str]) -> dict[str, float]:
+    return template_metrics(parts)
+
+
+def _few_shot(parts: Sequence[Row], _: Sequence[str]) -> dict[str, float]:
+    return few_shot_metrics(parts)
+
+
+SUMMARIES: Mapping[str, Callable[[Sequence[Row], Sequence[str]], dict[str, float]]] = {
     "voxels": voxels,
     "profile": profile,
     "spectrum": spectrum,
     "topology": topology,
-    "templates": template_metrics,
-    "few_shot": few_shot_metrics,
+    "templates": _templates,
+    "few_shot": _few_shot,
     "speed": speed,
 }

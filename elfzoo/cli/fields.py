@@ -68,7 +68,8 @@ def compare(
     guess = read_one_field(prediction, spin)
     guess.require_quantity(truth.quantity, "the prediction")
     if topology and not analysis.can_search(truth, guess):
-        say("warning", "no critical points or networking values: no ELF, too few grid points, or no compiled kernel")
+        why = "no ELF, too few grid points, an element whose core is not known, or no compiled kernel"
+        say("warning", f"no critical points or networking values: {why}")
         topology = False
     found = analysis.compare(truth, guess, mixed_recipes=mixed_recipes, resample=resample, topology=topology)
     if str(json_file) != "-":

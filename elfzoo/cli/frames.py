@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -75,14 +76,14 @@ def read_frames(path: Path, index: str, species: list[str] | None) -> list[Frame
     Args:
         path: a structure, trajectory or field file.
         index: ASE's frame selection: ``"-1"``, ``"7"``, ``"::100"``.
-        species: elements by species index, for field files that do not name them.
+        species: elements by species index, for files that do not name them.
 
     Raises:
         StructureError: no frame is selected, or the file cannot be read; FieldFileError for field files.
     """
     if _is_field(path):
         return [_from_field(path, species)]
-    numbers, structures = _select(path, index)
+    numbers, structures = _select(path, index, species)
     if not structures:
         raise StructureError(f"{path} has no frames {index!r}")
     if len(structures) == 1:
@@ -119,17 +120,19 @@ def _from_field(path: Path, species: list[str] | None) -> Frame:
     return Frame(check_structure(field.structure, name=str(path)), grid=field.grid)
 
 
-def _select(path: Path, index: str) -> tuple[list[int | None], list[Structure]]:
+def _select(path: Path, index: str, species: list[str] | None) -> tuple[list[int | None], list[Structure]]:
     """Numbers in the trajectory, but of the last alone; and structures. Counting from the end takes reading to it."""
     from elfzoo.structure import read_structures
 
+    read = partial(read_structures, species=species)
+
     if ":" not in index:
-        return [None if int(index) == -1 else int(index)], list(read_structures(path, index))
+        return [None if int(index) == -1 else int(index)], list(read(path, index))
     start, stop, step = (int(part) if part else None for part in (index + "::").split(":")[:3])
     if min(start or 0, stop or 0, step or 1) < 0:
-        every = list(read_structures(path, ":"))
+        every = list(read(path, ":"))
         chosen = list(range(len(every)))[start:stop:step]
         return [*chosen], [every[number] for number in chosen]
-    structures = list(read_structures(path, index))
+    structures = list(read(path, index))
     first, by = start or 0, step or 1
     return [first + by * i for i in range(len(structures))], structures

@@ -15,7 +15,7 @@ FORMATS = ("table", "json", "html")
 
 
 Results = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Folder of the records. [default: the source checkout's]")
+    Path | None, typer.Option(metavar="DIR", help="Folder of the records. [default: those of a checkout, else results]")
 ]
 Tasks = Annotated[
     list[str] | None, typer.Option("-t", "--task", metavar="TASK", help="Only this task; repeat for more.")

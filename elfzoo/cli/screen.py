@@ -41,7 +41,8 @@ def screen(
         bool, typer.Option("--symmetry", help="Compute one point of each orbit of the space group, copy the others.")
     ] = False,
     members: Annotated[
-        int, typer.Option(metavar="N", help="Fields drawn for the model's error of φ, 16 say. [default: not estimated]")
+        int,
+        typer.Option(metavar="N", show_default="not estimated", help="Fields drawn for the model's error of φ, as 16."),
     ] = 0,
     workers: Annotated[int, typer.Option(metavar="N", help="Processes on this machine; they share its cores.")] = 1,
     scheduler: Annotated[

@@ -33,6 +33,8 @@ OPTIONS = {
     r"mixed_recipes=True": "--mixed-recipes",
     r"resample=True": "--resample",
     r"resume=True": "--resume",
+    r"exclude_cores=False": "--cores",
+    r"give fermi_energy in eV": "give --fermi-energy in eV",
     r"spin='(up|down)'": r"--spin \1",
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -53,14 +53,14 @@ class _Source:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What is asked of every field; ``several``: pictures are named after their files."""
+    """What is asked of every field; ``labels``: of the pictures of several files."""
 
     spacing: float
     isovalue: float
     h_dos: float | None
     formula: str
     picture: Path | None
-    several: bool
+    labels: Mapping[str, str]
 
 
 def networking(
@@ -75,13 +75,19 @@ def networking(
     ] = None,
     index: FrameIndex = "-1",
     members: Annotated[
-        int, typer.Option(metavar="N", help="With -m: fields drawn for the model's error of φ, 16 say. [default: none]")
+        int,
+        typer.Option(
+            metavar="N", show_default="none", help="With -m: fields drawn for the model's error of φ, 16 say."
+        ),
     ] = 0,
     spacing: Annotated[float, typer.Option(metavar="Å", help="Of the grid that cross-checks φ.")] = 0.08,
     isovalue: Annotated[float, typer.Option(metavar="ELF", help="At or above it two hydrogens are linked.")] = 0.85,
     h_dos: Annotated[
         str | None,
         typer.Option(metavar="SHARE|FILE", help="Hydrogen share of the DOS at the Fermi level, or a file to read it."),
+    ] = None,
+    fermi_energy: Annotated[
+        float | None, typer.Option(metavar="EV", help="Where the file of --h-dos does not state it (projwfc.x).")
     ] = None,
     formula: Annotated[str, typer.Option(metavar="NAME", help="Fit of Tc; a wrong name lists them.")] = "belli2021",
     csv_file: Annotated[
@@ -117,30 +123,40 @@ def networking(
     """
     from elfzoo.analysis.trajectory import ROW
     from elfzoo.io.tables import RowTable
+    from elfzoo.isosurface import require_suffix
 
     if members and model is None:
         raise typer.BadParameter("--members needs -m: fields of DFT have no model's error")
     spare_inputs((csv_file, json_file, picture), files)
+    if resume and json_file is not None:
+        raise typer.BadParameter("--json holds what is computed now, which with --resume is not all; leave one out")
+    if picture is not None:
+        require_suffix(picture)
+    share, quiet = None if h_dos is None else _h_dos(h_dos, fermi_energy), str(json_file) == "-"
     of_model = {"model": model} if model else {}
-    columns = ("file", *ROW, *of_model, *(("phi_sigma",) if members else ()))
+    settings = {"h_dos": share, "formula": formula, "spacing": spacing, "spin": spin}
+    columns = ("file", *ROW, *settings, *of_model, *(("phi_sigma",) if members else ()))
     header = HEADER.replace("  file", f"{MODEL:>8}  file") if members else HEADER
 
-    share, quiet = None if h_dos is None else _h_dos(h_dos), str(json_file) == "-"
-    wanted = _Wanted(spacing, isovalue, share, formula, picture, several=len(files) > 1)
+    wanted = _Wanted(spacing, isovalue, share, formula, picture, _labels([str(file) for file in files]))
     rows: list[dict[str, Any]] = []
     failed = False
-    table = None if csv_file is None else RowTable(csv_file, columns, ("file", "frame", *of_model), resume)
+    table = None
+    if csv_file is not None:
+        table = RowTable(csv_file, columns, ("file", "frame", *of_model), resume, settings | {"isovalue": isovalue})
     for source in _sources(files, model, index, spin, split_species(species), members, spacing):
         if table is not None and table.has(source.key | of_model):
             continue
-        frame = _searched(source, wanted)
-        if frame is None:
+        found = _searched(source, wanted)
+        if found is None:
             failed = True
             continue
+        frame, field = found
+        failed |= not _drawn(field, frame.networking, wanted, source)
         sigma = None if source.sigma is None else source.sigma()
         if not quiet:
             typer.echo((header + "\n") * (not rows) + _line(frame, source.name, sigma))
-        rows.append(frame.row() | source.key | of_model | ({} if sigma is None else {"phi_sigma": sigma}))
+        rows.append(frame.row() | source.key | settings | of_model | ({} if sigma is None else {"phi_sigma": sigma}))
         if table is not None:
             table.add(rows[-1])
     if json_file is not None:
@@ -253,21 +269,23 @@ def _sigma(model: Model, frame: Frame, members: int, spacing: float) -> float:
     return networking_with_error(model, frame.structure, frame.grid, **options).sigma  # type: ignore[arg-type]
 
 
-def _searched(source: _Source, wanted: _Wanted) -> FrameTopology | None:
-    """What a field says; None where it cannot be had, which is said and is no end of the others."""
+def _searched(source: _Source, wanted: _Wanted) -> tuple[FrameTopology, Field] | None:
+    """What a field says, and the field; None where it cannot be had, which is said and is no end of the others."""
     from elfzoo.analysis.trajectory import track
 
     try:
         field = source.field()
         field.require_quantity("elf", f"{source.name}: for networking values, the field")
         frame = next(track([field], wanted.spacing, wanted.isovalue, wanted.h_dos, wanted.formula))
-        if wanted.picture is not None:
-            _draw(field, frame.networking, wanted.picture, source, wanted.several)
     except ElfzooError as error:
-        text = with_options(str(error))
-        say("error", text if source.file in text else f"{source.name}: {text}")
+        _say(source, error)
         return None
-    return frame
+    return frame, field
+
+
+def _say(source: _Source, error: ElfzooError) -> None:
+    text = with_options(str(error))
+    say("error", text if source.file in text else f"{source.name}: {text}")
 
 
 def _raises(error: ElfzooError) -> Callable[[], Field]:
@@ -277,23 +295,42 @@ def _raises(error: ElfzooError) -> Callable[[], Field]:
     return field
 
 
-def _h_dos(text: str) -> float:
+def _h_dos(text: str, fermi_energy: float | None) -> float:
     """A number, or what a DFT code's file says."""
     try:
         return float(text)
     except ValueError:
         from elfzoo.analysis import hydrogen_dos_share
 
-        return hydrogen_dos_share(text)
+        return hydrogen_dos_share(text, fermi_energy)
 
 
-def _draw(field: Field, found: Networking, path: Path, source: _Source, several: bool) -> None:
+def _labels(files: Sequence[str]) -> dict[str, str]:
+    """What tells the pictures of several files apart: their stems, else their names, else their paths."""
+    if len(files) < 2:
+        return {}
+    for label in (lambda path: path.stem, lambda path: path.name, lambda path: "_".join(path.parts).strip("/_")):
+        found = {file: label(Path(file)) for file in files}
+        if len(set(found.values())) == len(set(files)):
+            return found
+    raise ElfzooError(f"pictures of {', '.join(files)} would have one name; draw them one by one")
+
+
+def _drawn(field: Field, found: Networking, wanted: _Wanted, source: _Source) -> bool:
+    """Whether the picture, if one is wanted, could be drawn; the numbers stay where not."""
     from elfzoo.isosurface import plot_isosurface
 
-    path = numbered(path, source.number)
-    if several:
-        path = path.with_name(f"{path.stem}_{Path(source.file).stem}{path.suffix}")
-    plot_isosurface(field, path, found=found)
+    if wanted.picture is None:
+        return True
+    path = numbered(wanted.picture, source.number)
+    if source.file in wanted.labels:
+        path = path.with_name(f"{path.stem}_{wanted.labels[source.file]}{path.suffix}")
+    try:
+        plot_isosurface(field, path, found=found)
+    except ElfzooError as error:
+        _say(source, error)
+        return False
+    return True
 
 
 def _line(frame: FrameTopology, name: str, sigma: float | None) -> str:

@@ -73,7 +73,7 @@ class FieldFiles(FieldDataset):
 
 
 def find_field_files(folder: str | Path) -> list[Path]:
-    """The field files in a folder and below it, sorted; a file that is none by its name is left out.
+    """The field files in a folder and below it, sorted, each once; a file that is none by its name is left out.
 
     Raises:
         ElfzooError: no such folder, or none in it.
@@ -81,7 +81,8 @@ def find_field_files(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise ElfzooError(f"no folder {folder}; expected one with field files (ELFCAR, cube, XSF, npz, HDF5)")
-    files = sorted(path for path in folder.rglob("*") if _is_field_file(path))
+    every = sorted(path for path in folder.rglob("*") if _is_field_file(path))
+    files = list({path.resolve(): path for path in reversed(every)}.values())[::-1]  # a link to one is no second
     if not files:
         raise ElfzooError(f"{folder} holds no field files; expected names such as {', '.join(PATTERNS)}, each also .gz")
     return files

@@ -23,6 +23,7 @@ class RowTable:
         columns: names, of which ``key`` tell rows apart.
         key: names of the columns that name a row.
         resume: go on with a file that is there; else it is refused, for hours of work may be in it.
+        same: values of columns that all rows have: rows of others are not gone on with.
 
     Attributes:
         earlier: whole rows that were there, as text by column.
@@ -31,18 +32,30 @@ class RowTable:
         ElfzooError: another suffix, a file that is there without ``resume``, or one with other columns.
     """
 
-    def __init__(self, path: Path, columns: Sequence[str], key: Sequence[str], resume: bool):
+    def __init__(
+        self,
+        path: Path,
+        columns: Sequence[str],
+        key: Sequence[str],
+        resume: bool,
+        same: Mapping[str, Any] | None = None,
+    ):
         if path.suffix.lower() != ".csv":
             raise ElfzooError(f"a table that grows ends in .csv; got {path}")
         self.path, self.columns, self.key = path, list(columns), list(key)
         rows = self._earlier(resume) if path.exists() else []
+        for name, value in (same or {}).items():
+            if others := sorted({row[name] for row in rows} - {_cell(value)}):
+                raise ElfzooError(
+                    f"{path} was made with {name} {', '.join(others)}, not {_cell(value)}; choose another name"
+                )
         self.earlier = rows
         self.done = {tuple(row[name] for name in self.key) for row in rows}
-        write_bytes(path, [_text([self.columns, *([row[name] for name in self.columns] for row in rows)]).encode()])
+        write_bytes(path, [_bytes([self.columns, *([row[name] for name in self.columns] for row in rows)])])
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Append one row; it is on the disk when this returns, and nothing of it where that fails (OSError)."""
-        append(self.path, _text([[_cell(row[name]) for name in self.columns]]).encode())
+        append(self.path, _bytes([[_cell(row[name]) for name in self.columns]]))
 
     def has(self, row: Mapping[str, Any]) -> bool:
         """Whether a row with this key is there already."""
@@ -52,7 +65,7 @@ class RowTable:
         """Whole rows of an earlier run; one that was cut off by a kill is done again."""
         if not resume:
             raise ElfzooError(f"{self.path} is there already; go on with it (resume=True) or choose another name")
-        text = self.path.read_text(encoding="utf-8")
+        text = self.path.read_text(encoding="utf-8", errors="surrogateescape")
         whole = text[: text.rfind("\n") + 1]
         reader = csv.DictReader(io.StringIO(whole))
         if reader.fieldnames is not None and list(reader.fieldnames) != self.columns:
@@ -62,10 +75,11 @@ class RowTable:
         return [row for row in reader if None not in row and None not in row.values()]
 
 
-def _text(rows: Sequence[Sequence[Any]]) -> str:
+def _bytes(rows: Sequence[Sequence[Any]]) -> bytes:
+    """Names of files may be any bytes, and are written as they are."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
+    return text.getvalue().encode("utf-8", "surrogateescape")
 
 
 def _cell(value: Any) -> str:

@@ -28,6 +28,7 @@ from elfzoo.interpolate import spline_resample
 from elfzoo.models.asymmetric_unit import asymmetric_unit, coarser_grid, symmetric_grid
 from elfzoo.models.blocks import compact_order
 from elfzoo.models.work import Work
+from elfzoo.posterior import group_of
 from elfzoo.probe import ProbeData, probe_data
 from elfzoo.progress import progress_bar
 from elfzoo.structure import as_structure
@@ -56,6 +57,7 @@ EXACT_INVARIANCES: Mapping[str, Invariance] = {
     "reflection": "exact",
 }
 DEFAULT_SPACING = 0.1  # angstrom; logit(ELF) of hydrogen is resolved, see the README
+FAR = 1.25  # times the largest volume per atom of the training data, or below the smallest: no field is known there
 FUSED_BLOCK, TORCH_BLOCK = 65536, 8192  # points evaluated together; bounds the memory
 
 
@@ -257,6 +259,18 @@ class Model(nn.Module, ABC):
             warnings.warn(
                 f"{self.card.name} was trained on {', '.join(self.card.elements)} only; its field around "
                 f"{', '.join(unknown)} is an extrapolation",
+                ElfzooWarning,
+                stacklevel=3,
+            )
+        domain = self.card.domain
+        if domain is None or unknown:
+            return
+        volume = structure.volume / len(structure)
+        limits = domain.limits("volume_per_atom", group_of(structure.symbol_set))
+        if not limits[0] / FAR <= volume <= limits[1] * FAR:
+            warnings.warn(
+                f"{self.card.name} was trained on {limits[0]:.2f} to {limits[1]:.2f} Å³ per atom; at {volume:.2f} its "
+                "field is an extrapolation",
                 ElfzooWarning,
                 stacklevel=3,
             )

@@ -15,6 +15,7 @@ from elfzoo.io.json_values import json_values
 from elfzoo.models.base import Model
 from elfzoo.screening.settings import ScreenSettings
 from elfzoo.uncertainty import networking_with_error
+from elfzoo.uncertainty.domain import assess
 
 __all__ = ["failure", "measure"]
 
@@ -23,7 +24,7 @@ COUNTS = ("maxima", "bond_saddles", "ring_saddles", "minima")
 
 
 def measure(model: Model, structure: Structure, settings: ScreenSettings) -> dict[str, Any]:
-    """JSON values: networking values, critical points, ``uncertainty``, ``status``, ``message`` and ``seconds``.
+    """JSON values: networking values, critical points, ``uncertainty``, ``outside``, ``status``, ``message``, seconds.
 
     ``status`` is ``"done"``; ``"partial"`` where critical points could not be had but φ could; or ``"failed"``.
     ``message`` says why it is not ``"done"``.
@@ -35,6 +36,7 @@ def measure(model: Model, structure: Structure, settings: ScreenSettings) -> dic
     except Exception as error:  # whatever goes wrong with one structure must not stop the others
         return failure(_text(error)) | {"seconds": time.perf_counter() - began}
     row = {name: found[name] for name in PHIS} | {"grid": "x".join(map(str, field.grid.shape))}
+    row["outside"] = _outside(model, structure)
     row |= {"status": "done", "message": None} | _critical_points(field, settings)
     return json_values(row | {"seconds": time.perf_counter() - began})
 
@@ -59,6 +61,12 @@ def _uncertainty(model: Model, structure: Structure, settings: ScreenSettings) -
         model, structure, spacing=spacing, phi_spacing=phi_spacing, members=members, progress=False, warn=False
     )
     return {"uncertainty": found.sigma}
+
+
+def _outside(model: Model, structure: Structure) -> str | None:
+    """In what ways volume and distances are beyond those of the training data, as the card states them."""
+    report = assess(model, structure, None)
+    return "; ".join(report.reasons[bool(report.unknown_elements) :]) or None  # elements have a column of their own
 
 
 def _critical_points(field: Field, settings: ScreenSettings) -> dict[str, Any]:

@@ -137,8 +137,8 @@ def screen(
     and ``message``; ``verdict``: pass, fail, abstain, or null without threshold or φ, and ``reason``; ``phi`` to
     ``at_saddle`` as in :class:`~elfzoo.analysis.Networking`; ``maxima, bond_saddles, ring_saddles, minima``: numbers of
     (3,-3), (3,-1), (3,+1), (3,+3) points per cell; ``morse_sum, morse_reason``; ``uncertainty``: the model's error of
-    φ, null without ``members``; ``unknown_elements``: not in its training data; ``grid``; ``seconds``, ``worker`` and
-    ``elfzoo`` (version) of the computation.
+    φ, null without ``members``; ``unknown_elements``: not in its training data; ``outside``: in what ways volume and
+    distances are beyond those; ``grid``; ``seconds``, ``worker`` and ``elfzoo`` (version) of the computation.
 
     Args:
         sources: files, folders and lists of files (:func:`~elfzoo.screening.find_files`).

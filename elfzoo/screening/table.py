@@ -29,7 +29,8 @@ COLUMNS: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys(("phi", "phi_error", "phi_1d", "phi_2d", "phi_h", "phi_star"), "float64"),
         **{"exact": "bool", "at_saddle": "bool"},
         **dict.fromkeys(("maxima", "bond_saddles", "ring_saddles", "minima", "morse_sum"), "int32"),
-        **{"morse_reason": "string", "uncertainty": "float64", "unknown_elements": "string", "grid": "string"},
+        **{"morse_reason": "string", "uncertainty": "float64"},
+        **dict.fromkeys(("unknown_elements", "outside", "grid"), "string"),
         **{"seconds": "float64", "worker": "string", "elfzoo": "string"},
     }
 )

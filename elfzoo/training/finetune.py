@@ -17,12 +17,12 @@ from pymatgen.core import Structure
 from elfzoo.analysis import field_metrics
 from elfzoo.card import Card
 from elfzoo.check import check_file
-from elfzoo.config import config_class, parse
+from elfzoo.config import checked_name, config_class, parse
 from elfzoo.core_radii import inside_cores
 from elfzoo.datasets import uniform_indices
 from elfzoo.datasets.files import FieldFiles, find_field_files
 from elfzoo.errors import ConfigError, ElfzooError, ElfzooWarning
-from elfzoo.field import Field
+from elfzoo.field import Field, read_field
 from elfzoo.hub import load_pretrained, recommend
 from elfzoo.models.base import Model
 from elfzoo.models.diagonalised import Diagonalised
@@ -82,6 +82,10 @@ class Tuning:
                 "expected rank, points and epochs of 1 or more, and replay of 0 or more; "
                 f"got rank={self.rank}, points={self.points}, epochs={self.epochs}, replay={self.replay}"
             )
+        if self.name is not None:
+            checked_name(self.name)
+        if self.seed < 0:
+            raise ConfigError(f"a seed is 0 or above; got {self.seed}")
         if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
             raise ConfigError(f"a learning rate is positive; got {self.learning_rate}")
 
@@ -126,7 +130,8 @@ def finetune(
     if start is not None and not any(True for _ in start.parameters()):
         raise ElfzooError(f"{model} has no weights to tune: nothing in it is trained; choose another release")
     given = find_field_files(data) if isinstance(data, str | Path) else [Path(file) for file in data]
-    learned, left_out = _sound(given)
+    quantity = "elf" if start is None else start.target.given  # what is recommended predicts ELF
+    learned, left_out = _sound(given, quantity, wanted.spin)
     if start is None or model is None:
         model = recommend({symbol for one in FieldFiles(learned, wanted.spin) for symbol in one.structure.symbol_set})
         start = load_pretrained(model)
@@ -134,7 +139,7 @@ def finetune(
     if held_out is None:
         learned, kept = _split(learned, wanted)
     elif held_out:
-        kept, others = _sound([Path(file) for file in held_out])
+        kept, others = _sound([Path(file) for file in held_out], quantity, wanted.spin)
         left_out |= others
         apart = {file.resolve() for file in kept}  # a folder, and some of its files, is what one would give
         learned = [file for file in learned if file.resolve() not in apart]
@@ -152,23 +157,40 @@ def finetune(
     return found
 
 
-def _sound(files: Sequence[Path]) -> tuple[list[Path], dict[str, str]]:
-    """The files that the linter finds no error in, and what it found in the others.
+def _sound(
+    files: Sequence[Path], quantity: str, spin: Literal["up", "down"] | None
+) -> tuple[list[Path], dict[str, str]]:
+    """The files that may be learned from, and why the others may not.
 
     Raises:
         ElfzooError: none is left.
     """
     good, bad = [], {}
     for file in files:
-        errors = [finding for finding in check_file(file) if finding.level == "error" and finding.code != "spin"]
-        if errors:
-            bad[str(file)] = str(errors[0])
-            warnings.warn(f"{file} is left out: {errors[0]}", ElfzooWarning, stacklevel=3)
+        if why := _unfit(file, quantity, spin):
+            bad[str(file)] = why
+            warnings.warn(f"{file} is left out: {why}", ElfzooWarning, stacklevel=3)
         else:
             good.append(file)
     if files and not good:
         raise ElfzooError(f"none of {len(bad)} files is usable: {next(iter(bad.values()))}")
     return good, bad
+
+
+def _unfit(file: Path, quantity: str, spin: Literal["up", "down"] | None) -> str:
+    """What the linter finds wrong, or that the field is no reference of what is learned; empty where nothing is."""
+    errors = [finding for finding in check_file(file) if finding.level == "error" and finding.code != "spin"]
+    if errors:
+        return str(errors[0])
+    try:
+        field = read_field(file, spin)
+    except ElfzooError:  # channels that differ, of which none is chosen: said where the data are read
+        return ""
+    if field.quantity != quantity:
+        return f"it holds the quantity {field.quantity!r}; expected {quantity!r}"
+    if field.is_prediction:
+        return f"it was predicted by {field.meta['predicted_by']}, and is no reference"
+    return ""
 
 
 def _split(files: Sequence[Path], wanted: Tuning) -> tuple[list[Path], list[Path]]:
@@ -253,7 +275,8 @@ def _replayed(
                 sizes.append(len(choose(left, root)[1]))
                 parts.append(left)
         except ElfzooError as error:
-            warnings.warn(f"{part.dataset} is not replayed, and may be forgotten: {error}", ElfzooWarning, stacklevel=4)
+            why = "a teacher's fields, which no package holds" if part.files else str(error)
+            warnings.warn(f"{part.dataset} is not replayed, and may be forgotten: {why}", ElfzooWarning, stacklevel=4)
     of_each = int(np.ceil(points / max(sum(sizes), 1)))
     return [replace(part, points=of_each) for part in parts]
 

@@ -121,8 +121,9 @@ class Task(ABC):
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The precision of the network's work in training."""
-        half = self.config.precision == "bfloat16"
-        return torch.autocast("cuda", torch.bfloat16) if half else nullcontext()
+        if self.config.precision == "float32":
+            return nullcontext()
+        return torch.autocast(next(self.model.parameters()).device.type, torch.bfloat16)
 
     @abstractmethod
     def validate(self) -> dict[str, float]:

@@ -15,6 +15,7 @@ from pymatgen.core import Lattice, Structure
 from elfzoo.analysis import (
     CriticalPoints,
     FieldTopology,
+    can_search,
     compare,
     compare_topology,
     critical_points,
@@ -22,7 +23,7 @@ from elfzoo.analysis import (
     percolation,
     topology,
 )
-from elfzoo.errors import ElfzooError, StructureError
+from elfzoo.errors import ElfzooError, QuantityError, StructureError
 from elfzoo.field import Field
 from elfzoo.interpolate import resample
 from elfzoo.io import read_field
@@ -169,3 +170,34 @@ def test_refusals():
     for distance in (0.0, -1.0, math.nan):
         with pytest.raises(ElfzooError, match="positive number of Å"):
             match_points(critical_points(cosines()), critical_points(cosines()), distance)
+
+
+def wide(species: str = "H", shape: tuple[int, int, int] = (20, 24, 18)) -> Field:
+    """The same field in a cube of 4 Å, whose atoms see no images of each other."""
+    return Field(cosines(shape=shape).values, Structure(Lattice.cubic(4.0), [species], [[0, 0, 0]]))
+
+
+def test_hydrogens_too_far_apart_share_no_links():
+    """To agree about nothing is no merit: a constant would have it."""
+    found = compare_topology(wide(), wide())
+    assert found.jaccard_at_phi is None and found.jaccard is None
+    assert compare_topology(cosines(), cosines()).jaccard_at_phi == 1
+
+
+def test_an_element_without_a_core_radius_cannot_be_searched():
+    assert can_search(wide()) and not can_search(wide("Th"))
+    with pytest.raises(ElfzooError, match=r"no core radius of Th.*exclude_cores=False"):
+        critical_points(wide("Th"))
+    assert len(critical_points(wide("Th"), exclude_cores=False)) == 8
+
+
+def test_a_density_has_no_logits():
+    density = wide().replace(quantity="density")
+    with pytest.raises(QuantityError, match="for logits, the field holds the quantity 'density'"):
+        critical_points(density, "logit")
+    assert len(critical_points(density)) == 8
+
+
+def test_a_maximum_inside_of_a_core_explains_a_morse_sum():
+    found = critical_points(wide("O", (10, 10, 10)))
+    assert found.morse_sum != 0 and "inside of cores" in found.morse_reason

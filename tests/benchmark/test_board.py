@@ -85,7 +85,7 @@ def test_every_error_of_a_structure_is_compared() -> None:
     lines = comparison([whole("a", 1.0), whole("b", 2.0)], "a", "b")
     titles = ["MAE", "RMSE", "MAE outside cores", "φ MAE", "points not found", "points not real"]
     assert [line.split(": ")[1].rsplit(" ", maxsplit=0)[0].split(" 0.")[0] for line in lines] == titles
-    assert lines[2].endswith("MAE outside cores 0.0500 against 0.1000, ratio 0.500 (0.500 to 0.500), 1 structures")
+    assert lines[2].endswith("MAE outside cores 0.0500 against 0.1000, ratio 0.500, 1 structure")
     assert all("ratio 0.500" in line for line in lines[:5])
     assert "no ratio" in lines[5]  # neither has a point that is not real
 

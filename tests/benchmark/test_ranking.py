@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from elfzoo.benchmark.ranking import kendall, resamples, spearman, template_metrics, top_overlap
+from elfzoo.benchmark.ranking import kendall, spearman, template_metrics, top_overlap
+from elfzoo.benchmark.resampling import counts_of
 
 SYSTEMS = ["Al", "Al", "Al-Ni", "Ca", "Ca", "Ca", "W", "Zn", "Pt", "Ti", "Ti", "Li", "Li-Mg", "Cu"]
 
@@ -33,7 +34,7 @@ def part(system: str, truth: list[float], guess: list[float], matched: int = 0, 
 
 def test_correlations_of_every_resample_are_those_of_scipy(rng: np.random.Generator) -> None:
     truth, guess = strengths(rng)
-    counts = np.concatenate([np.ones((1, len(truth)), int), resamples(SYSTEMS)[:20]])
+    counts = np.concatenate([np.ones((1, len(truth)), int), counts_of(SYSTEMS)[:20]])
     rho, tau = spearman(truth, guess, counts), kendall(truth, guess, counts)
     for drawn, r, t in zip(counts, rho, tau, strict=True):
         a, b = np.repeat(truth, drawn), np.repeat(guess, drawn)
@@ -48,13 +49,13 @@ def test_a_constant_has_no_rank() -> None:
 
 
 def test_whole_systems_are_drawn() -> None:
-    counts, which = resamples(SYSTEMS), np.unique(SYSTEMS, return_inverse=True)[1]
+    counts, which = counts_of(SYSTEMS), np.unique(SYSTEMS, return_inverse=True)[1]
     one_of_each = np.stack([counts[:, which == i] for i in range(which.max() + 1) if (which == i).sum() == 1])
     for i in range(which.max() + 1):
         assert (counts[:, which == i] == counts[:, which == i][:, :1]).all()
     drawn = sum(counts[:, np.flatnonzero(which == i)[0]] for i in range(which.max() + 1))
     assert (drawn == len(set(SYSTEMS))).all()
-    assert one_of_each.mean() == pytest.approx(1, abs=0.02) and (counts == resamples(SYSTEMS)).all()
+    assert one_of_each.mean() == pytest.approx(1, abs=0.02) and (counts == counts_of(SYSTEMS)).all()
 
 
 def test_the_best_are_counted_over_all_ways_to_break_ties() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -85,6 +86,26 @@ def test_a_table_goes_on(elfzoo: Run, small: Path) -> None:
     assert [row["file"] for row in rows("phi.csv")] == [str(small), str(other)]
 
 
+def test_a_table_goes_on_with_the_same_settings_alone(elfzoo: Run, small: Path) -> None:
+    assert elfzoo("networking", small, "--csv", "phi.csv", "--h-dos", "0.5").exit_code == 0
+    before = Path("phi.csv").read_bytes()
+    assert rows("phi.csv")[0]["h_dos"] == "0.5" and rows("phi.csv")[0]["formula"] == "belli2021"
+    call = ("networking", small, "--csv", "phi.csv", "--resume")
+    assert "made with h_dos 0.5, not 1; choose another name" in error_line(elfzoo(*call, "--h-dos", "1"))
+    assert "with isovalue 0.85, not 0.3" in error_line(elfzoo(*call, "--h-dos", "0.5", "--isovalue", "0.3"))
+    assert elfzoo(*call, "--h-dos", "0.5", "--json", "a.json").exit_code == 2  # which would lack what was there
+    assert Path("phi.csv").read_bytes() == before and elfzoo(*call, "--h-dos", "0.5").exit_code == 0
+
+
+def test_names_in_any_bytes(elfzoo: Run, small: Path) -> None:
+    odd = os.fsdecode(b"elf\xff.cube")
+    Path(odd).write_bytes(small.read_bytes())
+    assert elfzoo("networking", odd, small, "--csv", "phi.csv").exit_code == 0
+    assert b"elf\xff.cube" in Path("phi.csv").read_bytes()
+    assert elfzoo("networking", odd, small, "--csv", "phi.csv", "--resume").exit_code == 0
+    assert len(Path("phi.csv").read_bytes().splitlines()) == 3
+
+
 def test_frames_of_a_trajectory_are_predicted(elfzoo: Run, release: Path, hydrogen: Structure) -> None:
     from pymatgen.io.vasp import Xdatcar
 
@@ -135,6 +156,20 @@ def test_pictures_have_names_that_tell_them_apart(elfzoo: Run, small: Path) -> N
     assert elfzoo("networking", small, other, "--picture", "net.png").exit_code == 0
     assert Path("net_elf.png").exists() and Path("net_other.png").exists()
     assert ".png" in elfzoo("networking", small, "--picture", "net.txt").stderr
+    for folder in ("a", "b"):
+        Path(folder).mkdir()
+        Path(folder, "elf.cube").write_bytes(small.read_bytes())
+    assert elfzoo("networking", "a/elf.cube", "b/elf.cube", "--picture", "two.png").exit_code == 0
+    assert Path("two_a_elf.cube.png").exists() and Path("two_b_elf.cube.png").exists()
+
+
+def test_a_picture_that_cannot_be_drawn_loses_no_numbers(elfzoo: Run, small: Path, monkeypatch) -> None:
+    def refused(*_, **__):
+        raise ElfzooError("no surface")
+
+    monkeypatch.setattr("elfzoo.isosurface.plot_isosurface", refused)
+    result = elfzoo("networking", small, "--picture", "net.png", "--csv", "phi.csv")
+    assert result.exit_code == 1 and "no surface" in result.stderr and len(rows("phi.csv")) == 1
 
 
 def test_wrong_calls(elfzoo: Run, small: Path) -> None:

@@ -52,6 +52,9 @@ def test_rows_say_what_the_analysis_says(folder: Folder) -> None:
         assert counts == list(points.counts.values()) and row["morse_sum"] == points.morse_sum
         assert row["grid"] == "x".join(map(str, field.grid.shape)) and row["uncertainty"] is None
         assert row["verdict"] == ("pass" if found.phi >= 0.2 else "fail") or row["reason"] is not None
+        assert (
+            row["outside"].startswith("4.63 Å³ per atom (trained on 2.00 to 2.65)") and row["unknown_elements"] is None
+        )
         assert row["frame"] is None and row["atoms"] == 3 and row["volume"] == pytest.approx(tiny(number).volume)
     facts = read_facts(OUT)
     assert facts["settings"]["model"] == MODEL and facts["criterion"]["threshold"] == 0.2

@@ -169,6 +169,17 @@ def test_half_precision_features_cost_little(data, tmp_path):
     assert errors[1] == pytest.approx(errors[0], rel=0.05)
 
 
+def test_mixed_precision_costs_little(data, tmp_path, monkeypatch):
+    """PyTorch's autocast on the processor, which stands for that of CUDA: refused to users, for it gains nothing."""
+    with pytest.raises(ConfigError, match="precision: bfloat16 is for CUDA devices"):
+        train(config(precision="bfloat16"), tmp_path / "refused", root=data)
+    monkeypatch.setattr(loop_module, "_device", lambda name, config: torch.device("cpu"))
+    folders = [train(config(epochs=20, precision=p), tmp_path / p, root=data) for p in ("float32", "bfloat16")]
+    full, mixed = (float(log(folder.parent)[-1]["score"]) for folder in folders)
+    assert mixed == pytest.approx(full, rel=0.1) and mixed != full
+    assert all(tensor.dtype == torch.float32 for tensor in weights(folders[1]).values())
+
+
 def test_embedding_of_a_second_element_is_trained(data, tmp_path):
     """Nothing may be stored then: the encoder learns."""
     folder = train(config(dataset="hydrides", epochs=8), tmp_path, root=data)

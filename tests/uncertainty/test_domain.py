@@ -103,3 +103,14 @@ def test_the_share_of_unfamiliar_points_is_counted(released: PointModel) -> None
         ElfzooWarning, match=r"100% of its points are unfamiliar \(in validation structures at most 50%\)"
     ):
         assert domain(LastLayer(released, always), cell(0)).unfamiliar == 1.0
+
+
+def test_a_plain_prediction_warns_of_volumes_far_beyond_the_training_data() -> None:
+    model = make()
+    model.card = Card("grid_mlp.tiny-v0", "grid_mlp", {}, "ab" * 32, elements=("H",), domain=KNOWN)
+    with pytest.warns(ElfzooWarning, match=r"was trained on .* Å³ per atom; at .* its field is an extrapolation"):
+        model.predict(cell(0, scale=2.0), (4, 4, 4))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ElfzooWarning)
+        model.predict(cell(0), (4, 4, 4))
+        model.predict(cell(0, scale=1.02), (4, 4, 4))  # a little beyond says little
