@@ -201,7 +201,7 @@ def poscar_structure(text: str, species: Sequence[str] | None = None) -> Structu
         try:
             found = Poscar.from_str("\n".join(lines) + "\n")
         except IndexError as error:
-            raise StructureError("the text ends before the coordinates of all atoms") from error
+            raise StructureError("no POSCAR, or one that ends before the coordinates of all atoms") from error
     if not any(str(one.message).startswith(NAMELESS) for one in said):
         if species is not None:
             raise StructureError(f"it names its elements, {' '.join(found.site_symbols)}; leave out species=[...]")

@@ -71,7 +71,7 @@ def test_bad_structures_get_one_clear_error(case):
 
 def test_unreadable_file(tmp_path):
     (tmp_path / "POSCAR").write_text("this is\nnot a structure")
-    with pytest.raises(StructureError, match="neither pymatgen nor ASE can read"):
+    with pytest.raises(StructureError, match="pymatgen cannot read"):
         as_structure(tmp_path / "POSCAR")
 
 

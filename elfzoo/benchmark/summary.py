@@ -176,7 +176,7 @@ def _networking(name: str, parts: Sequence[Row], phi: str, clusters: Sequence[st
     }
 
 
-def speed(parts: Sequence[Row], _: Sequence[str]) -> dict[str, float]:
+def speed(parts: Sequence[Row], _: Sequence[str] = ()) -> dict[str, float]:
     """Of the one job that a task of speed has (:mod:`elfzoo.benchmark.speed`)."""
     (job,) = parts
     rate, name = job["points"] / job["seconds"], f"{job['atoms']}h_{job['points_along_edge']}"

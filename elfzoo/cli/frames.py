@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from elfzoo.errors import StructureError
+from elfzoo.errors import ElfzooError, StructureError
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Frame", "FrameIndex", "has_field_format", "read_frames", "read_one_field"]
 
+LAST = "-1"  # frame
 INDEX = re.compile(r"-?\d+|(-?\d+)?:(-?\d+)?(:(-?[1-9]\d*)?)?")
 
 
@@ -83,6 +85,9 @@ def read_frames(path: Path, index: str, species: list[str] | None) -> list[Frame
     """
     if _is_field(path):
         return [_from_field(path, species)]
+    if index == LAST and has_field_format(path):  # an XSF, or a .vasp: either may be
+        with suppress(ElfzooError):
+            return [_from_field(path, species)]
     numbers, structures = _select(path, index, species)
     if not structures:
         raise StructureError(f"{path} has no frames {index!r}")
@@ -97,13 +102,12 @@ def has_field_format(path: Path) -> bool:
 
 
 def _is_field(path: Path) -> bool:
-    """By its name. XSF and ``.vasp`` files are read as structures: many of them have no field inside."""
+    """By its name. XSF and ``.vasp`` files may be either: many of them have no field inside."""
     known = _format_of(path)
     return known in ("cube", "npz", "hdf5") or (known == "elfcar" and "elfcar" in path.name.lower())
 
 
 def _format_of(path: Path) -> str | None:
-    from elfzoo.errors import ElfzooError
     from elfzoo.io.files import format_of
 
     try:

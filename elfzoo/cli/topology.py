@@ -48,7 +48,9 @@ class _Source:
 
     @property
     def name(self) -> str:
-        return self.file if self.frame is None else f"{self.file} frame {self.frame}"
+        """To be shown: bytes that are no UTF-8 have a mark in their place."""
+        shown = self.file.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        return shown if self.frame is None else f"{shown} frame {self.frame}"
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ def networking(
         require_suffix(picture)
     share, quiet = None if h_dos is None else _h_dos(h_dos, fermi_energy), str(json_file) == "-"
     of_model = {"model": model} if model else {}
-    settings = {"h_dos": share, "formula": formula, "spacing": spacing, "spin": spin}
+    settings = {"h_dos": share, "tc_fit": formula, "phi_spacing": spacing, "spin": spin}
     columns = ("file", *ROW, *settings, *of_model, *(("phi_sigma",) if members else ()))
     header = HEADER.replace("  file", f"{MODEL:>8}  file") if members else HEADER
 
@@ -143,7 +145,9 @@ def networking(
     failed = False
     table = None
     if csv_file is not None:
-        table = RowTable(csv_file, columns, ("file", "frame", *of_model), resume, settings | {"isovalue": isovalue})
+        table = RowTable(
+            csv_file, columns, ("file", "frame", *of_model), resume, settings | {"molecular_isovalue": isovalue}
+        )
     for source in _sources(files, model, index, spin, split_species(species), members, spacing):
         if table is not None and table.has(source.key | of_model):
             continue

@@ -72,6 +72,10 @@ def read_fields(
         ElfzooError: no format has such a name.
     """
     path = Path(path)
+    if not path.exists():  # before its name is looked at
+        raise FieldFileError(f"no such field file: {path}")
+    if path.is_dir():
+        raise FieldFileError(f"cannot read {path}: Is a directory; expected a field file")
     name = format_of(path, format)
     try:
         fields = _MODULES[name].read(path, species)

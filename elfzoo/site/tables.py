@@ -31,7 +31,7 @@ Better = Literal["low", "high", ""]
 
 NOTES = {
     "mae": "mean absolute error of ELF over all voxels of a structure, averaged over structures; below it the 95 % "
-    "bootstrap interval over structures",
+    "bootstrap interval over compounds, trajectories or crystals",
     "rmse": "root mean square error of ELF, averaged over structures",
     "r2": "coefficient of determination about the identity line, averaged over structures",
     "r2_correlated": "squared correlation of reference and prediction, averaged over structures",

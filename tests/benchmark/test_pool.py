@@ -92,10 +92,10 @@ def test_an_interrupt_ends_what_is_under_way(tmp_path: Path) -> None:
     call = [sys.executable, str(tmp_path / "program.py"), str(tmp_path / "begun")]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     program = subprocess.Popen(call, start_new_session=True, text=True, **pipes)
-    until = time.monotonic() + 60
+    until = time.monotonic() + 240
     while len(list((tmp_path / "begun").iterdir())) < 2 and time.monotonic() < until:
         time.sleep(0.1)
     os.killpg(program.pid, signal.SIGINT)
-    output, errors = program.communicate(timeout=30)  # the items take 60 s
+    output, errors = program.communicate(timeout=50)  # the items take 60 s
     assert output == "stopped\n" and "Traceback" not in errors
     assert len(list((tmp_path / "begun").iterdir())) == 2

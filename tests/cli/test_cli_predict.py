@@ -48,7 +48,7 @@ def test_every_format_holds_the_prediction(elfzoo: Run, release: Path, poscar: P
 
 @pytest.mark.parametrize(("other", "model"), [("H", "probe_graph.h-v2"), ("Li", "probe_graph.multi-v5")])
 def test_the_default_model_knows_the_elements(elfzoo: Run, other: str, model: str) -> None:
-    structure = Structure(Lattice.cubic(3.6), ["H", other], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    structure = Structure(Lattice.cubic(2.0), ["H", other], [[0, 0, 0], [0.5, 0.5, 0.5]])
     structure.to(filename="own.vasp", fmt="poscar")
     result = elfzoo("predict", "own.vasp", "-o", "elf.npz", "--grid", 6, 6, 6)
     assert result.exit_code == 0 and result.stdout.strip().endswith(f"by {model}") and result.stderr == ""

@@ -89,10 +89,10 @@ def test_a_table_goes_on(elfzoo: Run, small: Path) -> None:
 def test_a_table_goes_on_with_the_same_settings_alone(elfzoo: Run, small: Path) -> None:
     assert elfzoo("networking", small, "--csv", "phi.csv", "--h-dos", "0.5").exit_code == 0
     before = Path("phi.csv").read_bytes()
-    assert rows("phi.csv")[0]["h_dos"] == "0.5" and rows("phi.csv")[0]["formula"] == "belli2021"
+    assert rows("phi.csv")[0]["h_dos"] == "0.5" and rows("phi.csv")[0]["tc_fit"] == "belli2021"
     call = ("networking", small, "--csv", "phi.csv", "--resume")
     assert "made with h_dos 0.5, not 1; choose another name" in error_line(elfzoo(*call, "--h-dos", "1"))
-    assert "with isovalue 0.85, not 0.3" in error_line(elfzoo(*call, "--h-dos", "0.5", "--isovalue", "0.3"))
+    assert "with molecular_isovalue 0.85, not 0.3" in error_line(elfzoo(*call, "--h-dos", "0.5", "--isovalue", "0.3"))
     assert elfzoo(*call, "--h-dos", "0.5", "--json", "a.json").exit_code == 2  # which would lack what was there
     assert Path("phi.csv").read_bytes() == before and elfzoo(*call, "--h-dos", "0.5").exit_code == 0
 

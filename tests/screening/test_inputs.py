@@ -81,6 +81,6 @@ def test_one_bad_frame_ends_no_others(folder: Folder) -> None:
 def test_what_cannot_be_read_is_one_error(folder: Folder) -> None:
     folder(0)
     Path("POSCAR").write_text("nonsense\n")
-    for name, words in (("POSCAR", "can read"), ("gone.cif", "no such structure file")):
+    for name, words in (("POSCAR", "no POSCAR"), ("gone.cif", "no such structure file")):
         ((number, error),) = read_frames(Path(name), "-1")
         assert number is None and isinstance(error, StructureError) and words in str(error)
