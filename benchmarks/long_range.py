@@ -21,6 +21,7 @@ of the fluid by size, and crystals, a phase that it never saw. Nothing is chosen
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -35,8 +36,8 @@ from scipy.special import expit
 from torch import Tensor, nn
 
 import elfzoo
-from elfzoo.analysis import paired_bootstrap
 from elfzoo.benchmark import environment, find_task, select, write_json
+from elfzoo.benchmark.resampling import cluster_of, interval_of_ratio
 from elfzoo.io.json_values import json_values
 from elfzoo.models.base import PointModel
 from elfzoo.nn import mlp
@@ -46,7 +47,8 @@ from elfzoo.reference.fluid import load_potential
 from elfzoo.uncertainty.source import head_and_inputs
 
 RECORD = Path(__file__).parent / "results" / "long-range.json"
-TASKS = ("fluid-h", "crystal-h-cubic", "crystal-h-hexagonal")
+FLUID = "fluid-h"
+TASKS = (FLUID, "crystal-h-cubic", "crystal-h-hexagonal")
 VOLUMES = (2.0, 2.185, 2.655)  # Å³ per atom: those of the fluid's three pressures
 TEMPERATURES = (1000.0, 1500.0, 2500.0)  # K, in turn
 ATOMS, FEMTOSECONDS = 250, 400.0
@@ -64,7 +66,7 @@ class Seen:
     """Points of a structure, and what a frozen model sees there.
 
     Attributes:
-        name: of the structure.
+        cluster: what it is drawn with in intervals: structures of one trajectory are no two.
         logits: (points,) of the frozen model.
         inputs: (points, width) of its last layer.
         atoms: (atoms, features) that it sees at the nuclei, standardised.
@@ -74,7 +76,7 @@ class Seen:
         truth: (points,) ELF.
     """
 
-    name: str
+    cluster: str
     logits: Tensor
     inputs: Tensor
     atoms: Tensor
@@ -130,7 +132,12 @@ def half_of_waves(lattice: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "waves
 
 
 def seen_by(
-    model: PointModel, scale: tuple[np.ndarray, np.ndarray], structure: Structure, points: np.ndarray, truth: np.ndarray
+    model: PointModel,
+    scale: tuple[np.ndarray, np.ndarray],
+    structure: Structure,
+    points: np.ndarray,
+    truth: np.ndarray,
+    cluster: str = "",
 ) -> Seen:
     """What a frozen model sees at points (Å), and at the nuclei."""
     read, waves = model.reader(structure), half_of_waves(structure.lattice.matrix)
@@ -140,7 +147,7 @@ def seen_by(
     phases = [at @ waves.T for at in (points, structure.cart_coords)]
     parts = tuple(torch.tensor(f(phase), dtype=torch.float32) for phase in phases for f in (np.cos, np.sin))
     return Seen(
-        structure.formula,
+        cluster,
         torch.as_tensor(logits),
         torch.as_tensor(inputs[:, :-1]),
         torch.tensor(np.clip((atoms - scale[0]) / scale[1], -6, 6), dtype=torch.float32),
@@ -215,18 +222,20 @@ def judged_structures(model: PointModel, scale: Any, voxels: int) -> Iterator[tu
         for structure, reference in select(find_task(task)):
             size = min(voxels, reference.grid.size)
             flat = np.sort(np.random.default_rng(0).choice(reference.grid.size, size, replace=False))
-            seen = seen_by(model, scale, structure, reference.grid.positions(flat), reference.values.ravel()[flat])
-            yield f"{task}, {len(structure)} atoms" if task == TASKS[0] else task, seen
+            points, truth = reference.grid.positions(flat), reference.values.ravel()[flat]
+            cluster = cluster_of(reference.meta["file"], structure.formula)
+            seen = seen_by(model, scale, structure, points, truth, cluster)
+            yield f"{task}, {len(structure)} atoms" if task == FLUID else task, seen
 
 
-def compared(before: Sequence[float], after: Sequence[Sequence[float]]) -> dict[str, Any]:
-    """Mean errors, by seed, and the ratio with its interval over structures, of means over seeds."""
-    ratio = paired_bootstrap(np.mean(after, axis=0), before).ratio
+def compared(before: Sequence[float], after: Sequence[Sequence[float]], clusters: Sequence[str]) -> dict[str, Any]:
+    """Mean errors, by seed, and the ratio of means over seeds, its interval over trajectories or crystals."""
+    mean = np.mean(after, axis=0)
     return {
         "structures": len(before),
         "mae_before": float(np.mean(before)),
         "mae": [float(np.mean(errors)) for errors in after],
-        "ratio": [ratio.estimate, ratio.low, ratio.high],
+        "ratio": [float(mean.mean() / np.mean(before)), *interval_of_ratio(mean, before, clusters)],
     }
 
 
@@ -237,9 +246,29 @@ def table(record: dict[str, Any]) -> list[str]:
     for group, found in record["groups"].items():
         cells = [f"{group} ({found[KINDS[0]]['structures']})", f"{found[KINDS[0]]['mae_before']:.4f}"]
         cells += [f"{np.mean(found[kind]['mae']):.4f}" for kind in KINDS]
-        cells += ["{:.3f} ({:.3f} to {:.3f})".format(*found[kind]["ratio"]) for kind in KINDS]
+        cells += [ratio_text(found[kind]["ratio"]) for kind in KINDS]
         lines.append("| " + " | ".join(cells) + " |")
     return lines
+
+
+def ratio_text(ratio: Sequence[float | None]) -> str:
+    """With its interval, where there is one: a single trajectory has none."""
+    estimate, *ends = ratio
+    return f"{estimate:.3f}" + ("" if None in ends else " ({:.3f} to {:.3f})".format(*ends))
+
+
+def rendered(_: str | None) -> str:
+    """For the docs: the table, and of what it is."""
+    if not RECORD.is_file():
+        return "*No record yet: `python benchmarks/long_range.py` makes one.*\n"
+    record = json.loads(RECORD.read_text(encoding="utf-8"))
+    train, held_out = record["settings"]["frames"]
+    told = (
+        f"`{record['model']}`, {record['parameters']:,} weights that learned from {train} cells of "
+        f"{record['settings']['atoms']} H labelled by `{record['teacher']}`, {held_out} such cells unseen; means over "
+        f"{len(record['settings']['seeds'])} seeds."
+    )
+    return "\n".join([told, "", *table(record), ""])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -264,7 +293,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             frames.append(frame(number, teacher, args.work, args.atoms, args.duration))
             advance(1)
     scale = scale_of(model, [structure for structure, _, _ in frames[: args.frames[0]]])
-    seen = [seen_by(model, scale, *parts) for parts in frames]
+    seen = [seen_by(model, scale, *parts, cluster=str(number)) for number, parts in enumerate(frames)]
     groups = {"fluid of the teacher, unseen": seen[args.frames[0] :]}
     for name, one in judged_structures(model, scale, args.voxels):
         groups.setdefault(name, []).append(one)
@@ -281,7 +310,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "parameters": sum(p.numel() for p in nets[KINDS[0]][0].parameters()),
         "groups": {
             name: {
-                kind: compared(maes(None, structures), [maes(net, structures) for net in nets[kind]]) for kind in KINDS
+                kind: compared(
+                    maes(None, structures),
+                    [maes(net, structures) for net in nets[kind]],
+                    [structure.cluster for structure in structures],
+                )
+                for kind in KINDS
             }
             for name, structures in groups.items()
         },

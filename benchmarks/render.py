@@ -24,6 +24,7 @@ from harris_seeds import table as harris_table
 from harris_speed import RECORD as HARRIS_SPEED
 from harris_speed import table as harris_speed_table
 from logit_spline import rendered as logit_splines
+from long_range import rendered as long_range
 from paper_report import whole_page
 from profiles import RECORD as PROFILES
 from profiles import table as profile_table
@@ -50,7 +51,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 FIGURES = ROOT / "benchmarks" / "figures"
 NAMES = "board|results|solids|topology-speed|topology|critical-points|speed|studies|study|invariances"
 NAMES += "|harris-physics|harris-seeds|harris-speed|uncertainty|selection|roofline|scaling|residuals"
-NAMES += "|residual-shares|profiles|few-shot|logit-spline"
+NAMES += "|residual-shares|profiles|few-shot|logit-spline|long-range"
 MARKER = re.compile(rf"(<!-- ({NAMES})(?: (\w[\w. -]*?))? -->\n).*?(<!-- end -->)", re.S)
 GRIDS = {
     "own": "{:.4f} on fluid snapshots on its own grid,",
@@ -361,6 +362,7 @@ TABLES = {
     "selection": selections,
     "residuals": residuals,
     "logit-spline": logit_splines,
+    "long-range": long_range,
     "residual-shares": residual_shares,
     "profiles": profiles,
     "few-shot": few_shot,
