@@ -52,7 +52,7 @@ TASKS = (FLUID, "crystal-h-cubic", "crystal-h-hexagonal")
 VOLUMES = (2.0, 2.185, 2.655)  # Å³ per atom: those of the fluid's three pressures
 TEMPERATURES = (1000.0, 1500.0, 2500.0)  # K, in turn
 ATOMS, FEMTOSECONDS = 250, 400.0
-TRAINING, HELD_OUT = 18, 6  # frames
+TRAINING, HELD_OUT = 12, 4  # frames
 POINTS = 12_000  # of a frame, at random
 JUDGED = 20_000  # voxels of a structure of DFT, at random
 K_MAX, RADIAL, CHANNELS, HIDDEN = 3.0, 6, 8, 32  # rad/Å; functions of |k|; charges; width
@@ -265,7 +265,7 @@ def rendered(_: str | None) -> str:
     train, held_out = record["settings"]["frames"]
     told = (
         f"`{record['model']}`, {record['parameters']:,} weights that learned from {train} cells of "
-        f"{record['settings']['atoms']} H labelled by `{record['teacher']}`, {held_out} such cells unseen; means over "
+        f"{record['settings']['atoms']} H\nlabelled by `{record['teacher']}`, {held_out} such cells unseen; means over "
         f"{len(record['settings']['seeds'])} seeds."
     )
     return "\n".join([told, "", *table(record), ""])
