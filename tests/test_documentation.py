@@ -47,7 +47,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("ELFCAR.dft", "ELFCAR.dft.gz"):
         field.write(folder / name)
     for name in ("ELFCAR", "ELFCAR.ml"):
-        field.replace(values=0.01 + 0.98 * field.values).write(folder / name)
+        predicted = {**field.meta, "predicted_by": "a model"}
+        field.replace(values=0.01 + 0.98 * field.values, meta=predicted).write(folder / name)
     write(folder / "md.traj", [field.structure.to_ase_atoms()] * 3)
     return folder
 

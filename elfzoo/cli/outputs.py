@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 from collections.abc import Iterable
@@ -13,8 +14,9 @@ import typer
 from elfzoo.cli.frames import has_field_format
 from elfzoo.errors import ElfzooError
 
-__all__ = ["PICTURES", "TABLES", "check_output", "numbered", "spare_inputs", "write_json"]
+__all__ = ["PICTURES", "TABLES", "check_output", "numbered", "spare_inputs", "spare_references", "write_json"]
 
+HEAD = 65536  # bytes, of a text file whose first lines tell what made it
 TABLES, PICTURES = (".csv", ".csv.gz", ".npz"), (".png", ".pdf", ".svg")
 
 
@@ -57,6 +59,33 @@ def spare_inputs(outputs: Iterable[Path | None], inputs: Iterable[Path]) -> None
             raise ElfzooError(f"{path} is read, and would be overwritten; choose another output")
         if "elfcar" in path.name.lower() or has_field_format(path):
             raise ElfzooError(f"{path} is there already, and by its name a field; choose another output")
+
+
+def spare_references(paths: Iterable[Path]) -> None:
+    """Refuse to write a prediction over a field file that does not say that a model made it: it may be DFT's.
+
+    Raises:
+        ElfzooError: such a file is there.
+    """
+    for path in paths:
+        if path.is_file() and path.stat().st_size and has_field_format(path) and not _is_predicted(path):
+            raise ElfzooError(
+                f"{path} is there already, and does not say that a model predicted it; choose another output, or "
+                "remove it first"
+            )
+
+
+def _is_predicted(path: Path) -> bool:
+    """As the head of a text file says; npz and HDF5 files are elfzoo's own."""
+    if path.suffix.lower() in (".npz", ".h5", ".hdf5"):
+        return True
+    with path.open("rb") as handle:
+        packed = handle.read(2) == b"\x1f\x8b"
+    try:
+        with gzip.open(path) if packed else path.open("rb") as handle:
+            return b"predicted_by" in handle.read(HEAD)
+    except (OSError, EOFError):  # damaged: nobody's loss
+        return True
 
 
 def check_output(output: Path, structure: Path, plane: bool, line: bool) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from elfzoo.cli.frames import Frame, FrameIndex, read_frames
-from elfzoo.cli.outputs import PICTURES, check_output, numbered
+from elfzoo.cli.outputs import PICTURES, check_output, numbered, spare_references
 from elfzoo.cli.shell import Species, split_species
 
 if TYPE_CHECKING:
@@ -140,6 +140,7 @@ def predict(
         typer.echo(f"{len(wanted) - len(todo)} of {len(wanted)} outputs are there already")
     if not todo:
         return
+    spare_references(path for _, path in todo)
     name = model or recommend({symbol for frame, _ in wanted for symbol in frame.structure.symbol_set})
     _predict_all(load_pretrained(name), todo, request, name)
 

@@ -17,7 +17,7 @@ from pymatgen.io.ase import AseAtomsAdaptor
 from pymatgen.io.vasp.outputs import VolumetricData
 from typer.testing import Result
 
-from elfzoo import Grid, load_pretrained, read_field
+from elfzoo import Field, Grid, as_structure, load_pretrained, read_field
 from elfzoo.cli.outputs import numbered
 from tests.cli.conftest import error_line
 
@@ -320,3 +320,14 @@ def test_a_streamed_field_is_the_same(elfzoo: Run, release: Path, poscar: Path, 
     line = error_line(elfzoo("predict", poscar, "-m", release, "-o", "elf.cube", "--stream"))
     assert "expected a name that ends in .h5" in line
     assert elfzoo("predict", poscar, "-o", "elf.h5", "--symmetry", "--stream").exit_code == 2
+
+
+def test_a_field_that_no_model_made_is_not_overwritten(elfzoo: Run, release: Path, poscar: Path) -> None:
+    """In a folder of VASP's, ELFCAR is the reference; an earlier prediction may go."""
+    call = ("predict", poscar, "-m", release, "-o", "ELFCAR", "--grid", *SHAPE)
+    Field(np.full(SHAPE, 0.5), as_structure(poscar)).write("ELFCAR")
+    before = Path("ELFCAR").read_bytes()
+    assert "does not say that a model predicted it" in error_line(elfzoo(*call))
+    assert Path("ELFCAR").read_bytes() == before
+    Path("ELFCAR").unlink()
+    assert elfzoo(*call).exit_code == 0 and elfzoo(*call).exit_code == 0

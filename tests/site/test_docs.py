@@ -17,6 +17,7 @@ from typer.testing import Result
 
 from elfzoo import analysis, list_pretrained, load_pretrained
 from elfzoo.benchmark import Benchmark, Task, find_task, list_tasks, read_records
+from elfzoo.benchmark.ceiling import ceilings
 from elfzoo.benchmark.fields import measure_structure
 from elfzoo.benchmark.record import CHECKOUT_RESULTS
 from elfzoo.examples import load_example
@@ -85,7 +86,8 @@ def real_site(folder: Path, work: Path) -> Path:
         made = Benchmark(model, SHOWN, work)
         assert isinstance(made.definition, Task)
         measure_structure(made, made.definition, made.names.index(shown.name))
-    build_site(records, folder, tasks, work, studies=read_studies(CHECKOUT_RESULTS))
+    found = ceilings(CHECKOUT_RESULTS, tasks)
+    build_site(records, folder, tasks, work, studies=read_studies(CHECKOUT_RESULTS), ceilings=found)
     return folder / "structures" / SHOWN / f"{shown.name}.html"
 
 
