@@ -21,6 +21,7 @@ of the fluid by size, and crystals, a phase that it never saw. Nothing is chosen
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -38,6 +39,7 @@ from torch import Tensor, nn
 import elfzoo
 from elfzoo.benchmark import environment, find_task, select, write_json
 from elfzoo.benchmark.resampling import cluster_of, interval_of_ratio
+from elfzoo.io.files import write_bytes
 from elfzoo.io.json_values import json_values
 from elfzoo.models.base import PointModel
 from elfzoo.nn import mlp
@@ -175,9 +177,9 @@ def frame(number: int, teacher: elfzoo.Model, work: Path, atoms: int, duration: 
         frac = np.random.default_rng(number).random((POINTS, 3))
         elf = teacher.predict(structure, points=frac, progress=False)
         work.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial.npz")
-        np.savez(partial, lattice=found.lattice, frac=structure.frac_coords, points=frac, elf=elf)
-        partial.rename(path)
+        buffer = io.BytesIO()
+        np.savez(buffer, lattice=found.lattice, frac=structure.frac_coords, points=frac, elf=elf)
+        write_bytes(path, [buffer.getvalue()])
     with np.load(path) as kept:
         structure = Structure(kept["lattice"], ["H"] * len(kept["frac"]), kept["frac"])
         return structure, kept["points"] @ structure.lattice.matrix, kept["elf"]
@@ -188,15 +190,14 @@ def trained(kind: str, frames: Sequence[Seen], seed: int, epochs: int) -> LongRa
     torch.manual_seed(seed)
     net = LongRange(frames[0].inputs.shape[1], frames[0].atoms.shape[1], kind)
     optimizer = torch.optim.AdamW(net.parameters(), RATE, weight_decay=1e-3)
-    batches = [(f, part) for f in frames for part in range(max(1, len(f.truth) // BATCH))]
+    batches = [(f, part) for f, seen in enumerate(frames) for part in range(max(1, len(seen.truth) // BATCH))]
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * len(batches))
     order = np.random.default_rng(seed)
     for _ in range(epochs):
-        parts = [torch.as_tensor(order.permutation(len(f.truth))) for f in frames]
-        places = {id(f): p for f, p in zip(frames, parts, strict=True)}
+        places = [torch.as_tensor(order.permutation(len(seen.truth))) for seen in frames]
         for i in order.permutation(len(batches)):
-            seen, part = batches[i]
-            chosen = places[id(seen)][part * BATCH : (part + 1) * BATCH]
+            f, part = batches[i]
+            seen, chosen = frames[f], places[f][part * BATCH : (part + 1) * BATCH]
             guess = torch.sigmoid(seen.logits[chosen] + net(seen, chosen))
             loss = nn.functional.smooth_l1_loss(guess, seen.truth[chosen], beta=BETA)
             optimizer.zero_grad()
@@ -271,7 +272,7 @@ def rendered(_: str | None) -> str:
     return "\n".join([told, "", *table(record), ""])
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="grid_mlp.smooth-h-v4", help="a frozen model of points")
     parser.add_argument("--teacher", default="harris_delta.h-v1", help="whose fields it learns from")
@@ -283,7 +284,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--voxels", type=int, default=JUDGED, help="of each structure of DFT")
     parser.add_argument("--work", type=Path, default=Path("runs/long-range"))
     parser.add_argument("--out", type=Path, default=RECORD)
-    args = parser.parse_args(arguments)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    args = parsed(arguments)
     began, count = time.perf_counter(), sum(args.frames)
     model, teacher = elfzoo.load_pretrained(args.model), elfzoo.load_pretrained(args.teacher)
     assert isinstance(model, PointModel) and model.card is not None and teacher.card is not None
@@ -304,7 +309,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "teacher": args.teacher,
         "weights_sha256": {args.model: model.card.weights_sha256, args.teacher: teacher.card.weights_sha256},
         "data_sha256": {task: find_task(task).data_sha256["test"] for task in TASKS},
-        "settings": {**{k: getattr(args, k) for k in ("frames", "atoms", "duration", "epochs", "voxels", "seeds")}},
+        "settings": {k: getattr(args, k) for k in ("frames", "atoms", "duration", "epochs", "voxels", "seeds")},
         "k_max": K_MAX,
         "bound": BOUND,
         "parameters": sum(p.numel() for p in nets[KINDS[0]][0].parameters()),

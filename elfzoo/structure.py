@@ -206,14 +206,18 @@ def poscar_structure(text: str, species: Sequence[str] | None = None) -> Structu
         if species is not None:
             raise StructureError(f"it names its elements, {' '.join(found.site_symbols)}; leave out species=[...]")
         return found.structure
-    if species is None or len(species) != len(found.natoms):
+    return Structure(found.structure.lattice, _elements(species, found.natoms), found.structure.frac_coords)
+
+
+def _elements(species: Sequence[str] | None, counts: Sequence[int]) -> list[str]:
+    """The element of each atom of a POSCAR that names none."""
+    if species is None or len(species) != len(counts):
         given = "" if species is None else f"; species={list(species)} are {len(species)}"
         raise StructureError(
-            f"the text names no elements for its {len(found.natoms)} kinds of atoms{given}; give one for each with "
-            f"species=[...], or write a line of symbols above the counts"
+            f"the text names no elements for its {len(counts)} kinds of atoms{given}; give one for each with "
+            "species=[...], or write a line of symbols above the counts"
         )
-    elements = [name for name, count in zip(species, found.natoms, strict=True) for _ in range(count)]
-    return Structure(found.structure.lattice, elements, found.structure.frac_coords)
+    return [name for name, count in zip(species, counts, strict=True) for _ in range(count)]
 
 
 def _with_factors(lines: list[str], factors: list[float]) -> list[str]:

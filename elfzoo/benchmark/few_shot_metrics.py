@@ -11,7 +11,7 @@ from jaxtyping import Float
 from elfzoo.benchmark.matching import matching_metrics
 from elfzoo.benchmark.resampling import cluster_of, interval_of_mean
 
-__all__ = ["few_shot_metrics"]
+__all__ = ["compounds", "errors_by_structure", "few_shot_metrics"]
 
 Row = Mapping[str, Any]
 
@@ -45,26 +45,25 @@ def _paired(parts: Sequence[Row]) -> dict[str, float]:
     """How much lower the fine-tuned model's errors are than those of each other kind, with the same shots."""
     found: dict[str, float] = {}
     runs = sorted({(part["kind"], part["shots"]) for part in parts})
-    errors = {run: _by_structure(parts, *run) for run in runs}
+    errors = {run: errors_by_structure(parts, *run) for run in runs}
     for (kind, shots), of_kind in errors.items():
         if kind == "tuned" or ("tuned", shots) not in errors:
             continue
         gain, name = of_kind - errors["tuned", shots], f"below_{kind}_{shots}"
-        low, high = interval_of_mean(gain, _compounds(parts, kind, shots))
+        low, high = interval_of_mean(gain, compounds(parts))
         found |= {name: float(gain.mean()), f"{name}_low": low, f"{name}_high": high}
     return found
 
 
-def _by_structure(parts: Sequence[Row], kind: str, shots: int) -> Float[np.ndarray, " structures"]:
+def errors_by_structure(parts: Sequence[Row], kind: str, shots: int) -> Float[np.ndarray, " structures"]:
     """Errors outside of cores, means over seeds."""
     chosen = [part["structures"] for part in parts if (part["kind"], part["shots"]) == (kind, shots)]
     return np.mean([[row["mae_outside_cores"] for row in structures] for structures in chosen], axis=0)
 
 
-def _compounds(parts: Sequence[Row], kind: str, shots: int) -> list[str]:
-    """The structures' chemical systems, by their files' names."""
-    rows = next(part["structures"] for part in parts if (part["kind"], part["shots"]) == (kind, shots))
-    files = [str(row.get("file", number)) for number, row in enumerate(rows)]
+def compounds(parts: Sequence[Row]) -> list[str]:
+    """What is drawn as a whole, of each structure, which all runs ask for: its chemical system, by its file's name."""
+    files = [str(row.get("file", number)) for number, row in enumerate(parts[0]["structures"])]
     return [cluster_of(file, file.split("_")[0] if "_" in file else None) for file in files]
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from elfzoo.benchmark.board import require_same_data
-from elfzoo.benchmark.resampling import cluster_of, clusters_of, interval_of_ratio
+from elfzoo.benchmark.few_shot_metrics import compounds, errors_by_structure
+from elfzoo.benchmark.resampling import clusters_of, interval_of_ratio
 from elfzoo.errors import ElfzooError, UnknownNameError
 
 __all__ = ["comparison"]
@@ -71,8 +72,8 @@ def _lines(
 def _errors(record: Record) -> dict[str, list[float | None]]:
     """By what they are of, the errors of each structure; None where it has none."""
     rows = record.get("structures", ())
-    if rows and "few_shot" in rows[0]:
-        return _after_shots([row["few_shot"] for row in rows])
+    if runs := _runs(rows):
+        return _after_shots(runs)
     found = {title: [error(row) for row in rows] for title, error in PAIRED.items()}
     if found["MAE outside cores"] == found["MAE"]:  # without metal cores everything is outside of them
         del found["MAE outside cores"]
@@ -82,18 +83,18 @@ def _errors(record: Record) -> dict[str, list[float | None]]:
 def _clusters(record: Record) -> list[str]:
     """What is drawn as a whole, of each structure."""
     rows = record.get("structures", ())
-    if rows and "few_shot" in rows[0]:
-        names = [str(row.get("file", i)) for i, row in enumerate(rows[0]["few_shot"]["structures"])]
-        return [cluster_of(name, name.split("_")[0] if "_" in name else None) for name in names]
-    return clusters_of(rows)
+    return compounds(_runs(rows)) if _runs(rows) else clusters_of(rows)
+
+
+def _runs(rows: Sequence[Row]) -> list[Row]:
+    """Of few shots; none of other tasks."""
+    return [row["few_shot"] for row in rows if "few_shot" in row]
 
 
 def _after_shots(runs: Sequence[Row]) -> dict[str, list[float | None]]:
-    chosen = [run["structures"] for run in runs if (run["kind"], run["shots"]) == ("tuned", SHOTS)]
-    if not chosen:
+    if not any((run["kind"], run["shots"]) == ("tuned", SHOTS) for run in runs):
         return {}
-    errors = np.mean([[row["mae_outside_cores"] for row in structures] for structures in chosen], axis=0)
-    return {FEW_SHOT: [float(error) for error in errors]}
+    return {FEW_SHOT: [float(error) for error in errors_by_structure(runs, "tuned", SHOTS)]}
 
 
 def _value(row: Any, *keys: str) -> float | None:

@@ -77,10 +77,12 @@ def spare_references(paths: Iterable[Path]) -> None:
 
 def _is_predicted(path: Path) -> bool:
     """As the head of a text file says; npz and HDF5 files are elfzoo's own."""
-    if path.suffix.lower() in (".npz", ".h5", ".hdf5"):
+    from elfzoo.io.files import GZIP_MAGIC, format_of
+
+    if format_of(path) in ("npz", "hdf5"):
         return True
     with path.open("rb") as handle:
-        packed = handle.read(2) == b"\x1f\x8b"
+        packed = handle.read(len(GZIP_MAGIC)) == GZIP_MAGIC
     try:
         with gzip.open(path) if packed else path.open("rb") as handle:
             return b"predicted_by" in handle.read(HEAD)

@@ -350,7 +350,8 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     what it will predict.
     """
     training = [module for module in model.modules() if module.training]  # a frozen part may be in evaluation already
-    model.eval()
+    if training:
+        model.eval()
     try:
         yield
     finally:
