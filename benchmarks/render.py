@@ -15,6 +15,7 @@ import re
 import sys
 from collections import Counter
 from pathlib import Path
+from textwrap import fill
 
 from few_shot_table import few_shot
 from harris_physics import RECORD as HARRIS_PHYSICS
@@ -37,8 +38,11 @@ from scaling import recorded
 from scaling_table import table as scaling_table
 from selection import RECORD as SELECTION
 from selection import table as selection_table
+from speed_history import rendered as speed_history
+from speed_tables import roofline, speed
 from study_config import STUDIES, StudyConfig, read_study
 from study_tables import markdown
+from summary_table import summary
 from uncertainty import RECORD as UNCERTAINTY
 from uncertainty import table as uncertainty_table
 
@@ -49,10 +53,11 @@ from elfzoo.benchmark.board import HEADLINES, absent, is_hybrid
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 FIGURES = ROOT / "benchmarks" / "figures"
-NAMES = "board|results|solids|topology-speed|topology|critical-points|speed|studies|study|invariances"
+NAMES = "summary|board|results|solids|topology-speed|topology|critical-points|speed|studies|study|invariances"
 NAMES += "|harris-physics|harris-seeds|harris-speed|uncertainty|selection|roofline|scaling|residuals"
-NAMES += "|residual-shares|profiles|few-shot|logit-spline|long-range"
+NAMES += "|residual-shares|profiles|few-shot|logit-spline|long-range|speed-history"
 MARKER = re.compile(rf"(<!-- ({NAMES})(?: (\w[\w. -]*?))? -->\n).*?(<!-- end -->)", re.S)
+WIDTH = 120  # of lines but those of tables
 GRIDS = {
     "own": "{:.4f} on fluid snapshots on its own grid,",
     "finer": "{:.4f} where its points are at most 0.8 times as far apart,",
@@ -101,6 +106,7 @@ def blanks(missing: dict[str, dict[str, list[str]]]) -> list[str]:
     """A line for each task and reason that releases have no record."""
     parts = [(task, why, names) for task, reasons in missing.items() for why, names in reasons.items()]
     lines = [f"- {task}: {', '.join(f'`{name}`' for name in names)} ({why})" for task, why, names in parts]
+    lines = [fill(line, WIDTH, subsequent_indent="  ") for line in lines]
     return ["", "No record:", "", *lines] if lines else []
 
 
@@ -193,48 +199,6 @@ def searches(_: str | None) -> str:
     )
 
 
-def speed(_: str | None) -> str:
-    """The speed record of every release."""
-    lines = [
-        "| model | seconds | by a spline | its error | voxels per second | times the dense peer | "
-        "GiB over the output | cell doubled | timed |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for path in sorted((RESULTS / "speed").glob("*.json")):
-        m = json.loads(path.read_text())["metrics"]
-        spline, digits = ("", ""), 0 if m["ratio_to_dense_baseline"] >= 10 else 1
-        if "spline_mae" in m:
-            spline = (f"{m['seconds_500h_192_spline']:.2f}", f"{m['spline_mae']:.1g}, {m['spline_largest']:.1g}")
-        lines.append(
-            f"| `{path.stem}` | {m['seconds_500h_192']:.2f} | {' | '.join(spline)} | {m['voxels_per_second']:,.0f} | "
-            f"{m['ratio_to_dense_baseline']:,.{digits}f} | {m['peak_rss_gib']:.2f} | {m['doubled_cell_ratio']:.2f} × | "
-            f"{m['share_timed']:.0%} |"
-        )
-    return "\n".join(lines) + "\n"
-
-
-def roofline(_: str | None) -> str:
-    """What every release's speed record reached of the machine's limits; "-" where it says nothing of them."""
-    lines = [
-        "| model | GFLOP | FLOP per byte | GFLOP/s | of the peak | of the roof | limit | peak: GFLOP/s, GB/s |",
-        "|---|--:|--:|--:|--:|--:|---|---|",
-    ]
-    for path in sorted((RESULTS / "speed").glob("*.json")):
-        cells = roofline_cells(json.loads(path.read_text())["metrics"])
-        lines.append(f"| `{path.stem}` | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def roofline_cells(m: dict[str, float]) -> list[str]:
-    """Of one record."""
-    if "share_of_roof" not in m:
-        return ["-"] * 7
-    limit = "arithmetic" if m["flop_per_byte"] >= m["balance_flop_per_byte"] else "memory"
-    work = [f"{m['gflop']:,.0f}", f"{m['flop_per_byte']:,.1f}", f"{m['gflop_per_second']:.0f}"]
-    peaks = f"{m['peak_gflop_per_second']:.0f}, {m['peak_gbyte_per_second']:.0f}"
-    return [*work, f"{m['share_of_peak']:.0%}", f"{m['share_of_roof']:.0%}", limit, peaks]
-
-
 def scaling(_: str | None) -> str:
     """Seconds and memory against size."""
     return "\n".join([*scaling_table(recorded(SCALING)), ""])
@@ -253,7 +217,7 @@ def invariances(_: str | None) -> str:
         lines.append(f"| `{model}` | {' | '.join(cells)} |")
         if found.get("grids"):
             told.append(f"`{model}` has an MAE of {' '.join(GRIDS[k].format(v) for k, v in found['grids'].items())}.")
-    return "\n".join([*lines, *(line for text in told for line in ("", text))]) + "\n"
+    return "\n".join([*lines, *(line for text in told for line in ("", fill(text, WIDTH)))]) + "\n"
 
 
 def study(names: str | None) -> str:
@@ -345,6 +309,7 @@ def selections(_: str | None) -> str:
 
 
 TABLES = {
+    "summary": summary,
     "board": leaderboard,
     "results": results,
     "solids": solids,
@@ -353,6 +318,7 @@ TABLES = {
     "critical-points": searches,
     "speed": speed,
     "roofline": roofline,
+    "speed-history": speed_history,
     "scaling": scaling,
     "invariances": invariances,
     "harris-seeds": seeds_of_harris,
@@ -380,8 +346,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="only say whether the files are up to date")
     args = parser.parse_args()
-    docs = [ROOT / "docs" / name for name in ("uncertainty.md", "select.md", "scale.md", "residuals.md", "finetune.md")]
-    pages = [ROOT / "README.md", *docs, *sorted((ROOT / "model_cards").glob("*/README.md"))]
+    pages = [
+        ROOT / "README.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+        *sorted((ROOT / "model_cards").glob("*/README.md")),
+    ]
     texts = {path: rendered(path.read_text()) for path in pages} | {RESULTS / "studies" / "README.md": study_page()}
     texts |= {FIGURES / "PAPER.md": whole_page(RESULTS, FIGURES)}
     stale = []

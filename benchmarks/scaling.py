@@ -15,7 +15,7 @@ or takes longer than --limit has the reason instead; larger cells of that model 
 
 Each measurement goes at once to ``benchmarks/results/scaling.json``. The same command again does what the record lacks,
 for the weights of now; on other hardware or with other versions the record is begun anew. Then
-``python benchmarks/render.py`` writes the tables of docs/scale.md. Times count on a machine that does nothing else.
+``python benchmarks/render.py`` writes the tables of docs/speed.md. Times count on a machine that does nothing else.
 """
 
 from __future__ import annotations

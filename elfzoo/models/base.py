@@ -138,7 +138,7 @@ class Model(nn.Module, ABC):
                 superposed free atoms); the model's own ``quantity`` by default.
             coarse: Å; on a finer grid, run the network only on one of this largest spacing, and put a quintic spline
                 through its logits, for whole grids of point models. At 0.11 Å instead of 0.055 an eighth of the work;
-                the mean error of ELF is some 1e-4, the largest some 0.01; by model in ``docs/scale.md``
+                the mean error of ELF is some 1e-4, the largest some 0.01; by model in ``docs/speed.md``
                 (``benchmarks/logit_spline.py``).
 
         Returns:
