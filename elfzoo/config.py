@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, dataclass_transform, get_args, get_type_hints
 
@@ -36,6 +36,9 @@ def parse(cls: type[T], values: Mapping[str, Any] | T, where: str = "config") ->
     """
     if isinstance(values, cls):
         return values
+    truths = [f"{place}: expected a number or text (got {value!r})" for place, value in _misplaced_truths(cls, values)]
+    if truths:
+        raise ConfigError(f"{where}: " + "; ".join(truths))
     try:
         return TypeAdapter(cls).validate_python(values)
     except ValidationError as error:
@@ -67,11 +70,11 @@ def yaml_values(path: str | Path) -> dict[str, Any]:
     """The plain values of a YAML (or JSON) file.
 
     Raises:
-        ConfigError: no such file, no YAML, or something else than a mapping.
+        ConfigError: no such file, no YAML, a key twice in one mapping, or something else than a mapping.
     """
     path = Path(path)
     try:
-        values = yaml.safe_load(path.read_text())
+        values = yaml.load(path.read_text(), _EachKeyOnce)
     except FileNotFoundError:
         raise ConfigError(f"no such configuration file: {path}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -79,6 +82,34 @@ def yaml_values(path: str | Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected a mapping of keys to values; got {type(values).__name__}")
     return values
+
+
+class _EachKeyOnce(yaml.SafeLoader):
+    """YAML in which a key that is given twice is an error; the last one would win in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key.value!r} twice", key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep=deep)
+
+
+def _misplaced_truths(hint: Any, value: Any, place: str = "") -> Iterator[tuple[str, bool]]:
+    """Where true or false stands for a number or a text; pydantic would take them for 1 and 0."""
+    if isinstance(value, bool):
+        if hint in (int, float, str) or (get_args(hint) and not {bool, object, Any} & set(get_args(hint))):
+            yield place, value
+    elif isinstance(value, Mapping):
+        for option in (hint, *get_args(hint)):
+            if isinstance(option, type) and dataclasses.is_dataclass(option):
+                for name, inner in get_type_hints(option).items():
+                    yield from _misplaced_truths(inner, value.get(name), f"{place}.{name}".lstrip("."))
+    elif isinstance(value, list | tuple) and get_args(hint):
+        for option in get_args(hint):
+            for number, item in enumerate(value if option is not ... else ()):
+                yield from _misplaced_truths(option, item, f"{place}.{number}")
 
 
 def _explain(cls: type, error: Mapping[str, Any]) -> str:

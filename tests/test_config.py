@@ -32,6 +32,9 @@ def test_frozen():
         ({"descriptor": {"lmax": 3}}, "did you mean 'l_max'"),
         ({"hidden": "many"}, "hidden.*got 'many'"),
         ({"clamp": float("nan")}, "clamp"),
+        ({"clamp": True}, r"clamp: expected a number or text \(got True\)"),
+        ({"hidden": [8, True]}, r"hidden\.1: expected"),
+        ({"descriptor": {"l_max": False}}, r"descriptor\.l_max: expected"),
     ],
 )
 def test_errors_name_the_key_and_the_nearest_one(values, message):
@@ -44,7 +47,15 @@ def test_training_on_the_test_split_is_refused():
         parse(TrainConfig, MINIMAL | {"train": [{"dataset": "fluid-h", "split": "test"}]})
 
 
-@pytest.mark.parametrize(("text", "message"), [("a: [1", "not valid YAML"), ("- 1", "expected a mapping")])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [1", "not valid YAML"),
+        ("- 1", "expected a mapping"),
+        ("clamp: 3\nhidden: [4]\nclamp: 4\n", "(?s)the key 'clamp' twice.*line 3"),
+        ("descriptor:\n  l_max: 3\n  l_max: 4\n", "the key 'l_max' twice"),
+    ],
+)
 def test_broken_files(text, message, tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text(text)

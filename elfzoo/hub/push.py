@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -80,7 +81,7 @@ def push_to_hub(
     """Put a release on the Hub: configuration, weights, card with its results, uncertainty, licence, history.
 
     All of it is one commit. A release is immutable: a repository that holds other weights under the same name is left
-    as it is.
+    as it is. Files that it was trained on are named without the folders they lay in.
 
     Args:
         model: a folder with a release; or a model, which then needs a name.
@@ -168,7 +169,7 @@ def model_card(card: Card, text: str, records: Sequence[Record], files: Collecti
 
 def _release_files(folder: Path, card: Card, records: Sequence[Record], benchmark: str) -> dict[str, bytes]:
     """What a release consists of on the Hub, by name."""
-    files = {file: (folder / file).read_bytes() for file in (CONFIG, WEIGHTS)}
+    files = {CONFIG: _without_folders((folder / CONFIG).read_bytes()), WEIGHTS: (folder / WEIGHTS).read_bytes()}
     files |= {
         file: (folder / file).read_bytes() for file in (UNCERTAINTY, HISTORY, LICENSE) if (folder / file).is_file()
     }
@@ -179,6 +180,21 @@ def _release_files(folder: Path, card: Card, records: Sequence[Record], benchmar
         files[EVALUATION] = _evaluation(records, benchmark).encode()
     files[README] = model_card(card, written, records, {*files, README}).encode()
     return files
+
+
+def _without_folders(config: bytes) -> bytes:
+    """A configuration in which files that were learned from have their names alone: where they lay concerns nobody."""
+
+    def bare(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: bare(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [bare(inner) for inner in value]
+        return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+
+    before = json.loads(config)
+    after = bare(before)
+    return config if after == before else (json.dumps(after, indent=2) + "\n").encode()
 
 
 def _front_matter(values: Mapping[str, Any], text: str) -> str:

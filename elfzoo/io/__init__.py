@@ -37,16 +37,20 @@ def read_field(
             then returned without a spin.
         format: a name in :data:`FORMATS`, for files with other names.
         species: see :func:`read_fields`.
-        check: see :func:`read_fields`.
+        check: see :func:`read_fields`; of the channel asked for alone.
 
     Raises:
         FieldFileError: as :func:`read_fields`, or when the file does not hold the channel asked for.
     """
-    fields = read_fields(path, format=format, species=species, check=check)
-    if spin is not None and spin not in fields:
-        raise FieldFileError(f"{path} has no channel {spin!r}; it holds: {', '.join(fields)}")
-    if spin is not None or len(fields) == 1:
-        return fields[spin] if spin is not None else next(iter(fields.values()))
+    fields = read_fields(path, format=format, species=species, check=check and spin is None)
+    if spin is not None:
+        if spin not in fields:
+            raise FieldFileError(f"{path} has no channel {spin!r}; it holds: {', '.join(fields)}")
+        if check:
+            _check_values(fields[spin], Path(path))
+        return fields[spin]
+    if len(fields) == 1:
+        return next(iter(fields.values()))
     if np.abs(fields["up"].values - fields["down"].values).max() <= EQUAL_CHANNELS:
         return fields["up"].replace(spin=None, meta={**fields["up"].meta, "spin": "none"})
     raise FieldFileError(

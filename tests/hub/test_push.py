@@ -52,6 +52,17 @@ def test_round_trip_in_fresh_processes(hub: Hub, release: Path, tmp_path: Path) 
     np.testing.assert_array_equal(np.load(tmp_path / "here.npy"), np.load(tmp_path / "there.npy"))
 
 
+def test_where_files_lay_stays_at_home(hub: Hub, release: Path) -> None:
+    config = json.loads((release / "config.json").read_text())
+    config["training"] = {"config": {"train": [{"dataset": "new", "files": ["/home/ada/secret/ELFCAR_1", "kept/x"]}]}}
+    (release / "config.json").write_text(json.dumps(config))
+    done = elfzoo.push_to_hub(release, "lab/tiny")
+    pushed = json.loads(hub.repo("lab/tiny").commits[done.commit]["config.json"])
+    assert pushed["training"]["config"]["train"][0]["files"] == ["ELFCAR_1", "kept/x"]
+    assert {k: v for k, v in pushed.items() if k != "training"} == {k: v for k, v in config.items() if k != "training"}
+    assert elfzoo.load_pretrained("lab/tiny").card.name == config["name"]
+
+
 def test_what_arrives(hub: Hub, release: Path) -> None:
     others = [record(release, weights_sha256="0" * 64), record(release, model="another")]
     done = elfzoo.push_to_hub(release, "lab/tiny", records=[record(release), record(release, "metals"), *others])

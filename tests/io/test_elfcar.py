@@ -104,6 +104,14 @@ def test_differing_channels_are_never_taken_for_a_total(elfcar):
     assert read_field(path, spin="down").spin == "down"
 
 
+def test_a_broken_channel_does_not_keep_the_other_from_being_read(elfcar):
+    path = elfcar(VASP + SECOND_BLOCK.replace("0.21000 ", "NaN     "))
+    assert read_field(path, spin="up").values[1, 0, 0] == 0.2
+    for spin in ("down", None):
+        with pytest.raises(FieldFileError, match=r"value nan at grid point \(1, 0, 0\) of channel down"):
+            read_field(path, spin=spin)
+
+
 def test_equal_channels_are_one_unpolarised_field(elfcar):
     field = read_field(elfcar(VASP + SECOND_BLOCK.replace("0.21000 ", "0.200009")))
     assert field.spin is None and field.meta["spin"] == "none"

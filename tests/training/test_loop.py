@@ -130,6 +130,22 @@ def test_a_checkpoint_of_other_data_is_refused(data, tmp_path):
         train(config(**changes), tmp_path, root=data)
 
 
+def test_what_is_trained_on_does_not_validate(data, tmp_path):
+    """Whether named itself or by its folder; a pattern may tell the files of one folder apart."""
+    files = tmp_path / "files"
+    files.mkdir()
+    for number in range(2):
+        FluidHydrogen(root=data, split="train")[number].field.write(files / f"{number}.npz")
+    part = {"dataset": "own", "points": 20}
+    learned = {"train": [part | {"split": "train", "files": [str(files)], "match": "^0"}]}
+    apart = config(**learned, validate=[part | {"split": "val", "files": [str(files)], "match": "^1"}])
+    assert train(apart, tmp_path, root=data).is_dir()
+    shared = config(**learned, validate=[part | {"split": "val", "files": [str(files / "0.npz")]}])
+    with pytest.raises(ConfigError, match=r"0\.npz is in train and in validate \(1 of 1\)"):
+        train(shared, tmp_path / "other", root=data)
+    assert not (tmp_path / "other").exists()
+
+
 def test_a_checkpoint_from_before_there_were_targets_goes_on(data, tmp_path):
     """What a stored configuration does not say has its default."""
     stored = loop_module.to_dict
