@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def table(record: Mapping[str, Any]) -> list[str]:
-    """Rows for README, a size in each."""
+    """Rows for docs/models.md, a size in each."""
     lines = [
         "| atoms | `harris_delta.h-v1`, seconds | seconds of a processor | `grid_mlp.smooth-h-v3`, seconds | "
         "DFT, seconds of a processor | times as many |",

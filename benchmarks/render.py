@@ -49,6 +49,7 @@ from uncertainty import table as uncertainty_table
 import elfzoo
 from elfzoo.benchmark import board, find_task, list_tasks, read_records
 from elfzoo.benchmark.board import HEADLINES, absent, is_hybrid
+from elfzoo.benchmark.ceiling import ceilings
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -99,7 +100,13 @@ def leaderboard(_: str | None) -> str:
         mark = (" (‡)" if is_hybrid(record) else "") + (" (†)" if record["unknown_elements"] else "")
         lines.append(f"| {record['task']} | `{record['model']}`{mark} | {' | '.join(cells)} |")
     notes = "‡ diagonalises once; others see the geometry alone. † never saw some of the elements. Floors: `floor.…`."
-    return "\n".join([*lines, "", notes, *blanks(absent(measured)), ""])
+    told = ceilings(RESULTS, {record["task"]: find_task(record["task"]) for record in records})
+    lines += ["", notes, "", "What two DFT codes leave between them, the ceiling:", ""]
+    lines += [
+        fill(f"- {task}: {text.removeprefix('Ceiling: ')}", WIDTH, subsequent_indent="  ")
+        for task, text in told.items()
+    ]
+    return "\n".join([*lines, *blanks(absent(measured)), ""])
 
 
 def blanks(missing: dict[str, dict[str, list[str]]]) -> list[str]:
@@ -228,10 +235,13 @@ def study(names: str | None) -> str:
 
 def study_list(_: str | None) -> str:
     """The study files, and what a run costs."""
-    lines = ["| study | what it measures | seeds | minutes for a run |", "|---|---|---|---|"]
+    lines = ["| study | what it measures | seeds planned | seeds run | minutes for a run |", "|---|---|---|---|---|"]
     for path in sorted(STUDIES.glob("*.yaml")):
         name, found = read_study(path)
-        lines.append(f"| `{name}` | {found.title} | {len(found.seed_list)} | {found.minutes:g} |")
+        record = RESULTS / "studies" / f"{name}.json"
+        runs = json.loads(record.read_text())["runs"] if record.exists() else []
+        done = len({run["seed"] for run in runs})
+        lines.append(f"| `{name}` | {found.title} | {len(found.seed_list)} | {done} | {found.minutes:g} |")
     return "\n".join(lines) + "\n"
 
 

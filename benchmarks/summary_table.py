@@ -20,7 +20,7 @@ def summary(_: str | None) -> str:
     for record in read_records(RESULTS, tasks):
         found.get(record["model"], {})[record["task"]] = record
     lines = [
-        "| release | fluid | cubic | hexagonal | φ in the three | hydrides | metals | φ in the two | seconds |",
+        "| release | fluid | cubic | hexagonal | MAE of φ in these | hydrides | metals | MAE of φ in these | seconds |",
         "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for name, records in sorted(((n, r) for n, r in found.items() if r), key=_place):

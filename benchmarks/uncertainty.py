@@ -219,7 +219,7 @@ def bins(predicted: np.ndarray, error: np.ndarray) -> Iterator[dict[str, float]]
 
 
 def table(found: dict[str, Any]) -> list[str]:
-    """Rows for README: what was predicted and what it was."""
+    """Rows for docs/uncertainty.md: what was predicted and what it was."""
     lines = [
         "| uncertainty of | test split | RMS error of ELF: predicted, true | within 1 σ, 2 σ | rank, points | "
         "rank, structures | RMS error of φ: predicted, true | φ within 1 σ, 2 σ | rank |",

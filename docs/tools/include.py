@@ -1,7 +1,7 @@
 """Hooks of MkDocs: pages take in what stands elsewhere, so that nothing has to be written, or kept true, twice.
 
 ``<!-- include CONTRIBUTING.md: Adding a task -->`` is the text below that heading,
-``<!-- include README.md: results -->`` what stands between ``<!-- results -->`` and ``<!-- end -->``, and
+``<!-- include README.md: summary -->`` what stands between ``<!-- summary -->`` and ``<!-- end -->``, and
 ``<!-- notebook notebooks/poscar_to_tc.ipynb -->`` a notebook with its outputs.
 """
 

@@ -62,7 +62,8 @@ def _sentence(engines: str, rows: Sequence[Mapping[str, Any]]) -> str:
     errors = [values["mae"] for values in cores or [values["whole"] for values in compared]]
     phi = float(np.mean([abs(values["delta_phi"]) for values in compared]))
     count = f"{len(rows)} structure{'' if len(rows) == 1 else 's'}"
+    between = f" ({min(errors):.4f} to {max(errors):.4f})" if len(errors) > 1 else ""
     return (
-        f"Ceiling: {engines} differ by an MAE of {np.mean(errors):.4f}{' outside cores' if cores else ''} "
-        f"({min(errors):.4f} to {max(errors):.4f}) and by {phi:.3f} in φ, on {count} of this kind."
+        f"Ceiling: {engines} differ by an MAE of {np.mean(errors):.4f}{' outside cores' if cores else ''}{between} "
+        f"and by {phi:.3f} in φ, on {count} of this kind."
     )

@@ -56,7 +56,7 @@ EXACT_INVARIANCES: Mapping[str, Invariance] = {
     "rotation": "exact",
     "reflection": "exact",
 }
-DEFAULT_SPACING = 0.1  # angstrom; logit(ELF) of hydrogen is resolved, see the README
+DEFAULT_SPACING = 0.1  # angstrom; logit(ELF) of hydrogen is resolved
 FAR = 1.25  # times the largest volume per atom of the training data, or below the smallest: no field is known there
 FUSED_BLOCK, TORCH_BLOCK = 65536, 8192  # points evaluated together; bounds the memory
 

@@ -52,7 +52,7 @@ def test_shipped_cards_lead_somewhere(name: str) -> None:
     folder = shipped_releases()[name]
     text = (folder / "README.md").read_text()
     found = relative(text)
-    assert all((folder / target).resolve().is_file() for target in found)
+    assert all((folder / target.partition("#")[0]).resolve().is_file() for target in found)
     pushed = model_card(read_card(folder), text, [], FILES)
     assert relative(ModelCard(pushed).text) == found & FILES
 
