@@ -31,7 +31,13 @@ class Recipe:
 
     @classmethod
     def from_meta(cls, meta: Mapping[str, Any]) -> Recipe | None:
-        """The recipe in a data file's metadata, or None where the file does not say."""
+        """The recipe in a data file's metadata, or None where the file does not say.
+
+        It stands there as it is under ``recipe``, or the beginning of ``engine`` tells it.
+        """
+        stated = meta.get("recipe")
+        if isinstance(stated, Mapping) and set(stated) == {"engine", "functional", "pseudopotential"}:
+            return cls(*(str(stated[name]) for name in ("engine", "functional", "pseudopotential")))
         engine = re.match(r"(Quantum ESPRESSO|GPAW|VASP) [\d.]+|[\w .-]+", str(meta.get("engine") or ""))
         if engine is None:
             return None

@@ -32,8 +32,8 @@ class Grid:
 
     def __post_init__(self) -> None:
         shape = tuple(int(n) for n in self.shape)
-        if len(shape) != 3 or min(shape) < 1:
-            raise ElfzooError(f"a grid needs three positive numbers of points; got {self.shape}")
+        if len(shape) != 3 or min(shape) < 1 or shape != tuple(self.shape):
+            raise ElfzooError(f"a grid needs three positive whole numbers of points; got {self.shape}")
         lattice = np.array(self.lattice, dtype=np.float64)
         if lattice.shape != (3, 3) or not abs(np.linalg.det(lattice)) > 1e-12:
             raise ElfzooError(f"a grid needs three lattice vectors that span a volume; got {lattice.tolist()}")
@@ -117,7 +117,7 @@ class Grid:
 
     def require_cell_of(self, structure: Structure) -> None:
         """Raise :class:`ElfzooError` unless this is a grid on the structure's cell, within 1e-4 Å."""
-        if not np.allclose(self.lattice, structure.lattice.matrix, atol=1e-4):
+        if not np.allclose(self.lattice, structure.lattice.matrix, rtol=0, atol=1e-4):
             raise ElfzooError(
                 f"the grid's lattice {np.round(self.lattice, 4).tolist()} is not the structure's "
                 f"{np.round(structure.lattice.matrix, 4).tolist()}"

@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pymatgen.core import DummySpecies, Species, Structure
+from pymatgen.core import DummySpecies, Element, Species, Structure
 
-from elfzoo.errors import StructureError
+from elfzoo.errors import ElfzooError, StructureError
 from elfzoo.periodic import probe_edges
 
 __all__ = [
@@ -40,7 +40,7 @@ def as_structure(source: Any) -> Structure:
     Args:
         source: a pymatgen ``Structure``, ASE ``Atoms``, a PyG ``Data`` with ``pos`` (atoms, 3) in Å, ``z`` and
             ``cell`` (3, 3) with lattice vectors as rows in Å, an object with a ``structure``, or a path to a file
-            that pymatgen or ASE reads (of a trajectory, the last frame).
+            that elfzoo, pymatgen or ASE reads (a field file's own structure; of a trajectory, the last frame).
 
     Raises:
         StructureError: when it cannot be read or cannot be a periodic structure.
@@ -67,20 +67,38 @@ def read_structures(
     """Yield the structures of a file: one for a POSCAR or CIF, the frames of a trajectory.
 
     Args:
-        path: anything that pymatgen or ASE reads, ``.gz`` included.
+        path: a field file, or anything that pymatgen or ASE reads, compressed ones included.
         index: ASE's frame selection: ``"-1"``, ``"0"``, ``"::10"``.
         check: refuse what cannot be predicted; where False, the caller does it, so that one bad frame ends no others.
         species: elements in the order of the counts, for a POSCAR that does not name them.
 
     Raises:
         StructureError: no such file, or it cannot be read, or is incomplete: no elements are named, or a CIF lists none
-            of the hydrogens that its formula has.
+            of the hydrogens that its formula has. Of a later frame of a trajectory, when it is that frame's turn.
     """
     path = Path(path)
     if not path.is_file():
         raise StructureError(f"no such structure file: {path}")
-    for structure in _read_any(path, index, species):
+    for structure in _with_path(path, _read_any(path, index, species)):
         yield check_structure(structure, name=str(path)) if check else structure
+
+
+def _with_path(path: Path, frames: Iterator[Structure]) -> Iterator[Structure]:
+    """The same, but what is wrong with a frame after the first is told in one sentence."""
+    for number in count(1):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                frame = next(frames, None)
+        except StructureError as error:
+            told = "" if str(path) in str(error) else f"{path}: "
+            raise StructureError(f"{told}{error}") from error
+        except Exception as error:  # each reader has its own exceptions
+            reason = f"{type(error).__name__}: {error}".rstrip(": ")
+            raise StructureError(f"{path}: after {number - 1} frames the next cannot be read ({reason})") from error
+        if frame is None:
+            return
+        yield frame
 
 
 def check_structure(structure: Structure, name: str = "structure") -> Structure:
@@ -131,11 +149,17 @@ def _refuse_overlaps(structure: Structure, name: str) -> None:
 
 def _read_any(path: Path, index: str, species: Sequence[str] | None) -> Iterator[Structure]:
     """pymatgen for POSCAR and CIF, ASE for what may hold many frames, pymatgen again for the rest."""
-    kind = path.name.lower().removesuffix(".gz")
+    kind = _kind_of(path)
     readers: tuple[Callable[[Path, str], Iterator[Structure]], ...] = (_from_ase_file, _from_pymatgen_file)
-    if kind.startswith(("poscar", "contcar")) or kind.endswith((".vasp", ".poscar")):
+    if kind == "vasp":
         readers = (partial(_from_poscar, species=species),)
-    elif kind.endswith(".cif"):
+    elif kind in ("cube", "elfcar"):
+        readers = (partial(_from_field_file, species=species),)
+    elif kind in ("npz", "hdf5"):
+        readers = (_from_field_file,)
+    elif kind == "xsf":  # with a field inside, or without
+        readers = (_from_field_file, *readers)
+    elif kind == "cif":
         readers = (_from_cif,)
     if species is not None and not isinstance(readers[0], partial):
         raise StructureError(f"{path} names its elements; leave out species={list(species)}")
@@ -158,11 +182,38 @@ def _read_any(path: Path, index: str, species: Sequence[str] | None) -> Iterator
     raise StructureError(f"{who} read {path} ({'; '.join(reasons)})")
 
 
+def _kind_of(path: Path) -> str:
+    """Whether one of our readers is for a file, by its name or as ASE finds; ASE's guess would skip their checks."""
+    from ase.io.formats import filetype
+
+    from elfzoo.io.files import format_of
+
+    name = re.sub(r"\.(gz|bz2|xz)$", "", path.name.lower())
+    if name.startswith(("poscar", "contcar")) or name.endswith((".vasp", ".poscar")):
+        return "vasp"
+    if name.endswith(".cif"):
+        return "cif"
+    with contextlib.suppress(ElfzooError):
+        if (known := format_of(path)) in ("cube", "npz", "hdf5", "xsf") or "elfcar" in name:
+            return known
+    try:
+        return filetype(str(path))
+    except Exception:  # ASE's own, or of whatever looks into the file: the readers will say what is wrong with it
+        return ""
+
+
+def _from_field_file(path: Path, index: str, species: Sequence[str] | None = None) -> Iterator[Structure]:
+    """The structure that a field belongs to, with the origin of its grid at the cell's."""
+    from elfzoo.io import read_fields
+
+    return _select([next(iter(read_fields(path, species=species, check=False).values())).structure], index)
+
+
 def _from_ase_file(path: Path, index: str) -> Iterator[Structure]:
     """One frame at a time: trajectories may be larger than memory."""
     from ase.io import iread
 
-    return map(_from_ase, iread(path, index=index))
+    return map(_from_ase, iread(path, index=index, do_not_split_by_at_sign=True))
 
 
 def _from_poscar(path: Path, index: str, species: Sequence[str] | None = None) -> Iterator[Structure]:
@@ -190,12 +241,15 @@ def poscar_structure(text: str, species: Sequence[str] | None = None) -> Structu
 
     lines = text.splitlines()
     with contextlib.suppress(ValueError, IndexError):  # what is no number, pymatgen says itself
-        factors = [float(x) for x in lines[1].split()]
+        factors = _leading_numbers(lines[1])
+        if len(factors) in (1, 3):
+            lines[1] = " ".join(map(repr, factors))  # without a remark behind them
         if len(factors) == 1 and factors[0] < 0:
             volume = abs(np.linalg.det([[float(x) for x in line.split()[:3]] for line in lines[2:5]]))
             lines[1] = repr(float((-factors[0] / volume) ** (1 / 3)))
         elif len(factors) == 3:
             lines = _with_factors(lines, factors)
+    _refuse_lost_symbols(lines)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         try:
@@ -207,6 +261,26 @@ def poscar_structure(text: str, species: Sequence[str] | None = None) -> Structu
             raise StructureError(f"it names its elements, {' '.join(found.site_symbols)}; leave out species=[...]")
         return found.structure
     return Structure(found.structure.lattice, _elements(species, found.natoms), found.structure.frac_coords)
+
+
+def _leading_numbers(line: str) -> list[float]:
+    """The numbers that a line begins with."""
+    found = []
+    for word in line.split():
+        try:
+            found.append(float(word))
+        except ValueError:
+            break
+    return found
+
+
+def _refuse_lost_symbols(lines: list[str]) -> None:
+    """More or fewer symbols than counts, of which pymatgen would take the first."""
+    if len(lines) < 7 or not lines[6].split() or lines[5].split()[:1] == [] or lines[5].split()[0].isdigit():
+        return
+    symbols, counts = re.split("[#!]", lines[5])[0].split(), _leading_numbers(lines[6])
+    if counts and len(symbols) != len(counts):
+        raise StructureError(f"{len(symbols)} symbols ({' '.join(symbols)}), but {len(counts)} counts of atoms")
 
 
 def _elements(species: Sequence[str] | None, counts: Sequence[int]) -> list[str]:
@@ -243,18 +317,26 @@ def _from_cif(path: Path, index: str) -> Iterator[Structure]:
         structures = parser.parse_structures(primitive=False)
     except ValueError as error:
         raise StructureError(" ".join([str(error), *parser.warnings])) from error
+    blocks = {name: block for name, block in parser.as_dict().items() if "_atom_site_fract_x" in block}
+    if len(structures) < len(blocks):
+        why = " ".join(dict.fromkeys(parser.warnings))
+        raise StructureError(f"of its {len(blocks)} blocks with atoms {len(structures)} can be read: {why}")
     implicit = any("implicit hydrogens" in text for text in parser.warnings)
-    lost = {name for one in structures for name in _missing_elements(parser.check(one))}
+    lost = {
+        name for block, one in zip(blocks.values(), structures, strict=False) for name in _missing_elements(block, one)
+    }
     if implicit or lost:
         what = f"{', '.join(sorted(lost))}" if lost else "hydrogens that are attached to its sites"
         raise StructureError(f"its formula has {what}, of which it lists no positions; add them")
     return _select(structures, index)
 
 
-def _missing_elements(said: str | None) -> list[str]:
-    """Elements that pymatgen's check of a CIF misses; an isotope is there as its element."""
-    found = re.match(r"Missing elements (.+?) from", said or "")
-    return [name for name in re.findall(r"[A-Z][a-z]?", found[1]) if name not in ("D", "T")] if found else []
+def _missing_elements(block: Mapping[str, Any], structure: Structure) -> set[str]:
+    """Elements of the formula in a block of a CIF that the structure has not; an isotope is there as its element."""
+    formula = block.get("_chemical_formula_sum") or block.get("_chemical_formula_structural") or ""
+    names = {"H" if name in ("D", "T") else name for name in re.findall(r"[A-Z][a-z]?", str(formula))}
+    known = {name for name in names if Element.is_valid_symbol(name)}
+    return known - {element.symbol if element.symbol not in ("D", "T") else "H" for element in structure.elements}
 
 
 def _from_pymatgen_file(path: Path, index: str) -> Iterator[Structure]:

@@ -273,6 +273,15 @@ def test_c_order_read_as_fortran_order(fluid):
     assert "(c, b, a)" in found(uneven.replace(values=mixed))["axis-order"].message
 
 
+def test_fortran_order_read_as_c_order(fluid, tmp_path):
+    """The other way round: a file whose values should have x fastest, and have z."""
+    uneven = resample(fluid, (60, 72, 64))
+    values = uneven.values.clip(0, 1).ravel().reshape(uneven.values.shape, order="F")
+    path = uneven.replace(values=values).write(tmp_path / "ELFCAR")
+    (finding,) = (finding for finding in check_file(path) if finding.code == "axis-order")
+    assert finding.level == "error" and "(a, b, c), slowest first" in finding.message
+
+
 @pytest.mark.parametrize("shift", [(36, 0, 0), (36, 36, 36), (5, -7, 11), (0, 0, 9)])
 def test_wrong_origin(fluid, shift):
     finding = found(fluid.replace(values=np.roll(fluid.values, shift, (0, 1, 2))))["origin"]

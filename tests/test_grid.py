@@ -36,7 +36,7 @@ def test_blocks_are_bounded_and_made_of_compact_tiles():
 
 @pytest.mark.parametrize("shape", [(0, 3, 3), (3, -1, 2)])
 def test_impossible_shapes(shape):
-    with pytest.raises(ElfzooError, match="three positive numbers"):
+    with pytest.raises(ElfzooError, match="three positive whole numbers"):
         Grid(shape, np.eye(3))
 
 

@@ -1,4 +1,7 @@
+import bz2
 import gzip
+import lzma
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +11,7 @@ from ase.io import write
 from pymatgen.core import Element, Lattice, Species, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
-from elfzoo import Field, as_structure, read_structures
+from elfzoo import Field, as_structure, read_field, read_structures
 from elfzoo.errors import StructureError
 from elfzoo.probe import probe_data
 
@@ -191,3 +194,88 @@ def test_a_cif_without_its_hydrogens_is_refused(tmp_path):
         as_structure(path)
     path.write_text(CIF.format(formula="La D", sites="La1 La 0 0 0\nD1 D 0.5 0.5 0.5"))
     assert len(as_structure(path)) == 2  # an isotope is there
+
+
+@pytest.mark.parametrize("name", ["mp4_POSCAR", "a.vasp.xz", "POSCAR.bz2"])
+def test_a_poscar_by_any_name_names_its_elements(name, tmp_path):
+    """ASE would take them from words of the comment."""
+    packed = {".xz": lzma.compress, ".bz2": bz2.compress}.get(Path(name).suffix, bytes)
+    (tmp_path / name).write_bytes(packed(NAMELESS.replace("LaH10 fm-3m", "POSCAR from NSC").encode()))
+    with pytest.raises(StructureError, match="names no elements for its 2 kinds"):
+        as_structure(tmp_path / name)
+    (found,) = read_structures(tmp_path / name, species=["La", "H"])
+    assert found.composition.formula == "La1 H2"
+
+
+@pytest.mark.parametrize("second", ["-54.0 # volume", "-54.0", "1.259921049894873 ! scale"])
+def test_a_remark_behind_the_factor_of_a_poscar(second, tmp_path):
+    (tmp_path / "POSCAR").write_text(f"x\n{second}\n3 0 0\n0 3 0\n0 0 3\nH\n1\nCartesian\n1.5 0 0.3\n")
+    found = as_structure(tmp_path / "POSCAR")
+    np.testing.assert_allclose(found.frac_coords, [[0.5, 0, 0.1]], atol=1e-12)
+    assert found.volume == pytest.approx(54.0)
+
+
+def test_no_symbol_of_a_poscar_is_dropped(tmp_path):
+    (tmp_path / "POSCAR").write_text(NAMELESS.replace("\n1 2\n", "\nLa H O\n1 2\n"))
+    with pytest.raises(StructureError, match=r"3 symbols \(La H O\), but 2 counts"):
+        as_structure(tmp_path / "POSCAR")
+
+
+def test_packed_cifs_are_looked_at_as_others_are(tmp_path):
+    path = tmp_path / "a.cif.bz2"
+    path.write_bytes(bz2.compress(CIF.format(formula="La H10", sites="La1 La 0 0 0").encode()))
+    with pytest.raises(StructureError, match="its formula has H"):
+        as_structure(path)
+
+
+def test_blocks_of_a_cif(tmp_path):
+    """Each has a formula of its own; one that cannot be read does not make its neighbour take its place."""
+    first = CIF.format(formula="La H", sites="La1 La 0 0 0\nH1 H 0.5 0.5 0.5")
+    second = CIF.format(formula="S", sites="S1 S 0 0 0\nH1 H 0.5 0.5 0.5").replace("data_x", "data_y")
+    path = tmp_path / "two.cif"
+    path.write_text("data_global\n_journal_year 2026\n" + first + second)
+    assert [found.composition.formula for found in read_structures(path)] == ["La1 H1", "H1 S1"]
+    overfull = "_fract_z\n_atom_site_occupancy\n"
+    broken = second.replace("_fract_z\n", overfull).replace("0 0 0\n", "0 0 0 0.9\nS2 S 0 0 0 0.8\n")
+    path.write_text(first + broken.replace("0.5 0.5 0.5", "0.5 0.5 0.5 1"))
+    with pytest.raises(StructureError, match="of its 2 blocks with atoms 1 can be read"):
+        as_structure(path)
+
+
+def test_names_with_an_at_sign(tmp_path):
+    """ASE takes what follows for a frame of another file."""
+    for name, atoms in (("XDATCAR", 2), ("XDATCAR@3", 3)):
+        frame = Atoms(f"H{atoms}", positions=np.eye(3)[:atoms], cell=[3, 3, 3], pbc=True)
+        write(tmp_path / "XDATCAR.x", [frame] * 2, format="vasp-xdatcar")
+        (tmp_path / "XDATCAR.x").rename(tmp_path / name)
+    assert len(as_structure(tmp_path / "XDATCAR")) == 2
+    assert [len(found) for found in read_structures(tmp_path / "XDATCAR@3")] == [3, 3]
+    write(tmp_path / "x.extxyz", frame)
+    (tmp_path / "x.extxyz").rename(tmp_path / "H3@150GPa.extxyz")
+    assert len(as_structure(tmp_path / "H3@150GPa.extxyz")) == 3
+
+
+def test_a_broken_frame_is_told_when_it_is_met(tmp_path):
+    frame = 'Lattice="3 0 0 0 3 0 0 0 3" Properties=species:S:1:pos:R:3'
+    path = tmp_path / "md.extxyz"
+    path.write_text("".join(f"1\n{frame}\nH 0 0 {z}\n" for z in ("0", "1", "abc")))
+    frames = read_structures(path)
+    assert [next(frames)[0].z, next(frames)[0].z] == [0.0, 1.0]
+    with pytest.raises(StructureError, match=r"md\.extxyz: after 2 frames the next cannot be read \(ValueError"):
+        next(frames)
+
+
+@pytest.mark.parametrize("name", ["elf.cube", "elf.xsf", "elf.npz", "elf.h5", "ELFCAR"])
+def test_the_structure_of_a_field_is_that_of_its_file(name, diamond, tmp_path):
+    field = Field(np.linspace(0, 1, 60).reshape(3, 4, 5), diamond)
+    field.write(tmp_path / name)
+    assert same(as_structure(tmp_path / name), diamond)
+
+
+def test_the_origin_of_a_cube_moves_the_atoms(diamond, tmp_path):
+    """As :func:`elfzoo.read_field` does, so that a prediction on its grid lies on the field."""
+    path = Field(np.linspace(0, 1, 60).reshape(3, 4, 5), diamond).write(tmp_path / "elf.cube")
+    lines = path.read_text().splitlines()
+    lines[2] = f"{len(diamond)} 1.0 0.5 0.25"
+    path.write_text("\n".join(lines))
+    assert same(as_structure(path), read_field(path).structure) and not same(as_structure(path), diamond)

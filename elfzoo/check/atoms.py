@@ -24,24 +24,28 @@ LOW_AT_PROTON = 0.8
 FAR = 0.35  # angstrom; in the reference fields a maximum is always within 0.13
 
 
-def check_atoms(field: Field) -> list[Finding]:
+def check_atoms(field: Field, x_fastest: bool = False) -> list[Finding]:
     """Finding ``axis-order``, ``origin`` or ``atoms``: protons that lie where the ELF is low.
 
     Axis order and origin are blamed only where another order of the axes, or a rigid shift of the atoms, raises the
     mean ELF at three protons or more by over 0.05; a single proton where the ELF is below 0.8 and the nearest
     maximum over 0.35 Å away. A spin channel is not judged: it may hold no electron of an atom.
+
+    Args:
+        field: an ELF.
+        x_fastest: whether the file it comes from has its values in this order, as ELFCAR and XSF have; else z is.
     """
     protons = field.structure.frac_coords[np.array(field.structure.atomic_numbers) == 1]
     if len(protons) == 0 or field.spin is not None:
         return []
     at_protons = PeriodicSpline.through(field.values)(protons)
-    if len(protons) >= FEWEST and (finding := _misplaced(field, protons, float(at_protons.mean()))):
+    if len(protons) >= FEWEST and (finding := _misplaced(field, protons, float(at_protons.mean()), x_fastest)):
         return [finding]
     return _single_protons(field, protons, at_protons)
 
 
-def _misplaced(field: Field, protons: np.ndarray, mean: float) -> Finding | None:
-    order, by_order = _best_axis_order(field.values, protons)
+def _misplaced(field: Field, protons: np.ndarray, mean: float, x_fastest: bool) -> Finding | None:
+    order, by_order = _best_axis_order(field.values, protons, x_fastest)
     shift, by_shift = _best_shift(field.values, protons)
     gain = max(by_order, by_shift) - mean
     if gain <= GAIN:
@@ -50,18 +54,21 @@ def _misplaced(field: Field, protons: np.ndarray, mean: float) -> Finding | None
     message = f"the mean ELF at the {len(protons)} hydrogen nuclei is {mean:.3f}"
     if by_order >= by_shift - 0.02:  # a shift fits by chance more easily than one of five orders
         axes = ", ".join("abc"[axis] for axis in order)
-        message += f", but {by_order:.3f} if the values were written in the axis order ({axes})"
+        message += f", but {by_order:.3f} if the values were written in the axis order ({axes}), slowest first"
         return Finding(level, "axis-order", message, "Read the values in that order, or check the lattice vectors")
     moved = ", ".join(f"{s:.3f}" for s in shift)
     message += f", but {by_shift:.3f} with all atoms moved by ({moved}) of the cell"
     return Finding(level, "origin", message, "Check the origin of the grid against that of the atoms")
 
 
-def _best_axis_order(values: np.ndarray, protons: np.ndarray) -> tuple[tuple[int, ...], float]:
+def _best_axis_order(values: np.ndarray, protons: np.ndarray, x_fastest: bool) -> tuple[tuple[int, ...], float]:
     """The order of axes in the file's flat data, other than the present one, with the highest mean at the protons."""
-    scores = {}
-    for order in list(permutations(range(3)))[1:]:
-        read = values.reshape([values.shape[axis] for axis in order]).transpose(np.argsort(order))
+    scores, flat = {}, values.ravel(order="F" if x_fastest else "C")
+    present = (2, 1, 0) if x_fastest else (0, 1, 2)
+    for order in permutations(range(3)):
+        if order == present:
+            continue
+        read = flat.reshape([values.shape[axis] for axis in order]).transpose(np.argsort(order))
         scores[order] = float(PeriodicSpline.through(read)(protons).mean())
     best = max(scores, key=lambda order: scores[order])
     return best, scores[best]

@@ -13,10 +13,12 @@ from elfzoo.check.finding import LEVELS, Finding
 from elfzoo.check.sampling import check_sampling
 from elfzoo.check.spin import channels_differ, check_channels, check_spin_label
 from elfzoo.check.symmetry import SYMPREC, check_symmetry
+from elfzoo.check.title import check_title
 from elfzoo.check.values import check_values
 from elfzoo.errors import ElfzooError
 from elfzoo.field import Field
 from elfzoo.io import read_fields
+from elfzoo.io.files import format_of
 
 __all__ = ["check_field", "check_file"]
 
@@ -32,7 +34,7 @@ def check_field(field: Field, symprec: float = SYMPREC) -> list[Finding]:
             nothing, which is one finding.
         symprec: tolerance, Å, with which spglib finds the space group of the structure.
     """
-    return _worst_first(_check_one(field, symprec) + check_spin_label(field))
+    return _worst_first(_check_one(field, symprec, False) + check_spin_label(field))
 
 
 def check_file(
@@ -51,34 +53,35 @@ def check_file(
         fields = read_fields(path, format=format, species=species, check=False)
     except ElfzooError as error:
         return [Finding("error", "unreadable", str(error).rstrip("."), "Export or copy the file again")]
-    return _worst_first(_check_channels(fields, symprec))
+    return _worst_first(_check_channels(fields, symprec, format_of(Path(path), format) in ("elfcar", "xsf")))
 
 
-def _check_channels(fields: Mapping[str, Field], symprec: float) -> list[Finding]:
+def _check_channels(fields: Mapping[str, Field], symprec: float, x_fastest: bool) -> list[Finding]:
     if len(fields) == 1:
         (field,) = fields.values()
-        return check_field(field, symprec)
+        return _check_one(field, symprec, x_fastest) + check_spin_label(field)
     if not channels_differ(fields):  # a closed shell computed with spin: either channel is the ELF
-        return _check_one(next(iter(fields.values())).replace(spin=None), symprec)
-    named = [(name, finding) for name, field in fields.items() for finding in _check_one(field, symprec)]
+        return _check_one(next(iter(fields.values())).replace(spin=None), symprec, x_fastest)
+    named = [(name, finding) for name, field in fields.items() for finding in _check_one(field, symprec, x_fastest)]
     return check_channels(fields) + [replace(f, message=f"spin {name}: {f.message}") for name, f in named]
 
 
-def _check_one(field: Field, symprec: float) -> list[Finding]:
+def _check_one(field: Field, symprec: float, x_fastest: bool) -> list[Finding]:
     if field.quantity in CHECKS:
-        return CHECKS[field.quantity](field, symprec)
+        return CHECKS[field.quantity](field, symprec, x_fastest)
     message = f"the field holds {field.quantity!r}, and only ELF and densities are checked"
     return [Finding("info", "quantity", message, "Read it as ELF if that is what it is")]
 
 
-def _check_elf(field: Field, symprec: float) -> list[Finding]:
-    wrong = check_values(field)
+def _check_elf(field: Field, symprec: float, x_fastest: bool) -> list[Finding]:
+    wrong = check_values(field) + check_title(field)
     if any(finding.level == "error" for finding in wrong):
         return wrong
-    return wrong + check_espresso(field) + check_sampling(field) + check_symmetry(field, symprec) + check_atoms(field)
+    wrong += check_espresso(field) + check_sampling(field)
+    return wrong + check_symmetry(field, symprec) + check_atoms(field, x_fastest)
 
 
-CHECKS = {"elf": _check_elf, "density": lambda field, symprec: check_density(field)}  # by quantity
+CHECKS = {"elf": _check_elf, "density": lambda field, *_: check_density(field)}  # by quantity
 
 
 def _worst_first(findings: list[Finding]) -> list[Finding]:

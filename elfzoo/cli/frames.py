@@ -72,13 +72,14 @@ def read_one_field(path: Path, spin: str | None, species: list[str] | None = Non
     return read_field(path, spin=spin, species=species)  # type: ignore[arg-type]
 
 
-def read_frames(path: Path, index: str, species: list[str] | None) -> list[Frame]:
+def read_frames(path: Path, index: str, species: list[str] | None, check: bool = True) -> list[Frame]:
     """The structures of a file: a field file's own, or the selected frames of what pymatgen or ASE reads.
 
     Args:
         path: a structure, trajectory or field file.
         index: ASE's frame selection: ``"-1"``, ``"7"``, ``"::100"``.
         species: elements by species index, for files that do not name them.
+        check: refuse frames that cannot be predicted; where False, the caller does it.
 
     Raises:
         StructureError: no frame is selected, or the file cannot be read; FieldFileError for field files.
@@ -88,7 +89,7 @@ def read_frames(path: Path, index: str, species: list[str] | None) -> list[Frame
     if index == LAST and has_field_format(path):  # an XSF, or a .vasp: either may be
         with suppress(ElfzooError):
             return [_from_field(path, species)]
-    numbers, structures = _select(path, index, species)
+    numbers, structures = _select(path, index, species, check)
     if not structures:
         raise StructureError(f"{path} has no frames {index!r}")
     if len(structures) == 1:
@@ -124,11 +125,11 @@ def _from_field(path: Path, species: list[str] | None) -> Frame:
     return Frame(check_structure(field.structure, name=str(path)), grid=field.grid)
 
 
-def _select(path: Path, index: str, species: list[str] | None) -> tuple[list[int | None], list[Structure]]:
+def _select(path: Path, index: str, species: list[str] | None, check: bool) -> tuple[list[int | None], list[Structure]]:
     """Numbers in the trajectory, but of the last alone; and structures. Counting from the end takes reading to it."""
     from elfzoo.structure import read_structures
 
-    read = partial(read_structures, species=species)
+    read = partial(read_structures, species=species, check=check)
 
     if ":" not in index:
         return [None if int(index) == -1 else int(index)], list(read(path, index))

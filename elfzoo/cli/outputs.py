@@ -76,18 +76,22 @@ def spare_references(paths: Iterable[Path]) -> None:
 
 
 def _is_predicted(path: Path) -> bool:
-    """As the head of a text file says; npz and HDF5 files are elfzoo's own."""
+    """As the head of a text file says, or the metadata of an npz or HDF5 file."""
+    from elfzoo.io import read_fields
     from elfzoo.io.files import GZIP_MAGIC, format_of
 
     if format_of(path) in ("npz", "hdf5"):
-        return True
+        try:
+            return all("predicted_by" in field.meta for field in read_fields(path, check=False).values())
+        except ElfzooError:  # of a prediction that was stopped, or damaged
+            return True
     with path.open("rb") as handle:
         packed = handle.read(len(GZIP_MAGIC)) == GZIP_MAGIC
     try:
         with gzip.open(path) if packed else path.open("rb") as handle:
             return b"predicted_by" in handle.read(HEAD)
-    except (OSError, EOFError):  # damaged: nobody's loss
-        return True
+    except (OSError, EOFError):  # damaged, but perhaps not wholly
+        return False
 
 
 def check_output(output: Path, structure: Path, plane: bool, line: bool) -> None:

@@ -141,6 +141,8 @@ def predict(
     if not todo:
         return
     spare_references(path for _, path in todo)
+    if uncertainty is not None:
+        spare_references(numbered(uncertainty, frame.number) for frame, _ in todo)
     name = model or recommend({symbol for frame, _ in wanted for symbol in frame.structure.symbol_set})
     _predict_all(load_pretrained(name), todo, request, name)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from elfzoo.errors import ElfzooError, FieldFileError
+from elfzoo.errors import ElfzooError, ElfzooWarning, FieldFileError
 from elfzoo.field import Field
 from elfzoo.io import cube, elfcar, hdf5, npz, xsf
+from elfzoo.io.content import names_another
 from elfzoo.io.files import FORMATS, format_of
 from elfzoo.quantity import quantity_of
 
@@ -117,7 +119,10 @@ def write_fields(fields: Mapping[str, Field], path: str | Path, format: str | No
     path = Path(path)
     name = format_of(path, format)
     if len(fields) == 1:
-        return write_field(next(iter(fields.values())), path, format=format)
+        ((channel, field),) = fields.items()
+        if (field.spin or "total") != channel:
+            raise ElfzooError(f"the field for {channel!r} is of the channel {field.spin or 'total'!r}")
+        return write_field(field, path, format=format)
     if set(fields) != {"up", "down"}:
         raise ElfzooError(f"expected the channels up and down, or one field; got {', '.join(fields) or 'none'}")
     if name != "elfcar":
@@ -129,6 +134,7 @@ def write_fields(fields: Mapping[str, Field], path: str | Path, format: str | No
 
 def _refuse_mixed_channels(up: Field, down: Field) -> None:
     up.require_same_recipe(down)
+    down.require_quantity(up.quantity, "the channel down")
     first, second = up.structure, down.structure
     same_atoms = first.atomic_numbers == second.atomic_numbers and np.allclose(
         first.frac_coords, second.frac_coords, atol=1e-6
@@ -152,6 +158,8 @@ def _check_values(field: Field, path: Path) -> None:
         )
     if quantity_of(field.quantity).bounds is None:
         return
+    if other := names_another(str(field.meta.get("comment", ""))):
+        warnings.warn(f"{path}: its title says {other!r}; it is read as an ELF", ElfzooWarning, stacklevel=4)
     excess = np.abs(values - 0.5) - 0.5
     point = tuple(int(i) for i in np.unravel_index(int(np.argmax(excess)), values.shape))
     if excess[point] > RANGE_TOLERANCE:

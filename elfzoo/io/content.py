@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -15,8 +16,14 @@ from elfzoo.field import Field, Recipe
 from elfzoo.io.text import Head
 from elfzoo.quantity import quantity_of
 
-__all__ = ["atomic_numbers", "field_from", "pack_meta", "read_title", "title"]
+__all__ = ["atomic_numbers", "field_from", "names_another", "pack_meta", "read_title", "title"]
 
+ELF = re.compile(r"\belf|locali[sz]ation", re.IGNORECASE)
+ANOTHER = re.compile(
+    r"(charge|electron\w*|total|valence|spin|pseudo) *densit\w+|\b(electrostatic|hartree|local|exchange\S*) *potential|"
+    r"wave *function|orbital|magneti[sz]ation|\b(laplacian|density|rho)$",
+    re.IGNORECASE,
+)
 SIGNATURE = "elfzoo "  # a comment line that begins so continues with JSON
 
 
@@ -56,12 +63,19 @@ def field_from(values: np.ndarray, structure: Structure, meta: Mapping[str, Any]
 def pack_meta(field: Field) -> dict[str, Any]:
     """The field's metadata with its quantity, spin ("none" for a total) and recipe; :func:`field_from` reads it.
 
+    ``engine`` may say more than the recipe's. Where it does not lead back to the recipe, that stands there as it is.
+
     Raises:
         ElfzooError: the metadata hold something that JSON cannot.
     """
     packed = {**field.meta, "quantity": field.quantity, "spin": field.spin or "none"}
+    if isinstance(packed.get("recipe"), Mapping):
+        del packed["recipe"]  # of the file that the field came from
     if field.recipe is not None and Recipe.from_meta(packed) != field.recipe:
-        packed.update(asdict(field.recipe))
+        engine = str(packed.get("engine", ""))
+        packed |= asdict(field.recipe) | ({"engine": engine} if engine.startswith(field.recipe.engine) else {})
+        if Recipe.from_meta(packed) != field.recipe:
+            packed["recipe"] = asdict(field.recipe)
     try:
         json.dumps(packed)
     except (TypeError, ValueError) as error:
@@ -71,11 +85,19 @@ def pack_meta(field: Field) -> dict[str, Any]:
 
 def title(field: Field) -> str:
     """One comment line with quantity, its unit, spin and recipe, so that a text file keeps them too."""
-    keys = ("quantity", "unit", "spin", "engine", "functional", "pseudopotential", "predicted_by")
+    keys = ("quantity", "unit", "spin", "engine", "functional", "pseudopotential", "recipe", "predicted_by")
     packed, unit = pack_meta(field), quantity_of(field.quantity).unit
     if unit:  # other programs take a cube's densities for e/bohr³: whoever looks here knows better
         packed["unit"] = unit.replace("Å³", "A^3")
     return SIGNATURE + json.dumps({key: packed[key] for key in keys if key in packed})
+
+
+def names_another(comment: str) -> str | None:
+    """The words of a title by another program that name another quantity than ELF, if it has such and none of ELF."""
+    if ELF.search(comment):
+        return None
+    found = next(filter(None, (ANOTHER.search(line.strip()) for line in comment.split("|"))), None)
+    return found.group().strip() if found else None
 
 
 def read_title(*lines: str) -> dict[str, Any]:

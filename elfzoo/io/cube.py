@@ -5,13 +5,15 @@ Format: https://gaussian.com/cubegen and https://paulbourke.net/dataformats/cube
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
-from elfzoo.errors import FieldFileError
+from elfzoo.errors import ElfzooWarning, FieldFileError
 from elfzoo.field import Field
 from elfzoo.io.content import atomic_numbers, field_from, read_title, title
 from elfzoo.io.files import write_bytes
@@ -22,6 +24,9 @@ __all__ = ["read", "write"]
 
 BOHR = 0.529177210903  # angstrom, CODATA 2018
 PER_LINE = 6
+SAME_VALUE = 1e-6  # of an ELF; programs write five digits or more, and repeat a point exactly
+BOTH_ENDS = "castep2cube"  # in the titles of a program that writes both ends of the period
+ANOTHER_ORDER = re.compile(r"OUTER LOOP: *[YZ].*INNER LOOP: *[XYZ]", re.IGNORECASE)
 PWSCF = "cubefile created from pwscf"
 
 
@@ -29,18 +34,22 @@ def read(path: Path, species: Sequence[str] | None = None) -> dict[str, Field]:
     """The field of a cube file, under ``"total"`` or, where our own title says so, ``"up"`` or ``"down"``.
 
     Atoms are shifted by minus the origin, so that ``values[0, 0, 0]`` sits at the origin of the cell; the origin is
-    kept in ``meta["origin"]`` (Å). The cell is number of voxels times voxel vector.
+    kept in ``meta["origin"]`` (Å). The cell is number of voxels times voxel vector; CASTEP's castep2cube writes both
+    ends of the period, of which the second is dropped. A file of another program that seems to do so gets a warning.
 
     Args:
         path: the file, plain or gzipped.
         species: element symbols by species index, where the file has indices in place of atomic numbers.
 
     Raises:
-        FieldFileError: see :func:`elfzoo.io.read_fields`; also a file with several values per point, and a Quantum
-            ESPRESSO file whose atomic numbers may be species indices while no ``species`` are given.
+        FieldFileError: see :func:`elfzoo.io.read_fields`; also a file with several values per point, with other loops
+            than z innermost, and a Quantum ESPRESSO file whose atomic numbers may be species indices while no
+            ``species`` are given.
     """
     head = Head(path)
     titles = (head.next("a title"), head.next("a second title"))
+    if other := ANOTHER_ORDER.search(" ".join(titles)):
+        raise head.error(f"its title says {other.group()!r}; expected values with x outermost and z innermost")
     count, origin = _read_counts(head)
     shape, voxels, unit = _read_voxels(head)
     numbers, charges, positions = _read_atoms(head, abs(count))
@@ -48,6 +57,15 @@ def read(path: Path, species: Sequence[str] | None = None) -> dict[str, Field]:
         _skip_dataset_ids(head)
     numbers = _elements(head, numbers, charges, titles, species)
     values = head.grid_values(shape, order="C")
+    if BOTH_ENDS in " ".join(titles).lower():
+        values, shape = np.ascontiguousarray(values[:-1, :-1, :-1]), [n - 1 for n in shape]
+    elif _repeats_its_ends(values):
+        warnings.warn(
+            f"{path}: along all three axes the last points have the values of the first, as if the file held both ends "
+            "of the period; they are taken as they are, so that the cell may be too large",
+            ElfzooWarning,
+            stacklevel=4,
+        )
     meta = read_title(*titles)
     if origin.any():
         meta["origin"] = (origin * unit).tolist()
@@ -76,6 +94,16 @@ def _lines(field: Field) -> Iterator[bytes]:
 
 def _row(vector: Float[np.ndarray, " 3"]) -> str:
     return "".join(f" {x:17.12f}" for x in vector)
+
+
+def _repeats_its_ends(values: Float[np.ndarray, "nx ny nz"]) -> bool:
+    """Whether the last plane along each axis has the values of the first, and these are not all alike."""
+    if min(values.shape) < 3:
+        return False
+    ends = [(np.take(values, 0, axis), np.take(values, -1, axis)) for axis in range(3)]
+    return all(np.allclose(first, last, rtol=0, atol=SAME_VALUE) for first, last in ends) and any(
+        np.ptp(first) > SAME_VALUE for first, _ in ends
+    )
 
 
 def _read_counts(head: Head) -> tuple[int, Float[np.ndarray, " 3"]]:

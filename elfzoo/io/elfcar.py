@@ -30,6 +30,7 @@ from elfzoo.structure import poscar_structure, structure_from
 __all__ = ["read", "write"]
 
 PER_LINE = 5  # as in a CHGCAR
+WRAPPED = 20  # symbols, and counts, after which VASP begins a new line
 
 
 def read(path: Path, species: Sequence[str] | None = None) -> dict[str, Field]:
@@ -120,14 +121,26 @@ def _species_lines(head: Head, species: Sequence[str] | None) -> tuple[list[str]
             )
         symbols = list(species)
     else:
-        symbols = [re.split(r"[_/.\d]", word)[0] for word in line.split()]  # H, La_sv, Si/1a2b3c4d
+        symbols = _symbols(line)
     atomic_numbers(head, symbols)
     if not vasp_4:
         line = head.next("the number of atoms of each species")
+        while len(symbols) % WRAPPED == 0 and line[:1].isalpha():
+            atomic_numbers(head, more := _symbols(line))
+            symbols += more
+            line = head.next("the number of atoms of each species")
     counts = head.integers(line, len(line.split()), f"{len(symbols)} numbers of atoms")
+    while len(counts) < len(symbols) and len(counts) % WRAPPED == 0:
+        line = head.next("the number of atoms of each species")
+        counts += head.integers(line, len(line.split()), f"{len(symbols)} numbers of atoms")
     if len(counts) != len(symbols) or not counts or min(counts) < 1:
         raise head.error(f"expected a positive number of atoms for each of {' '.join(symbols)}; got {line[:60]!r}")
     return symbols, counts
+
+
+def _symbols(line: str) -> list[str]:
+    """Element symbols of a line that may have the names of pseudopotentials."""
+    return [re.split(r"[_/.\d]", word)[0] for word in line.split()]  # H, La_sv, Si/1a2b3c4d
 
 
 def _split(head: Head, shape: Sequence[int]) -> list[Float[np.ndarray, "nx ny nz"]]:

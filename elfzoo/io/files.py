@@ -116,7 +116,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     target = Path(os.path.realpath(path))  # a symbolic link stays one
     if target.exists() and not target.is_file():
         raise FieldFileError(f"cannot write {path}: it is there, and no regular file")
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
+    temporary = target.with_name(f".{target.name[:40]}.{uuid.uuid4().hex[:8]}.tmp")  # a name may be as long as it can
     try:
         yield temporary
         os.replace(temporary, target)

@@ -43,6 +43,8 @@ def read(path: Path, species: Sequence[str] | None = None) -> dict[str, Field]:
     if species is not None:
         raise ElfzooError("species are for files without element symbols; an HDF5 file has atomic numbers")
     arrays, attributes = _load(path)
+    if wrong := sorted(name for name, value in attributes.items() if not isinstance(value, str | int | np.integer)):
+        raise FieldFileError(f"{path}: the attributes {', '.join(wrong)} are arrays; expected one number or text each")
     if attributes.get("version") != VERSION:
         raise FieldFileError(f"{path}: format version {attributes.get('version')}; expected {VERSION}")
     values, lattice, coords, numbers = (arrays[key] for key in DATASETS)

@@ -7,6 +7,7 @@ XSF's general grids hold both ends of the period: n + 1 points along an axis, th
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 from pymatgen.core import Element, Structure
 
-from elfzoo.errors import ElfzooError, FieldFileError
+from elfzoo.errors import ElfzooError, ElfzooWarning, FieldFileError
 from elfzoo.field import Field
 from elfzoo.io.content import atomic_numbers, field_from, read_title, title
 from elfzoo.io.files import write_bytes
@@ -64,7 +65,8 @@ def _lines(field: Field) -> Iterator[bytes]:
     lattice = [_row(vector) for vector in field.structure.lattice.matrix]
     lines = [f"# {title(field)}", "CRYSTAL", "PRIMVEC", *lattice, "PRIMCOORD", f"{len(field.structure)} 1"]
     lines += _atom_lines(field.structure)
-    lines += ["BEGIN_BLOCK_DATAGRID_3D", field.quantity, f"BEGIN_DATAGRID_3D_{field.quantity}"]
+    name = re.sub(r"[^\x21-\x7e]", "_", field.quantity)  # a word of ASCII, as other programs expect
+    lines += ["BEGIN_BLOCK_DATAGRID_3D", name, f"BEGIN_DATAGRID_3D_{name}"]
     lines += [" ".join(map(str, values.shape)), _row(np.zeros(3)), *lattice]
     yield ("\n".join(lines) + "\n").encode("ascii")
     yield from number_lines(values.ravel(order="F"), PER_LINE)
@@ -94,7 +96,11 @@ def _read_crystal(
             _read_vectors(head, "a lattice vector")
         elif word == "PRIMCOORD":
             numbers, positions = _read_atoms(head)
-        elif word == "BEGIN_BLOCK_DATAGRID_3D":
+        elif word == "CONVCOORD":  # the same atoms in another cell
+            _read_atoms(head)
+        elif word == "DIM-GROUP":
+            _require_crystal(head)
+        elif word in ("BEGIN_BLOCK_DATAGRID_3D", "BEGIN_BLOCK_DATAGRID3D"):
             comments.append(head.next("the name of a block of data grids"))
         elif word != "CRYSTAL":
             raise head.error(f"expected CRYSTAL, PRIMVEC, PRIMCOORD and one three-dimensional data grid; got {word!r}")
@@ -114,6 +120,13 @@ def _read_vectors(head: Head, expected: str) -> Float[np.ndarray, "3 3"]:
     return np.array([head.numbers(head.next(expected), 3, f"{expected} of three numbers") for _ in range(3)])
 
 
+def _require_crystal(head: Head) -> None:
+    """The older word for what CRYSTAL says: 3 periodic dimensions, and a number of the group."""
+    expected = "the number of periodic dimensions and of a group"
+    if head.integers(head.next(expected), 2, expected)[0] != 3:
+        raise head.error("DIM-GROUP is not of a crystal; expected 3 periodic dimensions")
+
+
 def _read_atoms(head: Head) -> tuple[list[int], list[list[float]]]:
     expected = "the number of atoms"
     count = head.integers(head.next(expected), 1, expected)[0]
@@ -121,8 +134,9 @@ def _read_atoms(head: Head) -> tuple[list[int], list[list[float]]]:
     for _ in range(count):
         line = head.next(f"{count} atoms")
         symbol, rest = (*line.split(None, 1), "", "")[:2]
-        letters = re.match(r"[A-Z][a-z]?", symbol)  # Fe1 and Fe2 are two kinds of iron
-        numbers += [int(symbol)] if symbol.isdigit() else atomic_numbers(head, [letters.group() if letters else symbol])
+        letters = re.match("[A-Za-z]+", symbol)  # Fe1 and Fe2 are two kinds of iron, and codes may write FE
+        element = letters.group().capitalize() if letters else symbol
+        numbers += [int(symbol)] if symbol.isdigit() else atomic_numbers(head, [element])
         positions.append(head.numbers(rest, 3, "an element and a position"))
     return numbers, positions
 
@@ -141,6 +155,13 @@ def _read_grid(head: Head, lattice: Float[np.ndarray, "3 3"]) -> tuple[list[int]
 
 
 def _drop_repeated_ends(values: Float[np.ndarray, "nx1 ny1 nz1"], path: Path) -> Float[np.ndarray, "nx ny nz"]:
+    if all(np.ptp(np.take(values, 0, axis)) <= SAME_VALUE for axis in range(3)):
+        warnings.warn(
+            f"{path}: the values at the border of the grid are all alike, so that they do not tell whether it holds "
+            "both ends of the period, as a general XSF grid does; the last points are dropped as if they did",
+            ElfzooWarning,
+            stacklevel=5,
+        )
     for axis, name in enumerate("xyz"):
         gap = np.abs(np.take(values, 0, axis) - np.take(values, -1, axis)).max()
         if gap > SAME_VALUE:

@@ -229,7 +229,7 @@ def test_numbered(name: str, result: str) -> None:
         (("-o", "POSCAR"), "is the structure file itself"),
         (("-o", "elf.npz", "--spacing", "-0.1"), "positive number of Å"),
         (("-o", "elf.npz", "--spacing", "nan"), "positive number of Å"),
-        (("-o", "elf.npz", "--grid", "0", "4", "4"), "three positive numbers"),
+        (("-o", "elf.npz", "--grid", "0", "4", "4"), "three positive whole numbers"),
         (("-o", "elf.cube", "--plane", "z=0"), ".csv"),
         (("-o", "elf.png", "--line", "0,0,0:1,1,1:5"), ".csv"),
         (("-o", "elf.csv", "--plane", "w=0"), "a plane is"),

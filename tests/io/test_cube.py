@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from ase.io.cube import read_cube, write_cube
 from ase.units import Bohr
 from pymatgen.io.common import VolumetricData
 
-from elfzoo.errors import FieldFileError
+from elfzoo.check import check_file
+from elfzoo.errors import ElfzooWarning, FieldFileError
 from elfzoo.io import read_field, read_fields, write_field
 
 BOHR = 0.529177210903
@@ -179,3 +182,50 @@ def test_truncation_is_named_wherever_it_falls(cube, length):
     with pytest.raises(FieldFileError) as error:
         read_field(path)
     assert str(path) in str(error.value)
+
+
+def both_ends(field, titles):
+    """A cube with the first points once more at the end of each axis, in the field's cell."""
+    shape = np.array(field.values.shape)
+    lines = [*titles, f"{len(field.structure)} 0 0 0"]
+    voxels = field.structure.lattice.matrix / shape[:, None] / BOHR
+    lines += [f"{n + 1} {x:.12f} {y:.12f} {z:.12f}" for n, (x, y, z) in zip(shape, voxels, strict=True)]
+    for site in field.structure:
+        x, y, z = site.coords / BOHR
+        lines.append(f"{site.specie.Z} {site.specie.Z} {x:.12f} {y:.12f} {z:.12f}")
+    values = np.pad(field.values, ((0, 1),) * 3, mode="wrap")
+    return "\n".join([*lines, *(f"{value:.17g}" for value in values.ravel())]) + "\n"
+
+
+def test_castep_writes_both_ends_of_the_period(field, cube):
+    found = read_field(cube(both_ends(field, [" CASTEP", " written by castep2cube"])))
+    np.testing.assert_array_equal(found.values, field.values)
+    np.testing.assert_allclose(found.grid.lattice, field.grid.lattice, atol=1e-9)
+    with pytest.warns(ElfzooWarning, match="as if the file held both ends of the period"):
+        assert read_field(cube(both_ends(field, ["x", "y"]))).values.shape != field.values.shape
+
+
+def test_other_loops_are_refused(cube):
+    loops = "OUTER LOOP: Z, MIDDLE LOOP: Y, INNER LOOP: X"
+    with pytest.raises(FieldFileError, match="expected values with x outermost"):
+        read_field(cube(PWSCF.replace("Contains the selected quantity on a FFT grid", loops)))
+
+
+@pytest.mark.parametrize("title", ["ELECTRON DENSITY", "Hartree potential", "spin density of x"])
+def test_a_title_that_names_another_quantity_is_told(title, cube):
+    with pytest.warns(ElfzooWarning, match=f"its title says '{title[:12]}"):
+        path = cube(PWSCF.replace("Contains the selected quantity on a FFT grid", title))
+        assert read_field(path).quantity == "elf"
+    assert [finding.code for finding in check_file(path) if finding.level == "error"] == ["title"]
+
+
+@pytest.mark.parametrize("title", ["ELF from the electron density", "high density phase of LaH10", "LaH10 at 150 GPa"])
+def test_other_titles_say_nothing(title, cube):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_field(cube(PWSCF.replace("Contains the selected quantity on a FFT grid", title)))
+
+
+def test_a_title_may_name_a_channel(cube):
+    path = cube(PWSCF.replace("Contains the selected quantity on a FFT grid", "ELF SPIN ALPHA"))
+    assert "spin-channel" in [finding.code for finding in check_file(path)]

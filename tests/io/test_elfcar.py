@@ -119,6 +119,17 @@ def test_equal_channels_are_one_unpolarised_field(elfcar):
         read_field(elfcar(VASP + SECOND_BLOCK.replace("0.21000 ", "0.200011")))
 
 
+def test_symbols_go_on_in_the_next_line(tmp_path):
+    """VASP begins a new one after twenty, of symbols and of counts."""
+    kinds = ["H", "La"] * 12
+    atoms = "".join(f"{i / 30:.6f} {(i % 5) / 5:.6f} {(i % 3) / 3:.6f}\n" for i in range(24))
+    head = f"x\n1.0\n20 0 0\n0 20 0\n0 0 20\n{' '.join(kinds[:20])}\n{' '.join(kinds[20:])}\n"
+    counts = " ".join(["1"] * 20) + "\n" + " ".join(["1"] * 4)
+    (tmp_path / "ELFCAR").write_text(f"{head}{counts}\nDirect\n{atoms}\n1 1 2\n0.1 0.2\n")
+    found = read_field(tmp_path / "ELFCAR")
+    assert [site.specie.symbol for site in found.structure] == kinds and found.values.ravel().tolist() == [0.1, 0.2]
+
+
 def test_a_total_has_no_channels(elfcar):
     with pytest.raises(FieldFileError, match="no channel 'up'; it holds: total"):
         read_field(elfcar(), spin="up")

@@ -215,3 +215,33 @@ def test_damage_gives_a_field_or_one_clear_error(tmp_path, format, places, lengt
         assert str(path) in str(error)  # anything else that is raised fails the test
     else:
         assert all(np.isfinite(channel.values).all() for channel in read.values())
+
+
+@pytest.mark.parametrize("engine", ["VASP 6.4.2 (gam)", "CP2K/2024.1", "Quantum ESPRESSO 7.3.1-dev", "GPAW 24.1"])
+@pytest.mark.parametrize("name", ["a.npz", "a.h5", "a.cube", "a.xsf", "ELFCAR"])
+def test_recipes_come_back_as_they_are(field, engine, name, tmp_path):
+    recipe = Recipe(engine, "PBE", "GTH (q1)")
+    assert read_field(write_field(field.replace(recipe=recipe), tmp_path / name)).recipe == recipe
+
+
+def test_what_an_engine_says_beyond_the_recipe_is_kept(field, tmp_path):
+    recipe = Recipe("Quantum ESPRESSO 7.2-gpu", "PBE", "GTH")
+    longer = {**field.meta, "engine": "Quantum ESPRESSO 7.2-gpu, mended"}
+    found = read_field(write_field(field.replace(recipe=recipe, meta=longer), tmp_path / "a.npz"))
+    assert found.recipe == recipe and found.meta["engine"] == longer["engine"]
+    other = found.replace(recipe=Recipe("GPAW 24.1", "PBE", "PAW"))
+    found = read_field(write_field(other, tmp_path / "b.npz"))
+    assert found.recipe == other.recipe and "recipe" not in found.meta
+
+
+def test_channels_are_what_they_are_called(field, tmp_path):
+    with pytest.raises(ElfzooError, match="the field for 'up' is of the channel 'total'"):
+        write_fields({"up": field}, tmp_path / "a.cube")
+    up, down = field.replace(spin="up"), field.replace(spin="down", quantity="density")
+    with pytest.raises(ElfzooError, match="the channel down holds the quantity 'density'"):
+        write_fields({"up": up, "down": down}, tmp_path / "ELFCAR")
+
+
+def test_the_longest_name_can_be_written(field, tmp_path):
+    name = "a" * 250 + ".npz"
+    assert write_field(field, tmp_path / name).is_file()

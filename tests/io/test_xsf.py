@@ -8,7 +8,7 @@ from ase.io import read as ase_read
 from ase.io.xsf import read_xsf, write_xsf
 from pymatgen.core import Structure
 
-from elfzoo.errors import FieldFileError
+from elfzoo.errors import ElfzooWarning, FieldFileError
 from elfzoo.io import read_field, read_fields, write_field
 
 # Header and number format of pp.x 6.7 for LaH2, cut down to a 2×1×2 grid and its repeated points.
@@ -164,3 +164,39 @@ def test_truncation_is_named_wherever_it_falls(xsf, length):
     with pytest.raises(FieldFileError) as error:
         read_field(path)
     assert str(path) in str(error.value)
+
+
+def test_kinds_of_atoms_and_capitals_are_elements(tmp_path):
+    text = PWSCF.replace("La   ", "LA1  ").replace("H    ", "h_up ")
+    (tmp_path / "a.xsf").write_text(text)
+    assert [site.specie.symbol for site in read_field(tmp_path / "a.xsf").structure] == ["La", "H", "H"]
+    (tmp_path / "a.xsf").write_text(PWSCF.replace("La   ", "Xx   "))
+    with pytest.raises(FieldFileError, match="'Xx' is no element symbol"):
+        read_field(tmp_path / "a.xsf")
+
+
+def test_other_words_for_a_crystal(tmp_path):
+    atoms = PWSCF[PWSCF.index("           3           1") : PWSCF.index("BEGIN_BLOCK")]
+    text = PWSCF.replace(" CRYSTAL\n", " DIM-GROUP\n 3 1\n").replace("BEGIN_BLOCK_", f"CONVCOORD\n{atoms}BEGIN_BLOCK_")
+    for name, written in (("a.xsf", PWSCF), ("b.xsf", text.replace("BLOCK_DATAGRID_3D", "BLOCK_DATAGRID3D"))):
+        (tmp_path / name).write_text(written)
+    one, other = read_field(tmp_path / "a.xsf"), read_field(tmp_path / "b.xsf")
+    np.testing.assert_array_equal(one.values, other.values)
+    assert one.structure == other.structure
+    (tmp_path / "b.xsf").write_text(text.replace(" 3 1\n", " 2 1\n", 1))
+    with pytest.raises(FieldFileError, match="expected 3 periodic dimensions"):
+        read_field(tmp_path / "b.xsf")
+
+
+def test_a_border_that_tells_nothing_is_told(field, tmp_path):
+    flat = np.zeros((6, 6, 6))
+    flat[2:4, 2:4, 2:4] = 0.5
+    path = field.replace(values=flat).write(tmp_path / "a.xsf")
+    with pytest.warns(ElfzooWarning, match="border of the grid are all alike"):
+        assert read_field(path).values.shape == (6, 6, 6)
+
+
+def test_names_of_quantities_become_words_of_ascii(field, tmp_path):
+    path = field.replace(quantity="ρ of\nall").write(tmp_path / "a.xsf")
+    assert "BEGIN_DATAGRID_3D___of_all" in path.read_text(encoding="ascii")
+    assert read_field(path).quantity == "ρ of\nall"
