@@ -11,6 +11,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -49,54 +50,101 @@ def field_rows(benchmark: Benchmark, task: Task, workers: int, progress: bool | 
     return [json.loads(benchmark.row_path(name).read_text()) for name in names]
 
 
+@dataclass(frozen=True)
+class Predicted:
+    """A prediction in its file, and what it took.
+
+    Args:
+        index: of the structure in the data.
+        name: of the structure.
+        path: of the prediction.
+        row: where the measurements go.
+        entrant: its name, for errors.
+        facts: of the row so far.
+    """
+
+    index: int
+    name: str
+    path: Path
+    row: Path
+    entrant: str
+    facts: dict[str, Any]
+
+
 def measure_structure(benchmark: Benchmark, task: Task, index: int) -> None:
     """Predict one structure, keep the prediction, and write its row."""
+    measure_prediction(benchmark, task, predict_structure(benchmark, index))
+
+
+def predict_structure(benchmark: Benchmark, index: int) -> Predicted:
+    """Predict one structure; the file holds 16 bits of each value: what is measured is what can be shown."""
     structure, reference = benchmark.data[index]
     name = benchmark.names[index]
     reset_peak()  # what other entrants needed before, in the same process, is not this one's
     began, cpu = time.perf_counter(), time.process_time()
+    path = prediction_path(benchmark.place, name)
     try:
-        guess = benchmark.entrant.predict(name, structure, benchmark.grid(reference))
+        guess = benchmark.entrant.predict(name, structure, benchmark.grid(reference)).replace(structure=structure)
         predicted = time.perf_counter()
-        stored, digest = _stored(guess.replace(structure=structure), benchmark, name)
-        measured = measure(pair(reference, stored, task), task)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        plain = Field(np.clip(guess.values, 0, 1), guess.structure, guess.quantity, guess.recipe)
+        write_reference(plain, path, symmetric=False)
     except ElfzooError as error:
-        raise ElfzooError(f"{benchmark.entrant.name} on {name}: {error}") from error
+        raise _of(benchmark.entrant.name, name, error) from error
+    facts = {
+        "predicted_grid": list(guess.grid.shape),
+        "prediction_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "seconds": predicted - began,
+        "storing_seconds": time.perf_counter() - predicted,
+        "cpu_seconds": time.process_time() - cpu,
+        "peak_rss_gib": peak_rss_gib(),
+    }
+    return Predicted(index, name, path, benchmark.row_path(name), benchmark.entrant.name, facts)
+
+
+def measure_prediction(benchmark: Benchmark, task: Task, found: Predicted) -> None:
+    """Measure a prediction in its file, in whatever process, and write its row. The entrant itself is not needed."""
+    structure, reference = benchmark.data[found.index]
+    reset_peak()
+    began, cpu = time.perf_counter(), time.process_time()
+    try:
+        measured = measure(pair(reference, read_field(found.path), task), task)
+    except ElfzooError as error:
+        raise _of(found.entrant, found.name, error) from error
+    if not benchmark.keep_predictions:
+        found.path.unlink()
+    facts = dict(found.facts)
     row = {
         "file": reference.meta["file"],
         "formula": structure.composition.formula,
         "atoms": len(structure),
         "group": reference.meta.get(task.group_by) if task.group_by else None,
         "grid": list(reference.grid.shape),
-        "predicted_grid": list(guess.grid.shape),
-        "prediction_sha256": digest,
+        "predicted_grid": facts["predicted_grid"],
+        "prediction_sha256": facts["prediction_sha256"],
         **measured,
-        "seconds": predicted - began,
-        "measuring_seconds": time.perf_counter() - predicted,
-        "cpu_seconds": time.process_time() - cpu,
-        "peak_rss_gib": peak_rss_gib(),
+        "seconds": facts["seconds"],
+        "measuring_seconds": facts["storing_seconds"] + time.perf_counter() - began,
+        "cpu_seconds": facts["cpu_seconds"] + time.process_time() - cpu,
+        "peak_rss_gib": max(facts["peak_rss_gib"], peak_rss_gib()),
     }
-    write_json(benchmark.row_path(name), json_values(row))
+    write_json(found.row, json_values(row))
 
 
-def _stored(guess: Field, benchmark: Benchmark, name: str) -> tuple[Field, str]:
-    """The prediction as its file holds it (16 bits), and the file's SHA-256: what is measured is what can be shown."""
-    path = prediction_path(benchmark.place, name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    plain = Field(np.clip(guess.values, 0, 1), guess.structure, guess.quantity, guess.recipe)
-    write_reference(plain, path, symmetric=False)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    stored = read_field(path)
-    if not benchmark.keep_predictions:
-        path.unlink()
-    return stored, digest
+def _of(entrant: str, name: str, error: ElfzooError) -> ElfzooError:
+    return ElfzooError(f"{entrant} on {name}: {error}")
 
 
 def _rows(benchmark: Benchmark, task: Task, left: list[int], workers: int) -> Iterator[None]:
-    """Measure structures in this process, or in several that share the cores; the largest first."""
+    """Measure structures in this process, or in several that share the cores; the largest first.
+
+    What a factory makes might be another thing in another process: it predicts in this one, and the others measure.
+    """
     sizes = {i: -(benchmark.data.raw_dir / benchmark.data.raw_file_names[i]).stat().st_size for i in left}
     order = sorted(left, key=sizes.__getitem__)
-    return each(partial(measure_structure, benchmark, task), order, workers)
+    if workers == 1 or not benchmark.is_made:
+        return each(partial(measure_structure, benchmark, task), order, workers)
+    return each(partial(measure_prediction, benchmark, task), [predict_structure(benchmark, i) for i in order], workers)
 
 
 def _prepare(benchmark: Benchmark, task: Task) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ from elfzoo.benchmark.speed import speed_rows
 from elfzoo.benchmark.speed_task import SpeedTask
 from elfzoo.benchmark.summary import curves, grouped, summary, without_curves
 from elfzoo.benchmark.task import Task, require_split
-from elfzoo.errors import ElfzooWarning
 
 __all__ = ["run"]
 
@@ -40,20 +38,13 @@ def run(benchmark: Benchmark, results: Path, workers: int = 1, progress: bool | 
         benchmark: what to measure.
         results: folder of the records.
         workers: structures, or trainings, at a time; the cores are shared among them. What a factory makes is made
-            once, and takes one structure at a time.
+            once and predicts in this process, the others measure.
         progress: show a bar; by default in a terminal.
 
     Raises:
         ElfzooError: data, entrant or a prediction that cannot be had; what was measured before stays.
     """
     task = benchmark.definition
-    if workers > 1 and isinstance(task, Task) and benchmark.is_made:
-        warnings.warn(
-            f"{benchmark.spec} predicts in one process: made once more in another, it might differ",
-            ElfzooWarning,
-            stacklevel=2,
-        )
-        workers = 1
     rows = ROWS[type(task)](benchmark, task, workers, progress)
     found = _head(benchmark, rows) | {
         "metrics": summary(rows),
