@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -75,19 +76,19 @@ def select(
 
     What cannot be read is reported and left out. The model needs an uncertainty (elfzoo.uncertainty).
     """
-    from elfzoo.errors import ElfzooError
     from elfzoo.hub import load_pretrained
     from elfzoo.selection import calculation_for, write_inputs
     from elfzoo.selection import select as run
+    from elfzoo.selection.inputs import require_place
 
     loaded = load_pretrained(model)
     options: dict[str, Any] = {"recipe": recipe, "cutoff": cutoff, "k_spacing": k_spacing, "pseudopotential": pseudo}
     calculation_for(loaded.card, engine, **options)  # what is wrong is said before the work
-    if out.exists() and not force:
-        raise ElfzooError(f"{out} is there already; choose another output, or --force to move it to {out}.old")
+    require_place(out, force)
     found = run(structures, loaded, n, known=known or (), index=index, gain=gain, points=points, seed=seed)
     for item in found.left_out:
         say("left out", f"{item.name}: {item.message}")
+    found = replace(found, source=str(Path(model).resolve()) if Path(model).is_dir() else model)
     chosen = [item.structure for item in found.chosen]
     calculation = calculation_for(loaded.card, engine, chosen, **options)
     write_inputs(found, calculation, out, force)

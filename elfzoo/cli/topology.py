@@ -137,6 +137,7 @@ def networking(
     share, quiet = None if h_dos is None else _h_dos(h_dos, fermi_energy), str(json_file) == "-"
     of_model = {"model": model} if model else {}
     settings = {"h_dos": share, "tc_fit": formula, "phi_spacing": spacing, "spin": spin}
+    settings |= {"members": members} if members else {}
     columns = ("file", *ROW, *settings, *of_model, *(("phi_sigma",) if members else ()))
     header = HEADER.replace("  file", f"{MODEL:>8}  file") if members else HEADER
 
@@ -157,7 +158,12 @@ def networking(
             continue
         frame, field = found
         failed |= not _drawn(field, frame.networking, wanted, source)
-        sigma = None if source.sigma is None else source.sigma()
+        try:
+            sigma = None if source.sigma is None else source.sigma()
+        except Exception as error:  # the others go on
+            _say(source, error)
+            failed = True
+            continue
         if not quiet:
             typer.echo((header + "\n") * (not rows) + _line(frame, source.name, sigma))
         rows.append(frame.row() | source.key | settings | of_model | ({} if sigma is None else {"phi_sigma": sigma}))
@@ -237,7 +243,7 @@ def _sources(
     predictor = load_pretrained(model)
     for file in files:
         try:
-            frames = read_frames(file, index, species)
+            frames = read_frames(file, index, species, check=False)
         except ElfzooError as error:
             yield _Source(str(file), None, _raises(error))
             continue
@@ -281,14 +287,18 @@ def _searched(source: _Source, wanted: _Wanted) -> tuple[FrameTopology, Field] |
         field = source.field()
         field.require_quantity("elf", f"{source.name}: for networking values, the field")
         frame = next(track([field], wanted.spacing, wanted.isovalue, wanted.h_dos, wanted.formula))
-    except ElfzooError as error:
+    except typer.BadParameter:
+        raise
+    except Exception as error:  # too little memory, say: the others go on
         _say(source, error)
         return None
     return frame, field
 
 
-def _say(source: _Source, error: ElfzooError) -> None:
-    text = with_options(str(error))
+def _say(source: _Source, error: Exception) -> None:
+    text = with_options(
+        str(error) if isinstance(error, ElfzooError) else f"{type(error).__name__}: {error}".rstrip(": ")
+    )
     say("error", text if source.file in text else f"{source.name}: {text}")
 
 

@@ -113,7 +113,8 @@ def _replaced(folder: Path, card: Card) -> Iterator[Path]:
     try:
         shutil.copytree(folder, new)
         other = read_card(folder).weights_sha256 != card.weights_sha256
-        for name in (CONFIG, WEIGHTS, UNCERTAINTY, *((README,) if other else ())):
+        apart = other or not _is_certain_of(folder, card.weights_sha256)
+        for name in (CONFIG, WEIGHTS, *((README,) if other else ()), *((UNCERTAINTY,) if apart else ())):
             (new / name).unlink(missing_ok=True)
         yield new
         folder.rename(old)
@@ -122,6 +123,14 @@ def _replaced(folder: Path, card: Card) -> Iterator[Path]:
         for left in (new, old):
             if left.exists() and folder.exists():
                 shutil.rmtree(left, ignore_errors=True)
+
+
+def _is_certain_of(folder: Path, weights_sha256: str) -> bool:
+    """Whether the uncertainty in a folder, if there is one, belongs to these weights."""
+    try:
+        return find_posterior(folder, weights_sha256) is not None
+    except WeightsError:
+        return False
 
 
 def weights_sha256(model: Model) -> str:

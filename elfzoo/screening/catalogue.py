@@ -6,13 +6,14 @@ found in a file is kept and not read again while its size and time of change sta
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from elfzoo._version import __version__
-from elfzoo.errors import StructureError
+from elfzoo.errors import ElfzooWarning, StructureError
 from elfzoo.progress import progress_bar
 from elfzoo.screening.identity import structure_hash
 from elfzoo.screening.inputs import Read, read_frames
@@ -62,7 +63,7 @@ def catalogue(
         for file in files:
             key = _key(file, index)
             if key in known and not (retry_failed and any(values["message"] for values in known[key])):
-                entries += [Entry(**values) for values in known[key]]
+                entries += [Entry(**{**values, "file": str(file)}) for values in known[key]]
             else:
                 found = [_entry(file, read) for read in read_frames(file, index)]
                 entries += found
@@ -75,8 +76,7 @@ def catalogue(
 def read_again(files: Sequence[Path], index: str, entries: Sequence[Entry], wanted: set[str]) -> Iterator[Any]:
     """Hash and structure of each entry whose hash is wanted, once; one file is open at a time.
 
-    Raises:
-        StructureError: a file has changed since it was catalogued.
+    What a file that has changed since it was catalogued held is left for the next run, with a warning.
     """
     left, of_file = set(wanted), dict[str, list[Entry]]()
     for entry in entries:
@@ -88,11 +88,16 @@ def read_again(files: Sequence[Path], index: str, entries: Sequence[Entry], want
             if entry.hash not in left:
                 continue
             if isinstance(structure, StructureError) or structure_hash(structure) != entry.hash:
-                raise StructureError(f"{file} has changed while it was being screened; run the same command again")
+                break  # a trajectory that still grows, say
             left.discard(entry.hash)
             yield entry.hash, structure
     if left:
-        raise StructureError(f"{len(left)} structures have gone from their files since they were read; run it again")
+        warnings.warn(
+            f"{len(left)} structures have gone from their files since these were read, as from a trajectory that still "
+            "grows, and have no result; run the same command again",
+            ElfzooWarning,
+            stacklevel=2,
+        )
 
 
 def _key(file: Path, index: str) -> tuple[Any, ...] | None:
@@ -101,7 +106,7 @@ def _key(file: Path, index: str) -> tuple[Any, ...] | None:
         found = file.stat()
     except OSError:
         return None
-    return str(file), index, found.st_size, found.st_mtime_ns, __version__
+    return str(file.absolute()), index, found.st_size, found.st_mtime_ns, __version__
 
 
 def _entry(file: Path, read: Read) -> Entry:

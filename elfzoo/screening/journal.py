@@ -63,11 +63,19 @@ class Ledger:
     def find(self, hash: str) -> dict[str, Any] | None:
         """The last record of a structure."""
         for path in self.folder.glob("*.jsonl"):
-            if path.stat().st_size > self._read.get(path, 0):
+            size = path.stat().st_size
+            if size < self._read.get(path, 0):  # another file under this name: the run was begun anew
+                self._read.pop(path)
+            if size > self._read.get(path, 0):
                 self._read_on(path)
         if hash not in self._places:
             return None
-        return next(_records(*self._places[hash]))[1]
+        with contextlib.suppress(OSError, StopIteration):
+            _, record = next(_records(*self._places[hash]))
+            if record.get("hash") == hash:
+                return record
+        del self._places[hash]  # gone with its file
+        return None
 
     def _read_on(self, path: Path) -> None:
         start = self._read.get(path, 0)

@@ -65,7 +65,10 @@ def _uncertainty(model: Model, structure: Structure, settings: ScreenSettings) -
 
 def _outside(model: Model, structure: Structure) -> str | None:
     """In what ways volume and distances are beyond those of the training data, as the card states them."""
-    report = assess(model, structure, None)
+    try:
+        report = assess(model, structure, None)
+    except Exception:  # such as too little memory for the neighbours of a lonely atom: the row matters more
+        return None
     return "; ".join(report.reasons[bool(report.unknown_elements) :]) or None  # elements have a column of their own
 
 

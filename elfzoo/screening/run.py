@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from elfzoo.card import Card, read_card
 from elfzoo.config import parse, to_dict
 from elfzoo.errors import ElfzooError, QuantityError
 from elfzoo.hub.load import locate
-from elfzoo.posterior import find_posterior
+from elfzoo.posterior import UNCERTAINTY, find_posterior
 from elfzoo.progress import progress_bar
 from elfzoo.screening.catalogue import Entry, catalogue, read_again
 from elfzoo.screening.engines import dask_client, run_here, run_on
@@ -158,10 +160,17 @@ def screen(
     out = Path(out)
     require_parquet(out)
     card, source = _model(model)
-    identity = {"model": card.name, "weights_sha256": card.weights_sha256}
+    identity = {
+        "model": card.name,
+        "weights_sha256": card.weights_sha256,
+        "config_sha256": _sha256(json.dumps(card.config, sort_keys=True).encode()),
+    }
     chosen = parse(ScreenSettings, identity | settings, where="screening")
-    if chosen.members and find_posterior(locate(model)[0], card.weights_sha256) is None:
-        raise ElfzooError(f"{card.name} comes without an uncertainty; expected members=0, or a model that has one")
+    if chosen.members:
+        folder, _ = locate(model)
+        if find_posterior(folder, card.weights_sha256) is None:
+            raise ElfzooError(f"{card.name} comes without an uncertainty; expected members=0, or a model that has one")
+        chosen = replace(chosen, uncertainty_sha256=_sha256((folder / UNCERTAINTY).read_bytes()))
     criterion = Criterion(threshold, margin, card.elements)
     files, folder = work.part.take(find_files(sources)), work_folder(out)
     if out.exists() and not folder.is_dir():
@@ -180,6 +189,10 @@ def screen(
     facts = {"settings": to_dict(chosen), "criterion": asdict(criterion), "index": index, "elfzoo": __version__}
     write_table(table, rows, facts)
     return _summary(table, rows, len(todo))
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _model(model: str | Path) -> tuple[Card, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from elfzoo.config import config_class, to_dict
 from elfzoo.errors import ConfigError, ElfzooError
 from elfzoo.io.files import write_bytes
 
-__all__ = ["ScreenSettings", "keep_settings", "read_settings"]
+__all__ = ["ScreenSettings", "changed", "keep_settings", "read_settings"]
 
 FILE = "settings.json"
 
@@ -28,6 +29,8 @@ class ScreenSettings:
         persistence: ELF; pairs of critical points closer in value are noise.
         symmetry: one point of each orbit of the space group is computed, the others are copied.
         members: fields drawn for the model's error of φ (:func:`elfzoo.uncertainty.networking_with_error`); 0 for none.
+        config_sha256: of the model's configuration: what has no weights, a configuration may change.
+        uncertainty_sha256: of the file that the model's error comes from; empty without members.
     """
 
     model: str
@@ -37,6 +40,8 @@ class ScreenSettings:
     persistence: float = 0.001
     symmetry: bool = False
     members: int = 0
+    config_sha256: str = ""
+    uncertainty_sha256: str = ""
 
     def __post_init__(self) -> None:
         for name in ("spacing", "phi_spacing"):
@@ -60,10 +65,16 @@ def keep_settings(settings: ScreenSettings, folder: Path) -> None:
         write_bytes(path, [(json.dumps(to_dict(settings), indent=1) + "\n").encode()])
         return
     there, now = read_settings(folder), to_dict(settings)
-    differ = [f.name for f in fields(ScreenSettings) if there.get(f.name) != now[f.name]]
+    differ = changed(there, now)
     if differ:
         changes = "; ".join(f"{name} {there.get(name)!r}, now {now[name]!r}" for name in differ)
         raise ElfzooError(f"{folder} holds results of other settings ({changes}); choose another output")
+
+
+def changed(there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Names of settings that are others; what an earlier version did not keep, or a hash that is empty, cannot tell."""
+    known = [f.name for f in fields(ScreenSettings) if f.name in there and "" not in (there[f.name], now[f.name])]
+    return [name for name in known if there[name] != now[name]]
 
 
 def read_settings(folder: Path) -> dict[str, Any]:

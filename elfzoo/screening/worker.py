@@ -23,7 +23,7 @@ from elfzoo.hub import load_pretrained
 from elfzoo.models.base import Model
 from elfzoo.screening.journal import Journal, Ledger
 from elfzoo.screening.measure import measure
-from elfzoo.screening.settings import ScreenSettings, read_settings
+from elfzoo.screening.settings import ScreenSettings, changed, read_settings
 from elfzoo.structure import structure_from
 
 __all__ = ["Item", "Job", "compute", "compute_once", "item_of", "journal_of"]
@@ -99,7 +99,7 @@ def _model(job: Job) -> Model:
         raise ElfzooError(
             f"a worker does not see the folder of this run; the output must be on a disk that it shares ({error})"
         ) from None
-    if there != to_dict(job.settings):
+    if changed(there, to_dict(job.settings)):
         raise ElfzooError(f"a worker sees other settings in {job.folder} than this run has; is the disk shared?")
     torch.set_num_threads(job.threads)
     try:

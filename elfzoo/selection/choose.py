@@ -86,6 +86,7 @@ class Selection:
         left_out: could not be read, are copies of others, or refused by the model, with the reason.
         known: how many labelled structures were given.
         facts: JSON values: hash of the weights, points that a labelled structure stands for.
+        source: what the model is loaded by, where that is not its name.
     """
 
     model: str
@@ -95,6 +96,7 @@ class Selection:
     left_out: tuple[Named, ...]
     known: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
+    source: str | None = None
 
     @property
     def before(self) -> float:

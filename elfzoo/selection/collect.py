@@ -11,6 +11,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from elfzoo.check import fix_qe_elf
+from elfzoo.check.espresso import check_espresso
 from elfzoo.errors import ElfzooError
 from elfzoo.field import Field, Recipe
 from elfzoo.io import read_field
@@ -43,8 +45,9 @@ class Collected:
 def collect(folder: str | Path) -> Collected:
     """Write ``labels/NAME.npz`` for each calculation of a folder of ``elfzoo select`` that has ended and converged.
 
-    An ELF of Quantum ESPRESSO goes through the filter of elfzoo's own labels where they were made by it. Run it again
-    when more calculations have ended.
+    An ELF of Quantum ESPRESSO goes through the filter of elfzoo's own labels where they were made by it; that of the
+    versions 6.8 to 7.5, which is wrong, is mended before (:func:`elfzoo.check.fix_qe_elf`). Run it again when more
+    calculations have ended: labels that are there stay as they are.
 
     Args:
         folder: that :func:`~elfzoo.selection.write_inputs` wrote.
@@ -63,12 +66,15 @@ def collect(folder: str | Path) -> Collected:
     (folder / LABELS).mkdir(exist_ok=True)
     labels, left = [], dict[str, str]()
     for name in names:
+        if (label := folder / LABELS / f"{name}.npz").is_file():
+            labels.append(label)
+            continue
         try:
             field = read(folder / name, facts)
         except (OSError, ValueError, LookupError, ElfzooError) as error:  # among them what a cut file leads to
             left[name] = str(error) if isinstance(error, OSError | ElfzooError) else f"a file is damaged: {error}"
             continue
-        labels.append(field.write(folder / LABELS / f"{name}.npz"))
+        labels.append(field.write(label))
     return Collected(tuple(labels), left)
 
 
@@ -79,10 +85,13 @@ def _espresso(folder: Path, facts: Mapping[str, Any]) -> Field:
     species = re.findall(r"^ ([A-Z][a-z]?) [\d.]+ \S+$", (folder / "scf.in").read_text(), re.M)
     field = read_field(folder / "elf.cube", species=_species(folder, species))
     settings = Settings(**facts["settings"])
+    field = _named(field, f"Quantum ESPRESSO {version[1] if version else ''}".strip(), settings)
+    if any(finding.code == "qe-elf" and finding.level == "error" for finding in check_espresso(field)):
+        field = fix_qe_elf(field.replace(values=field.values.clip(0.0, 1.0)))
     if facts["same_recipe"] and settings.low_pass is not None:
         values = on_grid(field.values.clip(0.0, 1.0), label_grid(field.structure, settings), settings.low_pass)
         field = field.replace(values=values)
-    return _named(field, f"Quantum ESPRESSO {version[1] if version else ''}".strip(), settings)
+    return field
 
 
 def _species(folder: Path, symbols: list[str]) -> list[str] | None:

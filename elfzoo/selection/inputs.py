@@ -56,7 +56,7 @@ def write_inputs(selection: Selection, calculation: Calculation, out: str | Path
         ElfzooError: the folder is there, or an old one is in the way, or it cannot be written.
     """
     out = Path(out)
-    _require_place(out, force)
+    require_place(out, force)
     temporary = out.absolute().with_name(f".{out.absolute().name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         with _as_elfzoo_errors(out):
@@ -78,13 +78,20 @@ def folder_name(item: Chosen, width: int = 2) -> str:
     return re.sub(r"[^\w.+-]+", "-", "_".join(parts))
 
 
-def _require_place(out: Path, force: bool) -> None:
+def require_place(out: Path, force: bool) -> None:
+    """See that a folder of inputs can be made: before the work, and once more after it.
+
+    Raises:
+        ElfzooError: it is there, or an old one is in the way, or there is no folder for it.
+    """
     if not out.absolute().parent.is_dir():
         raise ElfzooError(f"cannot write {out}: there is no folder {out.absolute().parent}")
     if not out.exists():
         return
     if not force:
-        raise ElfzooError(f"{out} is there already; choose another output, or force=True to move it to {_old(out)}")
+        raise ElfzooError(
+            f"{out} is there already; choose another output, or force=True (--force) to move it to {_old(out)}"
+        )
     if not (out / INDEX).is_file():
         raise ElfzooError(f"{out} is no folder of elfzoo select (it has no {INDEX}); choose another output")
     if _old(out).exists():

@@ -12,7 +12,7 @@ from pymatgen.core import Structure
 
 from elfzoo.datasets.files import find_field_files
 from elfzoo.errors import ElfzooError, FieldFileError, StructureError
-from elfzoo.io import read_field
+from elfzoo.io import read_fields
 from elfzoo.io.files import format_of
 from elfzoo.progress import progress_bar
 from elfzoo.screening.identity import structure_hash
@@ -96,8 +96,20 @@ def known_structures(sources: Iterable[str | Path | Structure]) -> list[Structur
             found.append(check_structure(source))
             continue
         for path in _files_in(Path(source)):
-            found += [read_field(path).structure] if _is_field(path) else _all_frames(path)
+            found += _of_field(path) or _all_frames(path)
     return found
+
+
+def _of_field(path: Path) -> list[Structure]:
+    """That of a field file; nothing where it is none, or an XSF of a structure alone."""
+    if not _is_field(path):
+        return []
+    try:
+        return [next(iter(read_fields(path, check=False).values())).structure]
+    except ElfzooError:
+        if format_of(path) != "xsf":
+            raise
+        return []
 
 
 def rows_of(source: LastLayer, structure: Structure, points: int, seed: int) -> Float[np.ndarray, "points width"]:
@@ -135,10 +147,15 @@ def _named(file: str, frame: int | None, read: Structure | StructureError) -> Na
 def _files_in(source: Path) -> list[Path]:
     if not source.is_dir():
         return [source] if _is_field(source) and source.is_file() else find_files([source])
-    try:
-        return find_field_files(source)
-    except ElfzooError:
-        return find_files([source])
+    found, missing = set[Path](), list[ElfzooError]()
+    for look in (find_field_files, lambda folder: find_files([folder])):
+        try:
+            found.update(look(source))
+        except ElfzooError as error:
+            missing.append(error)
+    if not found:
+        raise missing[0]
+    return sorted(found)
 
 
 def _is_field(path: Path) -> bool:

@@ -14,10 +14,9 @@ WIDTH = 100
 PROGRAM_NOTES = {
     "espresso": (
         "pw.x and pp.x must be of one version: 6.7 or older, or newer than 7.5. Versions 6.8 to 7.5 write a wrong ELF "
-        "of calculations without spin; `elfzoo check` finds it in the files that `collect` writes, and "
-        "elfzoo.check.fix_qe_elf mends it. Potentials must be norm-conserving: with PAW and ultrasoft ones pp.x leaves "
-        "the augmentation out. 100 Ry do for hydrogen; test them for other elements. With MPI: mpirun -n 4 pw.x -in "
-        "scf.in, and pp.x on as many processes."
+        "of calculations without spin, which `collect` mends (elfzoo.check.fix_qe_elf). Potentials must be "
+        "norm-conserving: with PAW and ultrasoft ones pp.x leaves the augmentation out. 100 Ry do for hydrogen; test "
+        "them for other elements. With MPI: mpirun -n 4 pw.x -in scf.in, and pp.x on as many processes."
     ),
     "vasp": (
         "POTCAR is yours: join the PBE potentials that POTCAR.spec lists, in that order. ENCUT must not lie below the "
@@ -80,7 +79,7 @@ def _back(selection: Selection, calculation: Calculation) -> str:
     lines = (
         "    python -c \"from elfzoo.selection import collect; print(collect('.'))\"",
         "    elfzoo check labels/*.npz",
-        f"    elfzoo finetune -m {selection.model} --data labels",
+        f"    elfzoo finetune -m {selection.source or selection.model} --data labels",
     )
     text = (
         f"collect reads {RESULTS[calculation.program]} of each folder whose calculation has ended and converged, and "

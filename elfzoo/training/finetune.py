@@ -18,7 +18,7 @@ from elfzoo.analysis import field_metrics
 from elfzoo.card import Card
 from elfzoo.check import check_file
 from elfzoo.config import checked_name, config_class, parse
-from elfzoo.core_radii import inside_cores
+from elfzoo.core_radii import has_radii, inside_cores
 from elfzoo.datasets import uniform_indices
 from elfzoo.datasets.files import FieldFiles, find_field_files
 from elfzoo.errors import ConfigError, ElfzooError, ElfzooWarning
@@ -222,7 +222,7 @@ def _run_config(
     """The training run that this is."""
     before, method = _trained_with(start.card), _method(wanted, learned)
     old = _replayed(before, wanted.replay * wanted.points * len(learned), root, kept)
-    watched = _watched(before, root) if kept else []
+    watched = _watched(before, root, learned) if kept else []
     facts = {} if before is None else {key: getattr(before, key) for key in TAKEN_OVER}
     return TrainConfig(
         name=_name(start, wanted),
@@ -293,14 +293,13 @@ def _without(part: DataConfig, kept: Sequence[Path]) -> DataConfig | None:
     return replace(part, files=tuple(map(str, left))) if left else None
 
 
-def _watched(before: TrainConfig | None, root: str | None) -> list[DataConfig]:
-    """Some structures of the old validation sets, of the data that were learned from."""
+def _watched(before: TrainConfig | None, root: str | None, learned: Sequence[Path]) -> list[DataConfig]:
+    """Some structures of the old validation sets, of the data that were learned from, without what is learned now."""
     if before is None:
         return []
-    learned = {part.dataset for part in before.train}
-    parts = [
-        replace(part, points=WATCHED, structures=OLD_STRUCTURES) for part in before.validate if part.dataset in learned
-    ]
+    before_learned = {part.dataset for part in before.train}
+    apart = [_without(part, learned) for part in before.validate if part.dataset in before_learned]
+    parts = [replace(part, points=WATCHED, structures=OLD_STRUCTURES) for part in apart if part is not None]
     return [part for part in parts if _is_there(part, root)]
 
 
@@ -344,7 +343,8 @@ def _changes(
 def _change(before: Model, after: Model, field: Field, group: Group) -> Change:
     flat = uniform_indices(field.values, MEASURED, np.random.default_rng(SEED))
     points, truth = field.grid.frac_coords(flat), field.values.ravel()[flat]
-    outside = ~inside_cores(field.structure, points)
+    outside = ~inside_cores(field.structure, points) if has_radii(field.structure) else np.ones(len(flat), bool)
+    outside |= not outside.any()  # nothing is left of a cell of cores alone
     found = []
     for model in (before, after):
         guess = _values(model, field.structure, field.grid.positions(flat))

@@ -31,7 +31,7 @@ from elfzoo.training.domain import training_domain
 from elfzoo.training.fields import FieldTask
 from elfzoo.training.memory import keep_freed_memory
 from elfzoo.training.parallel import ALONE, Ranks, joined
-from elfzoo.training.points import PointTask, require_apart
+from elfzoo.training.points import PointTask
 from elfzoo.training.task import Task
 from elfzoo.training.tune import merge, prepare
 
@@ -71,11 +71,10 @@ def train(
 
     Raises:
         ElfzooError: an empty split, a model that does not fit the configuration, or a checkpoint of another one.
-        ConfigError: a precision that the device has not, or a file to train on and to validate on.
+        ConfigError: a precision that the device has not.
     """
     keep_freed_memory()
     place = _device(device, config)
-    require_apart(config)
     folder = Path(out) / config.name
     folder.mkdir(parents=True, exist_ok=True)
     with joined() as ranks:

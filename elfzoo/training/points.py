@@ -18,7 +18,7 @@ from torch_geometric.data import Batch
 from elfzoo.datasets import FieldDataset, dataset_class, stratified_indices
 from elfzoo.datasets import uniform_indices as uniform
 from elfzoo.datasets.files import FieldFiles, find_field_files
-from elfzoo.errors import ConfigError, ElfzooError
+from elfzoo.errors import ElfzooError
 from elfzoo.field import Field, Recipe
 from elfzoo.models.base import PointModel
 from elfzoo.probe import probe_data
@@ -84,20 +84,13 @@ def choose(config: DataConfig, root: str | None = None) -> tuple[list[int], Fiel
     return chosen, data.subset(chosen)
 
 
-def require_apart(config: TrainConfig) -> None:
-    """Nothing is validated on that is trained on; of datasets their splits see to that.
-
-    Raises:
-        ConfigError: a file of one's own is in both.
-    """
+def shared_files(config: TrainConfig) -> list[Path]:
+    """Files of one's own that are both trained and validated on; of datasets their splits see to that."""
     learned, watched = (
         {file.resolve() for part in parts for file in _own_files(part) if re.search(part.match or "", file.name)}
         for parts in (config.train, config.validate)
     )
-    if shared := sorted(learned & watched):
-        raise ConfigError(
-            f"{shared[0]} is in train and in validate ({len(shared)} of {len(watched)}): validate on others"
-        )
+    return sorted(learned & watched)
 
 
 def _own_files(config: DataConfig) -> list[Path]:

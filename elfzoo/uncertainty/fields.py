@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from jaxtyping import Float
 
 from elfzoo.field import Field
 from elfzoo.grid import Grid
-from elfzoo.models.base import DEFAULT_SPACING, Model
+from elfzoo.models.base import DEFAULT_SPACING, Model, evaluating
 from elfzoo.progress import progress_bar
 from elfzoo.structure import as_structure
 from elfzoo.target import Target
@@ -91,10 +92,14 @@ def member_fields(
     """
     structure = as_structure(structure)
     source = source_of(model).for_structure(structure)
-    chosen, evaluate = Grid.wanted(structure, grid, spacing), source.evaluator(structure, members, seed)
-    if warn:
-        assess(source, structure, evaluate).warn()
-    values, deviation, drawn = _evaluated(source, evaluate, chosen, progress)
+    chosen = Grid.wanted(structure, grid, spacing)
+    with ExitStack() as stack:
+        for part in source.parts:
+            stack.enter_context(evaluating(part))
+        evaluate = source.evaluator(structure, members, seed)
+        if warn:
+            assess(source, structure, evaluate).warn()
+        values, deviation, drawn = _evaluated(source, evaluate, chosen, progress)
     sad = source.model.target.baseline(structure)
     added = np.float32(0) if sad is None else sad.on_grid(chosen)
     meta, quantity = source.provenance(), source.model.quantity
@@ -146,7 +151,7 @@ def _evaluated(
         return len(indices)
 
     with progress_bar("predicting", grid.size, progress) as advance:
-        for done in map_in_threads(block, grid.blocks(source.model.block_size), source.model.workers):
+        for done in map_in_threads(block, grid.blocks(source.block_size), source.workers):
             advance(done)
     shape = grid.shape
     return values.reshape(shape), deviation.reshape(shape), drawn.reshape(count, *shape)

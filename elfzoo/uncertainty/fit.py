@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -15,14 +16,14 @@ from elfzoo._version import __version__
 from elfzoo.analysis import networking
 from elfzoo.card import Card
 from elfzoo.config import parse
-from elfzoo.errors import ElfzooError
+from elfzoo.errors import ElfzooError, ElfzooWarning
 from elfzoo.field import Field
 from elfzoo.models.base import Model, PointModel
 from elfzoo.posterior import Posterior, group_of
 from elfzoo.progress import progress_bar
 from elfzoo.target import Target
 from elfzoo.training.config import DataConfig, TrainConfig
-from elfzoo.training.points import VALIDATION_SEED, PointSet, choose, draw_points
+from elfzoo.training.points import VALIDATION_SEED, PointSet, choose, draw_points, shared_files
 from elfzoo.uncertainty.fields import deviation_of_values
 from elfzoo.uncertainty.phi import MEMBERS, networking_with_error
 from elfzoo.uncertainty.source import LastLayer, head_and_inputs, last_layer_of
@@ -82,6 +83,13 @@ def fit(
     card, config = _training(model)
     eigenvalues, eigenvectors, trained = rigidity(model, _drawn(config.train, config.seed, None, root, model), progress)
     checked = checked_points(model, _drawn(config.validate, VALIDATION_SEED, points, root, model))
+    if shared := shared_files(config):
+        warnings.warn(
+            f"{card.name} was validated on {len(shared)} of the files that it learned from, such as {shared[0].name}: "
+            "the errors to be expected come out too small",
+            ElfzooWarning,
+            stacklevel=2,
+        )
     facts = {
         "model": card.name,
         "training_points": trained,

@@ -98,7 +98,7 @@ def networking_with_error(
     found = networking(drawn.field, phi_spacing)
     centre = _phi(drawn.field, phi_spacing)
     changes = np.array([_phi(field, phi_spacing) - centre for field in drawn.members])
-    spread = float(np.sqrt(np.sum(changes**2) / (len(changes) - source.centred)))
+    spread = float(np.sqrt(np.sum(changes**2) / source.freedom(len(changes))))
     return NetworkingWithError(
         found, source.phi_scale * spread, tuple((found.phi + changes).tolist()), source.calibrated
     )

@@ -62,8 +62,6 @@ class Source(ABC):
     quantiles: Mapping[str, float]
     unfamiliar: float
 
-    centred: bool = False  # whether the prediction is the mean of the members, which then lie closer around it
-
     def for_structure(self, structure: Structure) -> Source:
         """The source as it is calibrated for structures like this one."""
         return self
@@ -71,6 +69,25 @@ class Source(ABC):
     def provenance(self) -> dict[str, Any]:
         """What a predicted field says of who predicted it."""
         return self.model._provenance()
+
+    @property
+    def parts(self) -> tuple[Model, ...]:
+        """The models that predict."""
+        return (self.model,)
+
+    def freedom(self, members: int) -> float:
+        """By what the sum of squares around the prediction, over so many members, is divided to be a variance."""
+        return float(members)
+
+    @property
+    def block_size(self) -> int:
+        """Points that are evaluated at a time."""
+        return self.model.block_size
+
+    @property
+    def workers(self) -> int:
+        """Threads that evaluate blocks."""
+        return self.model.workers
 
     @property
     def recipe(self) -> Recipe | None:
@@ -143,7 +160,7 @@ class Ensemble(Source):
     """
 
     quantiles: Mapping[str, float] = MappingProxyType({})
-    unfamiliar, centred = 1.0, True
+    unfamiliar = 1.0
 
     def __init__(self, models: Sequence[Model], scale: float = 1.0, phi_scale: float | None = None):
         if len(models) < 2 or scale < 0:
@@ -169,6 +186,25 @@ class Ensemble(Source):
         """That of all members, where they have one."""
         first, *others = (None if model.card is None else model.card.recipe for model in self.models)
         return first if all(other == first for other in others) else None
+
+    @property
+    def parts(self) -> tuple[Model, ...]:
+        """All of them."""
+        return self.models
+
+    def freedom(self, members: int) -> float:
+        """The prediction is the mean of all models, which lie closer around it than around the truth's."""
+        return members * (len(self.models) - 1) / len(self.models)
+
+    @property
+    def block_size(self) -> int:
+        """What the largest features of any model allow."""
+        return min(model.block_size for model in self.models)
+
+    @property
+    def workers(self) -> int:
+        """As many as the model that allows fewest."""
+        return min(model.workers for model in self.models)
 
     def evaluator(self, structure: Structure, members: int, seed: int) -> Evaluate:
         """Members are the models themselves, as many as are asked for and there are; ``seed`` changes nothing."""

@@ -121,6 +121,16 @@ def test_frames_of_a_trajectory_are_predicted(elfzoo: Run, release: Path, hydrog
     assert found[0]["phi"] == pytest.approx(found[1]["phi"], abs=1e-6)
 
 
+def test_a_frame_that_cannot_be_is_no_end_of_the_others(elfzoo: Run, release: Path, hydrogen: Structure) -> None:
+    frames = [hydrogen.to_ase_atoms() for _ in range(3)]
+    frames[1].positions[1] = frames[1].positions[0] + 0.05
+    write("md.extxyz", frames)
+    call = ("networking", "md.extxyz", "--index", ":", "-m", release, "--csv", "t.csv", "--spacing", 0.4)
+    result = elfzoo(*call)
+    assert result.exit_code == 1 and "Å apart; expected at least 0.2 Å" in result.stderr
+    assert [row["frame"] for row in rows("t.csv")] == ["0", "2"]
+
+
 def test_no_field_is_overwritten(elfzoo: Run, small: Path) -> None:
     before = small.read_bytes()
     calls = (("networking", "--json", small, small), ("critical-points", small, "--csv", small))

@@ -80,3 +80,16 @@ def test_other_weights_do_not_load_with_it(certain: Path, tmp_path: Path) -> Non
         elfzoo.push_to_hub(tmp_path / "other", "lab/other")
     save_release(other, tmp_path / "other", "grid_mlp.tiny-v1")  # what was there before goes
     assert elfzoo.load_pretrained(tmp_path / "other").posterior is None
+
+
+def test_the_same_weights_once_more_keep_their_uncertainty(certain: Path) -> None:
+    """A training that is finished already writes its release again when it is asked for once more."""
+    before, model = (certain / UNCERTAINTY).read_bytes(), elfzoo.load_pretrained(certain)
+    (certain / "README.md").write_text("# mine")
+    model.posterior = None
+    assert model.card is not None
+    save_release(model, certain, model.card.name)
+    assert (certain / UNCERTAINTY).read_bytes() == before and (certain / "README.md").read_text() == "# mine"
+    torch.nn.init.ones_(next(model.parameters()))
+    save_release(model, certain, model.card.name)
+    assert not (certain / UNCERTAINTY).exists() and not (certain / "README.md").exists()

@@ -14,7 +14,7 @@ from pymatgen.core import Lattice, Structure
 import elfzoo
 from elfzoo import analysis
 from elfzoo.analysis import percolation
-from elfzoo.errors import ConfigError, ElfzooError, StructureError
+from elfzoo.errors import ConfigError, ElfzooError, ElfzooWarning, StructureError
 from elfzoo.screening import Part, ScreenSettings, Work, catalogue, read_facts, screen, work_folder, worker
 from elfzoo.screening.identity import structure_hash
 from elfzoo.screening.journal import Journal, Ledger, read_journals
@@ -322,3 +322,56 @@ def test_what_another_worker_finished_is_not_computed_again(folder: Folder, stat
     Journal(work_folder(OUT) / "results").add(dead := {"hash": "of the dead", "status": status})
     found = compute_once(job, item_of("of the dead", tiny(0)))
     assert (found == dead) is not again and events()["started"] == before["started"] + again
+
+
+def test_a_name_in_another_folder_is_another_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of equal size and time of change, as from one archive."""
+    found = []
+    for number in (0, 1):
+        place = tmp_path / str(number)
+        place.mkdir()
+        tiny(number).to(str(place / "POSCAR"), fmt="poscar")
+        text = (place / "POSCAR").read_text()
+        (place / "POSCAR").write_text(text + " " * (5000 - len(text)))
+        os.utime(place / "POSCAR", ns=(10**18, 10**18))
+        monkeypatch.chdir(place)
+        found += catalogue.catalogue([Path("POSCAR")], "-1", tmp_path / "index", False)
+    assert [entry.hash for entry in found] == [structure_hash(tiny(number)) for number in (0, 1)]
+    monkeypatch.chdir(tmp_path)
+    (entry,) = catalogue.catalogue([Path("1/POSCAR")], "-1", tmp_path / "index", False)
+    assert (entry.file, entry.hash) == ("1/POSCAR", found[1].hash)  # as it is named now
+
+
+def test_a_file_that_changes_while_it_is_screened_ends_nothing(tmp_path: Path) -> None:
+    for number in (0, 1):
+        tiny(number).to(str(tmp_path / f"POSCAR_{number}"), fmt="poscar")
+    files = sorted(tmp_path.glob("POSCAR_*"))
+    entries = catalogue.catalogue(files, "-1", tmp_path / "index", False)
+    tiny(2).to(str(files[0]), fmt="poscar")
+    with pytest.warns(ElfzooWarning, match="1 structures have gone from their files"):
+        found = list(catalogue.read_again(files, "-1", entries, {str(entry.hash) for entry in entries}))
+    assert [hash for hash, _ in found] == [structure_hash(tiny(1))]
+
+
+def test_a_ledger_forgets_a_run_that_was_begun_anew(tmp_path: Path) -> None:
+    """Its folder was removed while a worker lived on, and written to under the same name."""
+    ledger, journal = Ledger(tmp_path), Journal(tmp_path)
+    for hash in ("a", "b"):
+        journal.add({"hash": hash, "of": "the first run"})
+    assert ledger.find("b") is not None
+    journal.path.unlink()
+    assert ledger.find("b") is None
+    journal.add({"hash": "d"})
+    assert ledger.find("a") is None and ledger.find("d") == {"hash": "d"}
+
+
+def test_where_a_lonely_atom_takes_too_much_memory_the_row_stays(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_much(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("elfzoo.screening.measure.assess", too_much)
+    run(folder(1))
+    (row,) = read_rows(OUT)
+    assert row["status"] == "done" and row["outside"] is None and row["phi"] > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import elfzoo
 from elfzoo.errors import ConfigError, ElfzooError, StructureError
 from elfzoo.models.base import Model
 from elfzoo.selection import Selection, select
-from elfzoo.selection.pool import rows_of
+from elfzoo.selection.pool import known_structures, rows_of
 from elfzoo.structure import structure_from
 from elfzoo.uncertainty import LastLayer
 from tests.selection.conftest import H2, LAH, cell
@@ -146,6 +147,11 @@ def test_what_is_known_counts_as_labelled(model: Model, tmp_path: Path) -> None:
     assert chosen(direct) == [(volume, order - 1) for volume, order in chosen(whole)[1:]]
     assert [item.gain for item in direct.chosen] == pytest.approx([item.gain for item in whole.chosen[1:]], rel=1e-9)
     assert [item.message for item in select(POOL, model, 2, known=[first], **FEW).left_out] == ["labelled already"]
+    both = tmp_path / "both"
+    both.mkdir()
+    shutil.copy(tmp_path / "elf.npz", both)
+    POOL[1].to(str(both / "other.cif"))
+    assert [len(found) for found in (known_structures([both]), known_structures([both / "other.cif"]))] == [2, 1]
     for name in ("ELFCAR", "elf.npz", "known.cif"):
         found = select(rest, model, 2, known=[tmp_path / name], **FEW)
         assert found.known == 1 and found.before < 0.999 * select(rest, model, 2, **FEW).before

@@ -295,8 +295,14 @@ def test_elements_of_a_cube_with_indices_come_from_the_input(card: Card, model: 
     found = collect(folder)
     assert not found.left
     require_same_structure(LAH, elfzoo.read_field(found.labels[0]).structure)
-    assert "qe-elf" in [finding.code for finding in check_file(found.labels[0]) if finding.level == "error"]
+    label = elfzoo.read_field(found.labels[0])
+    assert label.meta["engine"].startswith("Quantum ESPRESSO 7.2, ELF mended") and label.recipe is not None
+    assert label.recipe.engine == "Quantum ESPRESSO 7.2"
+    assert "qe-elf" not in [finding.code for finding in check_file(found.labels[0])]
+    before = found.labels[0].read_bytes()
     (place / "elf.cube").write_text("")
+    assert collect(folder).labels == found.labels and found.labels[0].read_bytes() == before  # it stays as it is
+    found.labels[0].unlink()
     assert "a file is damaged" in next(iter(collect(folder).left.values()))
     (place / "scf.out").write_text(done.replace("JOB DONE.", ""))
     assert "JOB DONE" in next(iter(collect(folder).left.values()))

@@ -16,7 +16,7 @@ from elfzoo.datasets import FluidHydrogen, Hydrides
 from elfzoo.errors import ConfigError, ElfzooError, UnknownNameError
 from elfzoo.training import DataConfig, TrainConfig, train
 from elfzoo.training import loop as loop_module
-from elfzoo.training.points import FeatureStore, PointSet, choose, draw_points, plan_batches
+from elfzoo.training.points import FeatureStore, PointSet, choose, draw_points, plan_batches, shared_files
 
 MODEL = {"hidden": [12], "descriptor": {"n_radial": 4, "smooth": True}}
 
@@ -130,7 +130,7 @@ def test_a_checkpoint_of_other_data_is_refused(data, tmp_path):
         train(config(**changes), tmp_path, root=data)
 
 
-def test_what_is_trained_on_does_not_validate(data, tmp_path):
+def test_what_is_trained_on_and_validates_is_known(data, tmp_path):
     """Whether named itself or by its folder; a pattern may tell the files of one folder apart."""
     files = tmp_path / "files"
     files.mkdir()
@@ -139,11 +139,9 @@ def test_what_is_trained_on_does_not_validate(data, tmp_path):
     part = {"dataset": "own", "points": 20}
     learned = {"train": [part | {"split": "train", "files": [str(files)], "match": "^0"}]}
     apart = config(**learned, validate=[part | {"split": "val", "files": [str(files)], "match": "^1"}])
-    assert train(apart, tmp_path, root=data).is_dir()
+    assert shared_files(apart) == []
     shared = config(**learned, validate=[part | {"split": "val", "files": [str(files / "0.npz")]}])
-    with pytest.raises(ConfigError, match=r"0\.npz is in train and in validate \(1 of 1\)"):
-        train(shared, tmp_path / "other", root=data)
-    assert not (tmp_path / "other").exists()
+    assert shared_files(shared) == [(files / "0.npz").resolve()]
 
 
 def test_a_checkpoint_from_before_there_were_targets_goes_on(data, tmp_path):

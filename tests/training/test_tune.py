@@ -28,7 +28,7 @@ from elfzoo.training.config import DataConfig, Start, TrainConfig
 from elfzoo.training.finetune import Tuning, finetune
 from elfzoo.training.finetune_report import Change, Report
 from elfzoo.training.parallel import ALONE
-from elfzoo.training.points import PointSet, draw_points
+from elfzoo.training.points import PointSet, draw_points, shared_files
 from elfzoo.training.task import Part, Task
 from elfzoo.training.tune import last_layer, merge, prepare
 from tests.training.conftest import TOY
@@ -300,6 +300,7 @@ def test_tuning_what_was_tuned_looks_at_the_new_files(base, own, data, tmp_path)
     assert [part["dataset"] for part in trained["validate"] if part["files"]][:1] == ["new2"]
     learned = {file for part in trained["train"] for file in part["files"]}
     assert str(files[0].resolve()) not in learned and {str(file.resolve()) for file in files[1:]} <= learned
+    assert shared_files(parse(TrainConfig, trained)) == []  # the first run's held-out file is learned from now
     with pytest.raises(ElfzooError, match="all 1 usable files are held out"):
         finetune(base, files[:1], tmp_path / "three", held_out=files[:1], **options)
 

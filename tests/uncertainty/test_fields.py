@@ -138,6 +138,15 @@ def test_the_error_of_phi_of_an_ensemble() -> None:
     assert scaled.sigma == pytest.approx(0.5 * plain.sigma) and scaled.calibrated
 
 
+def test_some_members_of_an_ensemble_lie_around_the_mean_of_all() -> None:
+    """Their squares are those of all, but for the share; blocks are such as the largest features allow."""
+    models = [make(seed) for seed in range(4)]
+    ensemble = Ensemble(models)
+    assert [ensemble.freedom(k) for k in (2, 4)] == [1.5, 3.0]
+    assert ensemble.block_size == min(model.block_size for model in models)
+    assert ensemble.workers == min(model.workers for model in models)
+
+
 def test_densities_have_deviations_in_their_unit() -> None:
     from elfzoo.testing import enliven
     from elfzoo.uncertainty.fit import Posterior
