@@ -5,8 +5,8 @@
 
 Every version of ``benchmarks/results/speed/*.json`` in the history of this branch is a measurement of the same job. A
 machine is not the same on two days, so the peer of the same run, a plain dense PyTorch implementation, stands beside
-each, and the two are compared as ratios to it. Versions of one model of other weights (``h-v1``, ``h-v2``) are one row
-where they are of one kind: their kernels do the same work.
+each, and the two are compared as ratios to it, on machines of one kind. Versions of one model of other weights
+(``h-v1``, ``h-v2``) are one row where they are of one kind: their kernels do the same work.
 """
 
 from __future__ import annotations
@@ -68,20 +68,21 @@ def history(repository: Path) -> Iterator[Row]:
 
 
 def table(rows: Sequence[Row]) -> list[str]:
-    """First and last measurement of each kind of model."""
-    kinds: dict[str, list[Row]] = {}
+    """First and last measurement of each kind of model on each kind of machine."""
+    kinds: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        kinds.setdefault(VERSION.sub("", row["model"]), []).append(row)
+        kinds.setdefault((VERSION.sub("", row["model"]), row["hardware"]), []).append(row)
     lines = [
-        "| model | seconds, first | times the dense peer | seconds, last | times the dense peer | gain in that ratio |",
-        "|---|--:|--:|--:|--:|--:|",
+        "| model | machine | seconds, first | times the dense peer | seconds, last | times the dense peer | "
+        "gain in that ratio |",
+        "|---|---|--:|--:|--:|--:|--:|",
     ]
-    for kind, found in sorted(kinds.items()):
+    for (kind, machine), found in sorted(kinds.items()):
         first, last = found[0], found[-1]
         if first is last:
             continue  # nothing to compare it with
         gain = last["ratio_to_dense_baseline"] / first["ratio_to_dense_baseline"]
-        lines.append(f"| `{kind}` | {' | '.join(cell(row) for row in (first, last))} | {gain:.1f} |")
+        lines.append(f"| `{kind}` | {machine} | {' | '.join(cell(row) for row in (first, last))} | {gain:.1f} |")
     return lines
 
 

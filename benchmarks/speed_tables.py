@@ -9,19 +9,24 @@ SPEED = Path(__file__).parent / "results" / "speed"
 
 
 def speed(_: str | None) -> str:
-    """The speed record of every release."""
+    """The speed record of every release, below the machines that they are of."""
+    records = [json.loads(path.read_text()) for path in sorted(SPEED.glob("*.json"))]
+    machines = sorted({record["hardware"] for record in records})
     lines = [
+        f"Measured on {'; '.join(machines)}.",
+        "",
         "| model | seconds | by a spline | its error | voxels per second | times the dense peer | "
         "GiB over the output | cell doubled | timed |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for path in sorted(SPEED.glob("*.json")):
-        m = json.loads(path.read_text())["metrics"]
+    for record in records:
+        m = record["metrics"]
         spline, digits = ("", ""), 0 if m["ratio_to_dense_baseline"] >= 10 else 1
         if "spline_mae" in m:
             spline = (f"{m['seconds_500h_192_spline']:.2f}", f"{m['spline_mae']:.1g}, {m['spline_largest']:.1g}")
         lines.append(
-            f"| `{path.stem}` | {m['seconds_500h_192']:.2f} | {' | '.join(spline)} | {m['voxels_per_second']:,.0f} | "
+            f"| `{record['model']}` | {m['seconds_500h_192']:.2f} | {' | '.join(spline)} | "
+            f"{m['voxels_per_second']:,.0f} | "
             f"{m['ratio_to_dense_baseline']:,.{digits}f} | {m['peak_rss_gib']:.2f} | {m['doubled_cell_ratio']:.2f} × | "
             f"{m['share_timed']:.0%} |"
         )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import uuid
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -62,13 +64,26 @@ def keep_settings(settings: ScreenSettings, folder: Path) -> None:
     path = folder / FILE
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, [(json.dumps(to_dict(settings), indent=1) + "\n").encode()])
-        return
+        _begin(path, (json.dumps(to_dict(settings), indent=1) + "\n").encode())
     there, now = read_settings(folder), to_dict(settings)
     differ = changed(there, now)
     if differ:
         changes = "; ".join(f"{name} {there.get(name)!r}, now {now[name]!r}" for name in differ)
         raise ElfzooError(f"{folder} holds results of other settings ({changes}); choose another output")
+
+
+def _begin(path: Path, content: bytes) -> None:
+    """Write a file unless another process, begun at the same time, was first; whole or not at all."""
+    ours = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    write_bytes(ours, [content])
+    try:
+        os.link(ours, path)
+    except FileExistsError:
+        pass
+    except OSError:  # a disk without hard links
+        ours.replace(path)
+    finally:
+        ours.unlink(missing_ok=True)
 
 
 def changed(there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

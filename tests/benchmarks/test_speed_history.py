@@ -53,9 +53,11 @@ def test_every_version_of_a_record_is_a_measurement(repository: Path, tmp_path: 
         (second, "a.h-v2", 4.0),
     ]
     assert [row["model"] for row in rows] == ["a.h-v1", "a.h-v2", "c.h-v1"] and "peak_rss_gib" not in rows[0]
-    (row,) = speed_history.table(rows)[2:]  # c has nothing to be compared with
+    elsewhere = {**rows[0], "hardware": "another machine"}
+    (row,) = speed_history.table([*rows, elsewhere])[2:]  # c has nothing to be compared with, nor has the last
     assert [cell.strip() for cell in row.split("|")[1:-1]] == [
         "`a.h`",
+        "a machine",
         f"200 (`h-v1`, {first}, 2026-01-01)",
         "0.5",
         f"4 (`h-v2`, {second}, 2026-01-02)",

@@ -30,3 +30,12 @@ def test_a_folder_from_before_members_goes_on(tmp_path: Path) -> None:
 def test_one_member_is_no_spread(members: int) -> None:
     with pytest.raises(ConfigError, match="two members or more"):
         parse(ScreenSettings, {"model": "grid_mlp.tiny-v0", "weights_sha256": "ab" * 32, "members": members})
+
+
+def test_of_two_runs_that_begin_at_once_the_first_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both find no settings; whoever comes second is told that the folder is another run's."""
+    monkeypatch.setattr(Path, "is_file", lambda path: False)
+    keep_settings(ScreenSettings("grid_mlp.tiny-v0", "ab" * 32), tmp_path)
+    with pytest.raises(ElfzooError, match="other settings"):
+        keep_settings(ScreenSettings("grid_mlp.tiny-v0", "ab" * 32, spacing=0.2), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["settings.json"]
