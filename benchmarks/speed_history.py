@@ -79,8 +79,8 @@ def table(rows: Sequence[Row]) -> list[str]:
     ]
     for (kind, machine), found in sorted(kinds.items()):
         first, last = found[0], found[-1]
-        if first is last:
-            continue  # nothing to compare it with
+        if first["commit"] == last["commit"]:
+            continue  # nothing to compare it with, or with another release on the same day
         gain = last["ratio_to_dense_baseline"] / first["ratio_to_dense_baseline"]
         lines.append(f"| `{kind}` | {machine} | {' | '.join(cell(row) for row in (first, last))} | {gain:.1f} |")
     return lines
