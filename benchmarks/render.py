@@ -42,7 +42,7 @@ from speed_history import rendered as speed_history
 from speed_tables import roofline, speed
 from study_config import STUDIES, StudyConfig, read_study
 from study_tables import markdown
-from summary_table import summary
+from summary_table import HYDROGEN, SOLIDS, summary
 from uncertainty import RECORD as UNCERTAINTY
 from uncertainty import table as uncertainty_table
 
@@ -64,7 +64,6 @@ GRIDS = {
     "finer": "{:.4f} where its points are at most 0.8 times as far apart,",
     "sheared": "{:.4f} on sheared lattice vectors",
 }
-HYDROGEN, SOLIDS = ("fluid-h", "crystal-h-cubic", "crystal-h-hexagonal"), ("hydrides-zero-shot", "metals")
 TITLES = {name: find_task(name).title for name in HYDROGEN}
 
 

@@ -82,7 +82,7 @@ def _is_predicted(path: Path) -> bool:
 
     if format_of(path) in ("npz", "hdf5"):
         try:
-            return all("predicted_by" in field.meta for field in read_fields(path, check=False).values())
+            return all(field.is_prediction for field in read_fields(path, check=False).values())
         except ElfzooError:  # of a prediction that was stopped, or damaged
             return True
     with path.open("rb") as handle:

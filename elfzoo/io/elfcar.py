@@ -25,7 +25,8 @@ from elfzoo.field import Field
 from elfzoo.io.content import atomic_numbers, field_from, read_title, title
 from elfzoo.io.files import write_bytes
 from elfzoo.io.text import Head, number_lines
-from elfzoo.structure import poscar_structure, structure_from
+from elfzoo.poscar import poscar_structure
+from elfzoo.structure import structure_from
 
 __all__ = ["read", "write"]
 

@@ -12,7 +12,6 @@ from pymatgen.core import Structure
 
 from elfzoo.datasets.files import find_field_files
 from elfzoo.errors import ElfzooError, FieldFileError, StructureError
-from elfzoo.io import read_fields
 from elfzoo.io.files import format_of
 from elfzoo.progress import progress_bar
 from elfzoo.screening.identity import structure_hash
@@ -96,20 +95,8 @@ def known_structures(sources: Iterable[str | Path | Structure]) -> list[Structur
             found.append(check_structure(source))
             continue
         for path in _files_in(Path(source)):
-            found += _of_field(path) or _all_frames(path)
+            found += _all_frames(path)
     return found
-
-
-def _of_field(path: Path) -> list[Structure]:
-    """That of a field file; nothing where it is none, or an XSF of a structure alone."""
-    if not _is_field(path):
-        return []
-    try:
-        return [next(iter(read_fields(path, check=False).values())).structure]
-    except ElfzooError:
-        if format_of(path) != "xsf":
-            raise
-        return []
 
 
 def rows_of(source: LastLayer, structure: Structure, points: int, seed: int) -> Float[np.ndarray, "points width"]:

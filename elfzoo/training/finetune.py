@@ -30,7 +30,7 @@ from elfzoo.registry import architecture_of
 from elfzoo.training.config import DataConfig, Start, TrainConfig, TuneMethod
 from elfzoo.training.finetune_report import Change, Group, Report
 from elfzoo.training.loop import train
-from elfzoo.training.points import VALIDATION_SEED, choose, draw_points
+from elfzoo.training.points import VALIDATION_SEED, choose, draw_points, own_files
 from elfzoo.transforms.harris.inputs import keeping
 
 __all__ = ["Tuning", "finetune"]
@@ -286,7 +286,7 @@ def _without(part: DataConfig, kept: Sequence[Path]) -> DataConfig | None:
     if not kept or not part.files:
         return part
     apart = {file.resolve() for file in kept}
-    files = [file for name in part.files for file in (find_field_files(name) if Path(name).is_dir() else [Path(name)])]
+    files = own_files(part)
     left = [file for file in files if file.resolve() not in apart]
     if len(left) == len(files):
         return part

@@ -68,7 +68,7 @@ def choose(config: DataConfig, root: str | None = None) -> tuple[list[int], Fiel
     Raises:
         ElfzooError: an empty split, or none of its files matches.
     """
-    data = FieldFiles(_own_files(config), config.spin) if config.files else _stored_split(config, root)
+    data = FieldFiles(own_files(config), config.spin) if config.files else _stored_split(config, root)
     if config.match is not None and len(data):
         found = [i for i, file in enumerate(data.raw_file_names) if re.search(config.match, Path(file).name)]
         if not found:
@@ -87,13 +87,13 @@ def choose(config: DataConfig, root: str | None = None) -> tuple[list[int], Fiel
 def shared_files(config: TrainConfig) -> list[Path]:
     """Files of one's own that are both trained and validated on; of datasets their splits see to that."""
     learned, watched = (
-        {file.resolve() for part in parts for file in _own_files(part) if re.search(part.match or "", file.name)}
+        {file.resolve() for part in parts for file in own_files(part) if re.search(part.match or "", file.name)}
         for parts in (config.train, config.validate)
     )
     return sorted(learned & watched)
 
 
-def _own_files(config: DataConfig) -> list[Path]:
+def own_files(config: DataConfig) -> list[Path]:
     """The files, and those in the folders."""
     return [file for path in map(Path, config.files) for file in (find_field_files(path) if path.is_dir() else [path])]
 

@@ -81,13 +81,13 @@ class Source(ABC):
 
     @property
     def block_size(self) -> int:
-        """Points that are evaluated at a time."""
-        return self.model.block_size
+        """Points that are evaluated at a time: what the largest features of any model allow."""
+        return min(part.block_size for part in self.parts)
 
     @property
     def workers(self) -> int:
-        """Threads that evaluate blocks."""
-        return self.model.workers
+        """Threads that evaluate blocks: as many as the model that allows fewest."""
+        return min(part.workers for part in self.parts)
 
     @property
     def recipe(self) -> Recipe | None:
@@ -195,16 +195,6 @@ class Ensemble(Source):
     def freedom(self, members: int) -> float:
         """The prediction is the mean of all models, which lie closer around it than around the truth's."""
         return members * (len(self.models) - 1) / len(self.models)
-
-    @property
-    def block_size(self) -> int:
-        """What the largest features of any model allow."""
-        return min(model.block_size for model in self.models)
-
-    @property
-    def workers(self) -> int:
-        """As many as the model that allows fewest."""
-        return min(model.workers for model in self.models)
 
     def evaluator(self, structure: Structure, members: int, seed: int) -> Evaluate:
         """Members are the models themselves, as many as are asked for and there are; ``seed`` changes nothing."""
