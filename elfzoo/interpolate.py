@@ -142,7 +142,8 @@ def fourier_resample(values: Float[np.ndarray, "nx ny nz"], shape: Shape) -> Flo
     hold, which is not the same as every other value. Nyquist terms are split and folded evenly.
 
     Raises:
-        ElfzooError: when values are not finite or not three-dimensional, or the shape is not three positive numbers.
+        ElfzooError: when values are not finite or not three-dimensional, or the shape is not three positive whole
+            numbers.
     """
     values, shape = _checked_values(values), _checked_shape(shape)
     for axis in np.argsort([m / n for m, n in zip(shape, values.shape, strict=True)]):  # shrinking first is cheapest

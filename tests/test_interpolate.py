@@ -228,7 +228,7 @@ def test_bad_input_is_named(untyped):
         (lambda: spline_interpolate(values, points[:, :2]), r"shape \(2, 2\)"),
         (lambda: fourier_interpolate(values, points + np.inf), "NaN or infinity"),
         (lambda: spline_interpolate(values, points, 7), "order from 2 to 5; got 7"),
-        (lambda: fourier_resample(values, (4, 0, 4)), "three positive numbers"),
+        (lambda: fourier_resample(values, (4, 0, 4)), "three positive whole numbers"),
     ]
     for call, message in cases:
         with pytest.raises(ElfzooError, match=message):
