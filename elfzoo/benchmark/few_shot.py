@@ -15,7 +15,6 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from jaxtyping import Float, Int
 
 from elfzoo.analysis import compare_topology, field_metrics
 from elfzoo.benchmark.entrant import Entrant, load_entrant
+from elfzoo.benchmark.few_shot_kept import diagonalise, spread_over
 from elfzoo.benchmark.few_shot_task import FewShotTask, shots_of
 from elfzoo.benchmark.measure import json_values
 from elfzoo.benchmark.memory import peak_rss_gib, reset_peak
@@ -48,7 +48,6 @@ from elfzoo.transforms.harris.inputs import keeping
 __all__ = ["few_shot_rows"]
 
 POINTS_SEED = 11_000_003
-REMEMBERED = 6  # structures
 # values at some voxels of a field, or at all of them
 Predict = Callable[[Field, Int[np.ndarray, " voxels"] | None], Float[np.ndarray, "..."]]
 Row = dict[str, Any]
@@ -69,13 +68,13 @@ def few_shot_rows(benchmark: Benchmark, task: FewShotTask, workers: int, progres
     require_pinned(task, benchmark.split, dataset_class(task.dataset)(root=benchmark.root, split=benchmark.split))
     runs = list(_runs(task, benchmark.entrant))
     _prepare(benchmark, task)
-    bar = progress_bar(f"{benchmark.entrant.name} on {benchmark.name}", len(runs), progress)
-    with keeping(benchmark.place / "diagonalisations"), bar as advance:
-        left = [run for run in runs if not _row_path(benchmark, *run).is_file()]
-        advance(len(runs) - len(left))
-        work = partial(_measure, benchmark, task)
-        for _ in chain(each(work, left[:1], 1), each(work, left[1:], workers)):  # what the first keeps, others need
-            advance(1)
+    left = [run for run in runs if not _row_path(benchmark, *run).is_file()]
+    with keeping(benchmark.place / "diagonalisations"):
+        diagonalise(benchmark, task, {run[1:] for run in left if run[0] != "mean"}, workers, progress)
+        with progress_bar(f"{benchmark.entrant.name} on {benchmark.name}", len(runs), progress) as advance:
+            advance(len(runs) - len(left))
+            for _ in each(partial(_measure, benchmark, task), left, workers):
+                advance(1)
     return [json.loads(_row_path(benchmark, *run).read_text()) for run in runs]
 
 
@@ -146,8 +145,7 @@ def _remembered(benchmark: Benchmark, predict: Predict, task: FewShotTask) -> di
     unsearched, found = replace(task, searched="no file ends like this"), {}
     for name in task.remembered:
         old = dataset_class(name)(root=benchmark.root, split="val")
-        spread = np.linspace(0, len(old) - 1, min(REMEMBERED, len(old))).round().astype(int)
-        fields = [old[int(i)].field for i in spread]  # a file that cannot be read is an error
+        fields = [old[i].field for i in spread_over(old)]  # a file that cannot be read is an error
         if known is not None:
             fields = [field for field in fields if {site.specie.symbol for site in field.structure} <= known]
         try:

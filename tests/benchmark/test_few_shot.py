@@ -13,7 +13,7 @@ import yaml
 from pymatgen.core import Lattice, Structure
 
 import elfzoo
-from elfzoo.benchmark import Benchmark, FewShotTask, few_shot, find_task, read_record, run
+from elfzoo.benchmark import Benchmark, FewShotTask, few_shot, few_shot_kept, find_task, read_record, run
 from elfzoo.benchmark.few_shot_metrics import few_shot_metrics
 from elfzoo.benchmark.few_shot_task import shots_of
 from elfzoo.config import parse, to_dict
@@ -21,7 +21,9 @@ from elfzoo.datasets import Hydrides
 from elfzoo.errors import ConfigError, ElfzooError
 from elfzoo.field import Field
 from elfzoo.hub import save_release
+from elfzoo.models.harris_pw import HarrisPWDelta
 from elfzoo.testing import enliven
+from elfzoo.transforms.harris import HarrisInputs, inputs
 
 TUNING = {"points": 40, "epochs": 1, "replay": 0.0}
 SMALL = {
@@ -121,6 +123,52 @@ def test_behind_a_diagonalisation_a_kept_one_predicts_the_same(tmp_path: Path, m
         np.testing.assert_allclose(predict(field, None), want, atol=1e-5)
         np.testing.assert_allclose(predict(field, flat), want.ravel()[flat], atol=1e-5)
     assert len(list(tmp_path.glob("*.npy"))) == 1
+
+
+def test_the_runs_find_all_diagonalisations_made(task: str, tmp_path: Path, monkeypatch) -> None:
+    """Of what is asked for, shown, remembered and replayed; a structure that cannot be had does not stop the others."""
+    asked: list[tuple[str, str]] = []
+    first = next(iter(Hydrides(split="val"))).structure
+
+    def solve(self, structure: Structure, keep: bool) -> HarrisInputs:
+        asked.append((phase[-1], key := inputs._key(structure, [])))
+        assert keep
+        if phase[-1] == "before" and key == inputs._key(first, []):
+            raise ElfzooError("no")
+        return HarrisInputs(np.ones((3, 6, 6, 6)), structure.lattice.matrix)
+
+    def before(*args) -> None:
+        phase.append("before")
+        few_shot_kept.diagonalise(*args)
+        phase.append("runs")
+
+    phase: list[str] = []
+    monkeypatch.setattr(HarrisPWDelta, "requires", ())
+    monkeypatch.setattr(HarrisPWDelta, "solve", solve)
+    monkeypatch.setattr(few_shot, "diagonalise", before)
+    torch.manual_seed(0)
+    model = elfzoo.create_model(
+        "harris_pw_delta", {"hidden": [4], "descriptor": {"n_radial": 3, "l_max": 1, "channels": 3}}
+    )
+    parts = [{"dataset": "prototypes", "split": "train", "points": 20, "structures": 3}]
+    config = {"name": "x.y-v1", "architecture": "harris_pw_delta", "model": to_dict(model.config), "train": parts}
+    config |= {"validate": [{"dataset": "metals", "split": "val", "points": 20, "structures": 2}], "epochs": 1}
+    save_release(
+        model,
+        tmp_path / "release",
+        "harris_pw_delta.few-v0",
+        elements=("H",),
+        training={"config": config | {"batch_size": 64}},
+    )
+    values = yaml.safe_load(Path(task).read_text())
+    values |= {"tuning": TUNING | {"replay": 1.0}, "searched": "none"}
+    Path(task).write_text(yaml.safe_dump(values))
+    run(
+        Benchmark(str(tmp_path / "release"), task, tmp_path / "work", split="val"), tmp_path / "results", progress=False
+    )
+    made = [key for when, key in asked if when == "before"]
+    assert len(made) == len(set(made)) == 22 + 2 + 6 + 6 + 3
+    assert {key for when, key in asked if when == "runs"} <= set(made)
 
 
 def test_a_release_is_tuned_and_trained_anew_and_goes_on(task: str, release: Path, tmp_path: Path, monkeypatch) -> None:

@@ -1,0 +1,75 @@
+"""Diagonalisations that the runs of a task of few shots share, made first, several structures at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from elfzoo.benchmark.few_shot_task import FewShotTask, shots_of
+from elfzoo.benchmark.plan import Benchmark
+from elfzoo.benchmark.pool import each
+from elfzoo.config import parse
+from elfzoo.datasets import FieldDataset, dataset_class
+from elfzoo.errors import ElfzooError
+from elfzoo.io import read_field
+from elfzoo.models.diagonalised import Diagonalised
+from elfzoo.progress import progress_bar
+from elfzoo.training.config import TrainConfig
+from elfzoo.training.points import choose
+
+__all__ = ["diagonalise", "spread_over"]
+
+
+def diagonalise(
+    benchmark: Benchmark, task: FewShotTask, shots: Iterable[tuple[int, int]], workers: int, progress: bool | None
+) -> None:
+    """Keep what the runs will ask for, see :func:`elfzoo.transforms.harris.inputs.keeping`; nothing of other models.
+
+    One run after the other would make them singly, while the other cores wait.
+
+    Args:
+        shots: numbers of shots and seeds of the runs.
+    """
+    if not isinstance(benchmark.entrant.model, Diagonalised):
+        return
+    train = dataset_class(task.dataset)(root=benchmark.root, split="train")
+    parts = [dataset_class(task.dataset)(root=benchmark.root, split=benchmark.split)]
+    parts += [shots_of(train, count, seed) for count, seed in shots]
+    for name in task.remembered:
+        old = dataset_class(name)(root=benchmark.root, split="val")
+        parts.append(old.subset(spread_over(old)))
+    if task.tuning.get("replay") != 0:
+        parts += _learned_before(benchmark)
+    files = list(dict.fromkeys(part.raw_dir / file for part in parts for file in part.raw_file_names))
+    with progress_bar(f"{benchmark.entrant.name}: diagonalisations", len(files), progress) as advance:
+        for _ in each(partial(_diagonalise, benchmark), files, workers):
+            advance(1)
+
+
+def spread_over(old: FieldDataset, most: int = 6) -> list[int]:
+    """Indices of a few structures from first to last: what was known before is measured on them."""
+    return np.linspace(0, len(old) - 1, min(most, len(old))).round().astype(int).tolist()
+
+
+def _learned_before(benchmark: Benchmark) -> list[FieldDataset]:
+    """What the entrant was trained on and may be replayed, without what is not at hand."""
+    model, found = benchmark.entrant.model, []
+    assert model is not None and model.card is not None
+    for part in parse(TrainConfig, model.card.training["config"]).train:
+        try:
+            found.append(choose(part, benchmark.root)[1])
+        except ElfzooError:  # fine-tuning warns of it
+            continue
+    return found
+
+
+def _diagonalise(benchmark: Benchmark, file: Path) -> None:
+    model = benchmark.entrant.model
+    assert isinstance(model, Diagonalised)
+    try:
+        model.solve(read_field(file).structure, keep=True)
+    except ElfzooError:  # such as a cell too large for it; the run that asks for it says so, or does without
+        return
