@@ -1,7 +1,10 @@
 """Who computes: this process, processes of this machine, or the workers of a Dask scheduler anywhere.
 
-Structures are handed out one to a worker, so that a worker's death costs one structure and blames no other. Dask gives
-what a dead worker had to another one; a structure that kills worker after worker is recorded as failed.
+Structures are handed out in chunks of about a second's work, since each hand-out costs the scheduler and the client
+some milliseconds, in which the worker waits. A worker computes them one after the other and writes each down, so that
+its death costs one structure. Dask gives what a dead worker had to another one, which leaves out what is written down.
+A chunk that kills worker after worker does so by its first structure that is not finished: that one is handed out
+alone, and recorded as failed if it goes on killing.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -18,7 +21,7 @@ import torch
 
 from elfzoo.errors import ElfzooError
 from elfzoo.screening.measure import failure
-from elfzoo.screening.worker import Item, Job, compute, compute_once, journal_of
+from elfzoo.screening.worker import Chunk, Item, Job, compute, compute_chunk, journal_of, split_finished
 from elfzoo.threads import deaf_to_interrupts
 
 if TYPE_CHECKING:
@@ -28,6 +31,8 @@ __all__ = ["INSTALL", "dask_client", "run_here", "run_on"]
 
 INSTALL = "install it with: pip install 'elfzoo[screen]'"
 COUNT_WORKERS_EVERY = 1.0  # seconds; they come and go
+CHUNK_SECONDS, LARGEST_CHUNK = 1.0, 64  # of work, and structures, that are handed out at a time
+CHUNKS_AT_THE_END = 4  # for each worker: the last ones are so small that none works long while others wait
 CONNECT = 30  # seconds
 GONE = "the Dask scheduler is gone; what was finished is kept: run the same command again"
 
@@ -43,27 +48,66 @@ def run_here(job: Job, items: Iterable[Item]) -> Iterator[dict[str, Any]]:
         torch.set_num_threads(before)
 
 
-def run_on(client: Client, job: Job, items: Iterable[Item]) -> Iterator[dict[str, Any]]:
+def run_on(client: Client, job: Job, items: Iterable[Item], total: int) -> Iterator[dict[str, Any]]:
     """The records of structures, as the workers of a scheduler finish them.
+
+    Args:
+        client: of the scheduler.
+        job: what is the same for all.
+        items: the structures, read when there is a worker for them.
+        total: how many they are.
 
     Raises:
         ElfzooError: a worker cannot work, or the scheduler is gone; what was finished is kept.
     """
     from distributed import as_completed
 
-    items, run, left = iter(items), uuid.uuid4().hex[:8], dict[str, str]()
-    slots, futures = _Slots(client), as_completed(loop=client.loop)
+    run, slots, left = uuid.uuid4().hex[:8], _Slots(client), dict[str, Chunk]()
+    chunks, futures = _Chunks(items, total), as_completed(loop=client.loop)
 
     def hand_out() -> None:
-        for item in islice(items, max(0, slots.number() - len(left))):
-            future = client.submit(compute_once, job, item, key=f"elfzoo-screen-{run}-{item.hash}", pure=False)
-            left[future.key] = item.hash
+        while len(left) < slots.number() and (chunk := chunks.take(slots.number())):
+            key = f"elfzoo-screen-{run}-{chunks.taken}-{chunk[0].hash}"
+            future = client.submit(compute_chunk, job, chunk, key=key, pure=False)
+            left[future.key] = chunk
             futures.add(future)
 
     hand_out()
     for future in futures:
-        yield _record(future, job, left.pop(future.key))
+        records, unfinished = _records(future, job, left.pop(future.key))
+        chunks.learn(records)
+        chunks.again += unfinished
         hand_out()
+        yield from records
+
+
+class _Chunks:
+    """Structures in groups that take a worker about a second; smaller at the end, where others would wait for it."""
+
+    def __init__(self, items: Iterable[Item], total: int):
+        self.items, self.left, self.taken = iter(items), total, 0
+        self.again: list[Chunk] = []
+        self.seconds, self.measured = 0.0, 0
+
+    def take(self, slots: int) -> Chunk:
+        """The next ones; none where there are no more."""
+        self.taken += 1
+        if self.again:
+            return self.again.pop()
+        chunk = tuple(islice(self.items, self._size(slots)))
+        self.left -= len(chunk)
+        return chunk
+
+    def learn(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """How long structures take."""
+        self.seconds += sum(record.get("seconds") or 0.0 for record in records)
+        self.measured += len(records)
+
+    def _size(self, slots: int) -> int:
+        if not self.measured:
+            return 1
+        in_time = CHUNK_SECONDS / max(self.seconds / self.measured, CHUNK_SECONDS / LARGEST_CHUNK)
+        return max(1, int(min(in_time, self.left / (CHUNKS_AT_THE_END * slots))))
 
 
 class _Slots:
@@ -82,20 +126,24 @@ class _Slots:
         return self.count
 
 
-def _record(future: Any, job: Job, hash: str) -> dict[str, Any]:
+def _records(future: Any, job: Job, chunk: Chunk) -> tuple[list[dict[str, Any]], list[Chunk]]:
+    """What has come of a chunk, and what of it is to be handed out again."""
     from distributed import KilledWorker
 
     try:
-        return future.result()
+        return future.result(), []
     except Exception as raised:
         error = raised
     if future.status != "error":  # cancelled, for nobody is left to ask
         raise ElfzooError(GONE)
     if not isinstance(error, KilledWorker):
         raise error if isinstance(error, ElfzooError) else ElfzooError(f"a worker failed: {error!r}")
-    record = {"hash": hash, **failure("every worker that computed it was killed (memory?)")}
+    finished, unfinished = split_finished(job, chunk)
+    if len(chunk) > 1:
+        return finished, [part for part in (unfinished[1:], unfinished[:1]) if part]
+    record = {"hash": chunk[0].hash, **failure("every worker that computed it was killed (memory?)")}
     journal_of(job.folder).add(record)
-    return record
+    return [record], []
 
 
 @contextmanager

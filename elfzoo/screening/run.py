@@ -246,7 +246,7 @@ def _computed(job: Job, items: Iterator[Any], total: int, work: Work, progress: 
             records = run_here(job, items)
         else:
             client = stack.enter_context(dask_client(min(work.workers, total), work.scheduler))
-            records = run_on(client, job, items)
+            records = run_on(client, job, items, total)
         advance, found = stack.enter_context(progress_bar("screening", total, progress)), {}
         for record in records:
             found[record["hash"]] = record

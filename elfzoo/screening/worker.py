@@ -26,7 +26,7 @@ from elfzoo.screening.measure import measure
 from elfzoo.screening.settings import ScreenSettings, changed, read_settings
 from elfzoo.structure import structure_from
 
-__all__ = ["Item", "Job", "compute", "compute_once", "item_of", "journal_of"]
+__all__ = ["Chunk", "Item", "Job", "compute", "compute_chunk", "item_of", "journal_of", "split_finished"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Job:
     part: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Item:
     """One structure as it travels: its hash, lattice (rows, Å), atomic numbers and fractional coordinates."""
 
@@ -56,6 +56,9 @@ class Item:
     lattice: np.ndarray
     numbers: np.ndarray
     frac_coords: np.ndarray
+
+
+Chunk = tuple[Item, ...]  # handed out together
 
 
 def item_of(hash: str, structure: Structure) -> Item:
@@ -82,13 +85,20 @@ def compute(job: Job, item: Item) -> dict[str, Any]:
     return record
 
 
-def compute_once(job: Job, item: Item) -> dict[str, Any]:
-    """:func:`compute`, unless some worker has finished it: the journals tell what a dead one could not report.
+def compute_chunk(job: Job, chunk: Chunk) -> list[dict[str, Any]]:
+    """:func:`compute` what no worker has finished: the journals tell what a dead one could not report.
 
     A failure is computed again, since it may be one of an earlier run.
     """
-    found = _ledger_of(job.folder).find(item.hash)
-    return compute(job, item) if found is None or found["status"] == "failed" else found
+    finished, unfinished = split_finished(job, chunk)
+    return [*finished, *(compute(job, item) for item in unfinished)]
+
+
+def split_finished(job: Job, chunk: Chunk) -> tuple[list[dict[str, Any]], Chunk]:
+    """The records of what is finished, whoever did it, and what is not."""
+    found = {item: _ledger_of(job.folder).find(item.hash) for item in chunk}
+    finished = {item: record for item, record in found.items() if record is not None and record["status"] != "failed"}
+    return list(finished.values()), tuple(item for item in chunk if item not in finished)
 
 
 @functools.lru_cache(maxsize=1)

@@ -6,12 +6,19 @@ import os
 import signal
 from typing import Any
 
-from elfzoo.screening.worker import Item, Job
+from elfzoo.screening.worker import Chunk, Item, Job, journal_of, split_finished
 
 __all__ = ["dies_of_bad"]
 
 
-def dies_of_bad(job: Job, item: Item) -> dict[str, Any]:
+def dies_of_bad(job: Job, chunk: Chunk) -> list[dict[str, Any]]:
+    finished, unfinished = split_finished(job, chunk)
+    return [*finished, *(_done_unless_bad(job, item) for item in unfinished)]
+
+
+def _done_unless_bad(job: Job, item: Item) -> dict[str, Any]:
     if item.hash == "bad":
         os.kill(os.getpid(), signal.SIGKILL)
-    return {"hash": item.hash, "status": "done"}
+    record = {"hash": item.hash, "status": "done"}
+    journal_of(job.folder).add(record)
+    return record

@@ -19,7 +19,7 @@ import elfzoo
 from elfzoo import analysis
 from elfzoo.analysis import percolation
 from elfzoo.screening import ScreenSettings, Work, screen, work_folder
-from elfzoo.screening.engines import run_on
+from elfzoo.screening.engines import _Chunks, run_on
 from elfzoo.screening.journal import read_journals
 from elfzoo.screening.worker import Job, item_of
 from tests.screening.conftest import MODEL, read_rows, tiny
@@ -112,18 +112,36 @@ def test_a_killed_client_costs_one_structure_a_worker(cluster: Any, folder: Call
     assert sum(started().values()) <= COUNT + WORKERS
 
 
+@pytest.mark.parametrize("size", [1, 3])
 def test_a_structure_that_kills_its_workers_is_a_failure_and_blames_no_other(
-    cluster: Any, folder: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
+    cluster: Any, folder: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     folder(0)
-    monkeypatch.setattr("elfzoo.screening.engines.compute_once", dies_of_bad)
-    monkeypatch.setattr(
-        cluster.scheduler, "allowed_failures", 0
-    )  # else Dask gives it to four workers, which takes long
-    names = [*"abcd", "bad", *"efgh"]
     job = Job(MODEL, str(work_folder(OUT).resolve()), ScreenSettings(MODEL, ""))
+    monkeypatch.setattr("elfzoo.screening.engines.compute_chunk", dies_of_bad)
+    monkeypatch.setattr("elfzoo.screening.engines._Chunks._size", lambda self, slots: size)
+    # else Dask gives it to four workers, which takes long
+    monkeypatch.setattr(cluster.scheduler, "allowed_failures", 0)
+    names = [*"abcd", "bad", *"efgh"]
     with distributed.Client(cluster.scheduler_address, set_as_default=False) as client:
-        found = {r["hash"]: r["status"] for r in run_on(client, job, (item_of(name, tiny(0)) for name in names))}
-    assert found == dict.fromkeys(names, "done") | {"bad": "failed"}
-    (kept,) = records()
+        items = (item_of(name, tiny(0)) for name in names)
+        found = [(record["hash"], record["status"]) for record in run_on(client, job, items, len(names))]
+    assert dict(found) == dict.fromkeys(names, "done") | {"bad": "failed"} and len(found) == len(names)
+    (kept,) = [record for record in records() if record["status"] == "failed"]
     assert kept["hash"] == "bad" and "killed" in kept["message"]
+    assert Counter(finished()) == Counter(names)  # nothing was computed twice
+
+
+def test_chunks_take_about_a_second_and_get_smaller_at_the_end() -> None:
+    chunks = _Chunks((item_of(str(number), tiny(0)) for number in range(100)), 100)
+    assert len(chunks.take(2)) == 1  # nobody knows yet how long one takes
+    chunks.learn([{"seconds": 0.1}])
+    sizes = [len(chunks.take(2)) for _ in range(50)]
+    assert sizes[:3] == [10, 10, 9] and sizes == sorted(sizes, reverse=True) and 1 + sum(sizes) == 100
+    assert sizes[-1] == 0 and sizes.count(1) >= 8
+
+    chunks = _Chunks((item_of(str(number), tiny(0)) for number in range(1000)), 1000)
+    chunks.learn([{"seconds": 0.0}, {}])
+    assert len(chunks.take(1)) == 64
+    chunks.learn([{"seconds": 300.0}])
+    assert len(chunks.take(1)) == 1

@@ -19,7 +19,7 @@ from elfzoo.screening import Part, ScreenSettings, Work, catalogue, read_facts, 
 from elfzoo.screening.identity import structure_hash
 from elfzoo.screening.journal import Journal, Ledger, read_journals
 from elfzoo.screening.table import COLUMNS
-from elfzoo.screening.worker import Job, compute, compute_once, item_of
+from elfzoo.screening.worker import Job, compute, compute_chunk, item_of
 from tests.screening.conftest import COARSE, MODEL, read_rows, tiny
 
 pytest.importorskip("pyarrow")
@@ -320,8 +320,9 @@ def test_what_another_worker_finished_is_not_computed_again(folder: Folder, stat
     settings = ScreenSettings(MODEL, read_facts(OUT)["settings"]["weights_sha256"], **COARSE)
     job, before = Job(MODEL, str(work_folder(OUT).resolve()), settings), events()
     Journal(work_folder(OUT) / "results").add(dead := {"hash": "of the dead", "status": status})
-    found = compute_once(job, item_of("of the dead", tiny(0)))
-    assert (found == dead) is not again and events()["started"] == before["started"] + again
+    found = compute_chunk(job, (item_of("of the dead", tiny(0)), item_of("another", tiny(1))))
+    assert [record["hash"] for record in found] == ["of the dead", "another"]
+    assert (found[0] == dead) is not again and events()["started"] == before["started"] + 1 + again
 
 
 def test_a_name_in_another_folder_is_another_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
