@@ -110,13 +110,14 @@ def speed_rows(benchmark: Benchmark, task: SpeedTask, workers: int, progress: bo
 
 def time_job(entrant: Entrant, structure: Structure, grid: Grid, task: SpeedTask) -> Timing:
     """Seconds of a whole job, after a warm-up: timed, or extrapolated where that would take too long."""
-    few, n_few = sample(entrant, structure, grid, SHARES[0])
-    few()
     if isinstance(entrant.model, PointModel):
+        _tiny(entrant)  # what is loaded at the first call; the set-up of the job itself may take minutes
         found, n_timed = _from_samples(entrant.model, structure, grid, task)
         if found[0] > task.whole_within:
             return Timing.of(found, grid.size, n_timed)
         return Timing.of(clock(lambda: entrant.predict("", structure, grid), task), grid.size, grid.size)
+    few, n_few = sample(entrant, structure, grid, SHARES[0])
+    few()
     first = clock(few, task)
     if first[0] > task.whole_within:  # its set-up then counts as if it grew with the points
         return Timing.of(first * grid.size / n_few, grid.size, n_few)
@@ -156,7 +157,13 @@ def _some_blocks(model: PointModel, grid: Grid, share: float) -> tuple[Callable[
 
 def _from_samples(model: PointModel, structure: Structure, grid: Grid, task: SpeedTask) -> tuple[np.ndarray, int]:
     """Wall and CPU seconds of the whole grid from those of set-up and samples; points of the larger sample timed."""
-    set_up, evaluate = clock(lambda: model.evaluator(structure), task), model.evaluator(structure)
+    last: list[Evaluator] = []
+
+    def prepare() -> None:
+        last[:] = [model.evaluator(structure)]
+
+    set_up = clock(prepare, task, task.whole_within / 10)  # which the whole job takes again
+    (evaluate,) = last
     timed: list[tuple[np.ndarray, int]] = []
     for share in SHARES:
         call, n_points = _some_blocks(model, grid, share)
@@ -239,14 +246,20 @@ def _dense_points_per_second(task: SpeedTask) -> float:
     return len(points) / float(clock(lambda: dense_elf(model, structure, points), task)[0])
 
 
-def clock(call: Call, task: SpeedTask) -> np.ndarray:
-    """Wall and CPU seconds of the best of several runs."""
+def clock(call: Call, task: SpeedTask, within: float | None = None) -> np.ndarray:
+    """Wall and CPU seconds of the best of several runs, none of them begun after ``within`` seconds of running; by
+    default those within which a whole job is timed.
+    """
     times: list[tuple[float, float]] = []
-    while len(times) < task.repeat and sum(wall for wall, _ in times) < task.whole_within:
+    while len(times) < task.repeat and sum(wall for wall, _ in times) < (within or task.whole_within):
         wall, cpu = time.perf_counter(), time.process_time()
         call()
         times.append((time.perf_counter() - wall, time.process_time() - cpu))
     return np.array(min(times))
+
+
+def _tiny(entrant: Entrant) -> None:
+    entrant.predict("", TINY_CELL, Grid((4, 4, 4), TINY_CELL.lattice.matrix))
 
 
 def _memory_of_fresh_process(benchmark: Benchmark, share: float) -> float:
@@ -264,7 +277,7 @@ def _memory(benchmark: Benchmark, share: float) -> float:
     assert isinstance(task, SpeedTask)
     structure = task.structure()
     grid = task.grid(structure)
-    entrant.predict("", TINY_CELL, Grid((4, 4, 4), TINY_CELL.lattice.matrix))
+    _tiny(entrant)
     whole = share == 1
     predict = (lambda: entrant.predict("", structure, grid)) if whole else sample(entrant, structure, grid, share)[0]
     reset_peak()

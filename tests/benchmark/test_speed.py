@@ -58,7 +58,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Counting:
     """An entrant of which time is counted: 2 s for itself and a millisecond for each point, half of it of the CPU."""
     entrant = Counting()
 
-    def seconds(call: module.Call, task: SpeedTask) -> np.ndarray:
+    def seconds(call: module.Call, task: SpeedTask, within: float | None = None) -> np.ndarray:
         call()
         return np.array([1.0, 0.5]) * (2 + 1e-3 * np.prod(entrant.shapes[-1]))
 
@@ -144,7 +144,10 @@ def test_the_set_up_of_a_point_model_counts_once(monkeypatch: pytest.MonkeyPatch
         [0.0],
     )
 
+    made: list[str] = []
+
     def slow_evaluator(structure: Structure) -> object:
+        made.append(structure.formula)
         spent[0] += 50.0
 
         def evaluate(points: np.ndarray) -> np.ndarray:
@@ -153,7 +156,7 @@ def test_the_set_up_of_a_point_model_counts_once(monkeypatch: pytest.MonkeyPatch
 
         return evaluate
 
-    def seconds(call: module.Call, task: SpeedTask) -> np.ndarray:
+    def seconds(call: module.Call, task: SpeedTask, within: float | None = None) -> np.ndarray:
         before = spent[0]
         call()
         return np.full(2, spent[0] - before)
@@ -162,9 +165,18 @@ def test_the_set_up_of_a_point_model_counts_once(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(type(model), "block_size", 512)
     monkeypatch.setattr(module, "clock", seconds)
     task = dataclasses.replace(TINY, points=64)
-    found = time_job(Entrant("any", model, model=model), structure, task.grid(structure), task)
+    entrant = Entrant("any", lambda _, cell, grid: model.predict(cell, grid, progress=False), model=model)
+    found = time_job(entrant, structure, task.grid(structure), task)
     assert found.seconds == pytest.approx(50 + 262.144)  # not 50 for every sample of the grid
     assert found.points_timed == pytest.approx(64**3 / 64, rel=0.05)
+    assert len(made) == 2  # to warm up, a tiny one; the other is both timed and used
+
+
+def test_a_long_set_up_is_timed_once() -> None:
+    task, calls = dataclasses.replace(TINY, repeat=3), list[int]()
+    module.clock(lambda: calls.append(0), task)
+    module.clock(lambda: calls.append(1), task, 1e-12)
+    assert calls == [0, 0, 0, 1]
 
 
 def test_the_record_is_of_the_common_form(task: str, entrants: Path, tmp_path: Path) -> None:
