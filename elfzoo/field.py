@@ -14,6 +14,7 @@ from pymatgen.core import Structure
 
 from elfzoo.errors import ElfzooError, QuantityError, RecipeError
 from elfzoo.grid import Grid
+from elfzoo.quantity import quantity_of
 from elfzoo.structure import as_structure
 
 __all__ = ["Field", "Recipe", "read_field"]
@@ -92,6 +93,14 @@ class Field:
     def integral(self) -> float:
         """Over the cell, in the unit of the values times Å³: of a density, the number of electrons."""
         return float(self.values.mean(dtype=np.float64) * self.structure.volume)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """What no value of the quantity can be below and above, 0 and 1 for ELF, on the sides where the stored values
+        keep to it; else infinite. What interpolation gives beyond is its own error.
+        """
+        low, high = quantity_of(self.quantity).bounds or (-np.inf, np.inf)
+        return low if self.values.min() >= low else -np.inf, high if self.values.max() <= high else np.inf
 
     def replace(self, **changes: Any) -> Field:
         """A copy with some attributes changed."""

@@ -63,7 +63,8 @@ class NetworkingObserver:
         model: of ELF, from :func:`elfzoo.load_pretrained`.
         path: of the table; ends in ``.csv``.
         grid: numbers of points along the lattice vectors, for all steps.
-        spacing: Å, largest distance of neighbouring points in the present cell, where no grid is given.
+        spacing: Å, largest distance of neighbouring points in the present cell, where no grid is given; a
+            run that goes on with another cell is to be given the grid of the first.
         phi_spacing: Å, of the cross-check of φ; see :func:`elfzoo.analysis.networking`.
         isovalue: of ELF that links two hydrogens of a molecule; see :func:`elfzoo.analysis.track`.
         h_dos: hydrogen share of the density of states at the Fermi level, for the critical temperature.
@@ -98,7 +99,7 @@ class NetworkingObserver:
         self._writes = world.rank == 0
         self._waiting: list[dict[str, Any]] = []  # rows that are not on the disk yet
         if self._writes:
-            self._table = RowTable(Path(path), COLUMNS, KEY, resume=True)
+            self._table = RowTable(Path(path), COLUMNS, KEY, resume=True, failed="error")
             self._began = dynamics.nsteps
             self._start, self._start_time = self._origin(start)
 
@@ -162,7 +163,11 @@ class NetworkingObserver:
                 "say with start=STEP which step they are, or choose another file"
             )
         first = self._began if start is None else start
-        return first, first * self._timestep
+        before = [row for row in rows if int(row["step"]) <= first and row["time_fs"]]
+        if not before:
+            return first, first * self._timestep
+        last = before[-1]  # earlier steps may have been of another length
+        return first, float(last["time_fs"]) + (first - int(last["step"])) * self._timestep
 
     def _time(self, passed: int) -> float | None:
         return self._start_time + passed * self._timestep if self._timestep else None

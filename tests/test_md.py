@@ -166,6 +166,39 @@ def test_where_a_run_goes_on_is_known_or_asked_for(model: Model) -> None:
     assert steps_of(rows()) == [0, 3, 9, 12] and float(rows()[-1]["time_fs"]) == 6.0
 
 
+def test_time_goes_on_from_steps_of_another_length(model: Model) -> None:
+    run(crystal(), model, steps=3)  # of 0.5 fs
+    moved = read("md.traj", "-1")
+    moved.positions[0] += 0.02
+    moved.calc = EMT()
+    dynamics = VelocityVerlet(moved, units.fs)
+    NetworkingObserver(dynamics, moved, model, "phi.csv", GRID, phi_spacing=COARSE, start=5)()
+    assert [float(row["time_fs"]) for row in rows()] == [0.0, 1.5, 3.5]
+
+
+def test_a_step_that_failed_is_tried_again(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    atoms = crystal()
+
+    def observe() -> None:
+        observer = NetworkingObserver(
+            BFGS(atoms, logfile=None), atoms, model, "phi.csv", spacing=0.4, phi_spacing=COARSE
+        )
+        observer()
+
+    observe()
+    atoms.set_cell(atoms.cell * 1.3, scale_atoms=True)
+    with monkeypatch.context() as failing, pytest.warns(ElfzooWarning, match="no memory"):
+        failing.setattr(
+            type(model), "predict", lambda *args, **settings: (_ for _ in ()).throw(MemoryError("no memory"))
+        )
+        NetworkingObserver(
+            BFGS(atoms, logfile=None), atoms, model, "phi.csv", spacing=0.4, phi_spacing=COARSE, start=1
+        )()
+    observe()
+    found = rows()
+    assert steps_of(found) == [0, 1, 1] and "no memory" in found[1]["error"] and not found[2]["error"]
+
+
 def test_another_way_from_an_earlier_frame_stays_beside_the_first(model: Model) -> None:
     run(crystal(), model, steps=6)
     atoms = read("md.traj", "1")

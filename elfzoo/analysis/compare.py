@@ -154,7 +154,7 @@ def compare(
         reference_recipe=reference.recipe,
         prediction_recipe=prediction.recipe,
         resampled=resampled,
-        topology=compare_topology(reference, prediction) if topology else None,
+        topology=compare_topology(reference, prediction, mixed_recipes=mixed_recipes) if topology else None,
         quantity=reference.quantity,
         density=density_errors(reference, guess) if quantity.counts_electrons else None,
     )

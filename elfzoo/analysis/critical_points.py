@@ -94,6 +94,7 @@ class Search:
     structure: Structure
     status: np.ndarray
     logit: bool
+    bounds: tuple[float, float]  # that no value exceeds but for the spline's ringing
     core_scale: float  # 0: nothing is a core
     tolerance: float  # of a plateau
 
@@ -112,7 +113,7 @@ class Search:
         if core_scale > 0:
             status[_core_cells(field, core_scale)] = CORE
         status[plateau_cells(data, flat, tolerance) & (status == 0)] = PLATEAU
-        return cls(spline, data, field.structure, status, space == "logit", core_scale, tolerance)
+        return cls(spline, data, field.structure, status, space == "logit", field.bounds, core_scale, tolerance)
 
     @property
     def plateau(self) -> np.ndarray:
@@ -133,7 +134,7 @@ class Search:
 
     def values(self, positions: np.ndarray) -> np.ndarray:
         values = self.spline.taylor(positions)[0]
-        return special.expit(values) if self.logit else values
+        return np.clip(special.expit(values) if self.logit else values, *self.bounds)
 
 
 def _check_search(field: Field, space: str, flat: float) -> None:
@@ -167,11 +168,11 @@ def _core_cells(field: Field, scale: float) -> np.ndarray:
 
 def find_points(search: Search) -> tuple[CriticalPoints, Plateaus | None]:
     """Every critical point, without ends, and the plateaus, if there are any."""
-    points = _points(search)
-    if not search.plateau.any():
-        return points, None
-    regions = plateaus(search.data, search.plateau, search.tolerance)
-    return _with_plateaus(search, points, regions), regions
+    points, regions = _points(search), None
+    if search.plateau.any():
+        regions = plateaus(search.data, search.plateau, search.tolerance)
+        points = _with_plateaus(search, points, regions)
+    return replace(points, values=np.clip(points.values, *search.bounds)), regions
 
 
 def _points(search: Search) -> CriticalPoints:

@@ -81,8 +81,10 @@ class CriticalPoints:
 
     @property
     def morse_reason(self) -> str | None:
-        """What was left out where the Morse sum is not zero, which cannot be told from what is kept; else None."""
-        if self.morse_sum == 0:
+        """What was left out where the Morse sum is not zero, or where nothing is kept of degenerate points, which
+        cannot be told from what is kept; else None.
+        """
+        if self.morse_sum == 0 and not (len(self) == 0 and self.dropped.get("undecided cells")):
             return None
         causes = {
             "core cells": "cells inside of cores",

@@ -178,10 +178,21 @@ def _result(
     shape: tuple[int, ...],
     graph: JoinGraph | None,
 ) -> Networking:
+    """Values beyond what the field can have are the spline's ringing, as at the edge of clipped data: its error."""
+    low, high = field.bounds
+    best, every = _clipped(found.best, low, high), _clipped(found.all, low, high)
+    h1, h2, h3 = (None if value is None else float(np.clip(value, low, high)) for value in bare)
+    star = None if star is None else float(np.clip(star, low, high))
+    error, exact = error + abs(best[2] - found.best[2]), found.exact and (best, every) == (found.best, found.all)
     nx, ny, nz = shape
     return Networking(
-        *found.best, *found.all, *bare, star, error, found.exact, found.at_saddle, (nx, ny, nz), field.structure, graph
+        *best, *every, h1, h2, h3, star, error, exact, found.at_saddle, (nx, ny, nz), field.structure, graph
     )
+
+
+def _clipped(values: Triple, low: float, high: float) -> Triple:
+    a, b, c = np.clip(values, low, high).tolist()
+    return a, b, c
 
 
 # ---- saddles ----

@@ -43,9 +43,18 @@ class Plateaus:
     def hold(
         self, positions: Float[np.ndarray, "points 3"], values: Float[np.ndarray, " points"], tolerance: float
     ) -> Bool[np.ndarray, " points"]:
-        """Whether points (in grid steps) lie on or next to a plateau with a value like the plateau's."""
+        """Whether points (in grid steps) lie on or next to a plateau with a value like the plateau's.
+
+        At a sharp edge, as that of clipped data, a spline overshoots and rings. No datum around a maximum is higher
+        than it, so that what a point is higher tells by how much the spline is wrong all around.
+        """
         region = self.around[tuple((np.floor(positions).astype(np.int64) % self.around.shape).T)]
-        return (region > 0) & (np.abs(values - self.levels[region]) < tolerance)
+        sign = np.zeros(len(self.levels), dtype=np.int64)
+        sign[self.numbers] = self.signs
+        difference = values - self.levels[region]
+        overshoot = np.zeros(len(self.levels))
+        np.maximum.at(overshoot, region, sign[region] * difference)
+        return (region > 0) & (np.abs(difference) <= np.maximum(tolerance, overshoot)[region])
 
     def at(self, positions: Float[np.ndarray, "points 3"]) -> tuple[np.ndarray, np.ndarray]:
         """The plateau that each position in grid steps lies on, -1 for none of them, and the cell that it is in."""

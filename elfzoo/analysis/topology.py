@@ -19,6 +19,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from elfzoo.analysis import percolation, spline
+from elfzoo.analysis.comparable import require_comparable
 from elfzoo.analysis.critical_points import critical_points
 from elfzoo.analysis.critical_result import SIGNATURES, CriticalPoints
 from elfzoo.analysis.hydrogen_network import HydrogenPairs, hydrogen_pairs, jaccard, jaccard_curve
@@ -28,7 +29,6 @@ from elfzoo.errors import ElfzooError
 from elfzoo.field import Field
 from elfzoo.io.json_values import json_values
 from elfzoo.periodic import probe_edges
-from elfzoo.structure import require_same_structure
 
 __all__ = ["FieldTopology", "MatchedPoints", "TopologyComparison", "can_search", "compare_topology", "match_points"]
 
@@ -152,6 +152,7 @@ def compare_topology(
     max_distance: float = 0.2,
     persistence: float = PERSISTENCE,
     isovalues: tuple[float, ...] = ISOVALUES,
+    mixed_recipes: bool = False,
 ) -> TopologyComparison:
     """Compare what two fields of one structure say; their grids may differ.
 
@@ -161,16 +162,18 @@ def compare_topology(
         max_distance: Å between critical points that may be matched.
         persistence: pairs of critical points closer in value are cancelled first, in both fields.
         isovalues: at which hydrogen networks are compared.
+        mixed_recipes: take fields of different engines, functionals or pseudopotentials all the same; φ differs by
+            some 0.01 then, whatever the model.
 
     Raises:
         QuantityError: the fields hold different quantities.
+        RecipeError: both recipes are known and differ, and ``mixed_recipes`` is False.
         StructureError: the lattices or the atoms differ by more than 0.001 Å.
         ElfzooError: fields that the searches refuse, a distance that is not positive, or a topology of another
-            persistence.
+            persistence, or other spin channels.
     """
     ours, theirs = (_topology(given, persistence) for given in (reference, prediction))
-    theirs.field.require_quantity(ours.field.quantity, "the prediction")
-    require_same_structure(ours.field.structure, theirs.field.structure)
+    require_comparable(ours.field, theirs.field, mixed_recipes)
     both, points = (ours.networking, theirs.networking), (ours.points, theirs.points)
     at_phi, curve = _links(ours, theirs, isovalues)
     return TopologyComparison(

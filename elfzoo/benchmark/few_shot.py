@@ -25,7 +25,7 @@ from elfzoo.analysis import compare_topology, field_metrics
 from elfzoo.benchmark.entrant import Entrant, load_entrant
 from elfzoo.benchmark.few_shot_kept import diagonalise, spread_over
 from elfzoo.benchmark.few_shot_task import FewShotTask, shots_of
-from elfzoo.benchmark.measure import json_values
+from elfzoo.benchmark.measure import json_values, of_reference
 from elfzoo.benchmark.memory import peak_rss_gib, reset_peak
 from elfzoo.benchmark.plan import Benchmark
 from elfzoo.benchmark.pool import each
@@ -244,7 +244,8 @@ def _of_model(model: Model | None) -> Predict:
 
 def _of_entrant(entrant: Entrant) -> Predict:
     def predict(field: Field, flat: np.ndarray | None) -> np.ndarray:
-        values = entrant.predict(Path(str(field.meta["file"])).stem, field.structure, field.grid).values
+        found = entrant.predict(Path(str(field.meta["file"])).stem, field.structure, field.grid)
+        values = of_reference(field, found).values
         return values if flat is None else values.ravel()[flat]
 
     return predict

@@ -97,4 +97,4 @@ def _phi_r2(searched: Sequence[Row]) -> float:
     """About the identity, over structures; nan where φ does not vary."""
     known = [row for row in searched if row["phi"] is not None and row["phi_error"] is not None]
     truth, error = (np.array([row[name] for row in known], float) for name in ("phi", "phi_error"))
-    return float(1 - (error**2).mean() / truth.var()) if len(known) > 1 and truth.var() > 0 else np.nan
+    return float(1 - (error**2).mean() / truth.var()) if len(known) > 1 and truth.min() < truth.max() else np.nan

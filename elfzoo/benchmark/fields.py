@@ -10,15 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from elfzoo.benchmark.measure import json_values, measure, pair
+from elfzoo.benchmark.measure import json_values, measure, of_reference, pair
 from elfzoo.benchmark.memory import peak_rss_gib, reset_peak
 from elfzoo.benchmark.plan import Benchmark
 from elfzoo.benchmark.pool import each
@@ -26,7 +25,7 @@ from elfzoo.benchmark.record import begin, prediction_path, write_json
 from elfzoo.benchmark.task import Task
 from elfzoo.config import to_dict
 from elfzoo.errors import ElfzooError
-from elfzoo.field import Field, read_field
+from elfzoo.field import read_field
 from elfzoo.io.symmetric import write_reference
 from elfzoo.progress import progress_bar
 
@@ -84,11 +83,10 @@ def predict_structure(benchmark: Benchmark, index: int) -> Predicted:
     began, cpu = time.perf_counter(), time.process_time()
     path = prediction_path(benchmark.place, name)
     try:
-        guess = benchmark.entrant.predict(name, structure, benchmark.grid(reference)).replace(structure=structure)
+        guess = benchmark.entrant.predict(name, structure, benchmark.grid(reference))
         predicted = time.perf_counter()
         path.parent.mkdir(parents=True, exist_ok=True)
-        plain = Field(np.clip(guess.values, 0, 1), guess.structure, guess.quantity, guess.recipe)
-        write_reference(plain, path, symmetric=False)
+        write_reference(of_reference(reference, guess), path, symmetric=False)
     except ElfzooError as error:
         raise _of(benchmark.entrant.name, name, error) from error
     facts = {
@@ -157,6 +155,8 @@ def _prepare(benchmark: Benchmark, task: Task) -> None:
         "task": {key: value for key, value in to_dict(task).items() if key != "on_request"},
         "predictions": None if benchmark.predictions is None else _fingerprint(benchmark.predictions),
     }
+    if not benchmark.entrant.is_known:  # the rows there may be of another thing that the same factory made
+        identity["made"] = uuid.uuid4().hex
     begin(place, identity, ("rows", "predictions"))
 
 

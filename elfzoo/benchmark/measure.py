@@ -26,12 +26,13 @@ from elfzoo.analysis import (
 from elfzoo.analysis.joint import joint_histogram
 from elfzoo.benchmark.task import Task
 from elfzoo.benchmark.templates import compare_templates
-from elfzoo.errors import ElfzooError
+from elfzoo.errors import ElfzooError, RecipeError
 from elfzoo.field import Field
 from elfzoo.interpolate import resample
 from elfzoo.io.json_values import json_values as plain_values
+from elfzoo.structure import require_same_structure
 
-__all__ = ["PHIS", "Pair", "fine_shape", "json_values", "measure", "pair", "subsampled"]
+__all__ = ["PHIS", "Pair", "fine_shape", "json_values", "measure", "of_reference", "pair", "subsampled"]
 
 DIGITS = 6
 SEARCHED = {"topology", "templates"}
@@ -59,6 +60,29 @@ def fine_shape(reference: Field, task: Task) -> Shape:
     nx, ny, nz = reference.grid.shape
     factor = task.refine if SEARCHED & set(task.parts) else 1
     return factor * nx, factor * ny, factor * nz
+
+
+def of_reference(reference: Field, found: Field) -> Field:
+    """What an entrant predicted, in the cell of the reference and within [0, 1], once it is certain to be of the same.
+
+    Raises:
+        QuantityError: another quantity.
+        StructureError: another cell, or other atoms in it.
+        RecipeError: a prediction that states another recipe than the reference's.
+        ElfzooError: one spin channel where the reference is of both together, or the other way round.
+    """
+    found.require_quantity(reference.quantity, "the prediction")
+    if found.spin != reference.spin:
+        channels = [field.spin or "both together" for field in (found, reference)]
+        raise ElfzooError(f"the prediction is of the spin channel {channels[0]}; the task's references: {channels[1]}")
+    require_same_structure(reference.structure, found.structure)
+    if None not in (found.recipe, reference.recipe) and found.recipe != reference.recipe:
+        raise RecipeError(
+            f"the prediction states the recipe {found.recipe}; the references are of {reference.recipe}. A model that "
+            "learned from others may leave its recipe out"
+        )
+    values = np.clip(found.values, 0, 1)
+    return Field(values, reference.structure, found.quantity, found.recipe, found.spin)
 
 
 def pair(reference: Field, prediction: Field, task: Task) -> Pair:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import chain
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from elfzoo.benchmark.entrant import Entrant, load_entrant, prediction_files
+from elfzoo.benchmark.few_shot_task import FewShotTask, shots_of
 from elfzoo.benchmark.measure import fine_shape
 from elfzoo.benchmark.record import run_folder
 from elfzoo.benchmark.task import AnyTask, Task, find_task, select, task_name
@@ -23,7 +24,7 @@ __all__ = ["Benchmark", "is_foreign"]
 
 
 @dataclass(frozen=True)
-class Samples:
+class Samples(Sequence[Sample]):
     """The training data of several datasets, opened when they are first asked for: few entrants ask."""
 
     names: tuple[str, ...]
@@ -33,11 +34,23 @@ class Samples:
     def parts(self) -> list[FieldDataset]:
         return [dataset_class(name)(root=self.root, split="train") for name in self.names]
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What they are, for the record of whoever learned from them."""
+        names = [f"{name}/train" for name in self.names]
+        hashes = {name: part.data_hash for name, part in zip(names, self.parts, strict=True)}
+        return {"trained_on": names, "training_sha256": hashes}
+
     def __len__(self) -> int:
         return sum(map(len, self.parts))
 
     def __iter__(self) -> Iterator[Sample]:
         return chain.from_iterable(self.parts)
+
+    def __getitem__(self, index: Any) -> Any:
+        """A sample, or a list of those of a slice."""
+        places = [(part, i) for part in self.parts for i in range(len(part))][index]
+        return [part[i] for part, i in places] if isinstance(places, list) else places[0][places[1]]
 
 
 def is_foreign(known: Collection[str] | None, asked: Collection[Collection[str]]) -> bool:
@@ -99,7 +112,16 @@ class Benchmark:
     def entrant(self) -> Entrant:
         if self.predictions is not None:
             return prediction_files(self.predictions, self.spec)
-        return load_entrant(self.spec, Samples(self.definition.train, self.root))
+        return load_entrant(self.spec, Samples(self.definition.train, self.root), self._shown_first)
+
+    @property
+    def _shown_first(self) -> Sequence[Sample]:
+        """Of a task of few shots, the fewest."""
+        task = self.definition
+        if not isinstance(task, FewShotTask):
+            return ()
+        train = dataset_class(task.dataset)(root=self.root, split="train")
+        return list(shots_of(train, task.shots[0], task.seeds[0]))
 
     @property
     def is_made(self) -> bool:

@@ -74,10 +74,14 @@ def top_overlap(truth: Values, guess: Values, k: int) -> float:
 
 
 def _with_interval(name: str, statistic: Statistic, counts: Counts) -> dict[str, float]:
-    """A statistic with its 95 % interval, of the resamples that define it; nothing where it is not defined."""
+    """A statistic with its 95 % interval, of the resamples that define it; nothing where it is not defined, and no
+    interval where all resamples are one: a single system says nothing of others.
+    """
     estimate, draws = float(statistic(np.ones((1, counts.shape[1]), int))[0]), statistic(counts)
     if np.isnan(estimate):
         return {}
+    if (counts == counts[0]).all():
+        return {name: estimate}
     low, high = np.nanquantile(draws, (0.025, 0.975))
     return {name: estimate, f"{name}_low": float(low), f"{name}_high": float(high)}
 

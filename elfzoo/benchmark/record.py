@@ -168,7 +168,13 @@ def read_records(results: Path, tasks: list[str], split: str = "test") -> Iterat
         raise ElfzooError(f"no folder of records {results}; elfzoo benchmark --out makes one")
     for task in tasks:
         for path in sorted(record_path(results, task, "any", split).parent.glob("*.json")):
-            yield read_record(path)
+            record = read_record(path)
+            if record_path(results, record["task"], record["model"], record["split"]) != path:
+                raise ElfzooError(
+                    f"{path} is the record of {record['model']} on {record['task']}, split {record['split']}, under "
+                    "another name; move copies elsewhere"
+                )
+            yield record
 
 
 def _task_folder(task: str, split: str) -> str:

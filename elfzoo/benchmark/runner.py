@@ -9,16 +9,18 @@ from typing import Any
 
 from pymatgen.core import Composition
 
+from elfzoo.benchmark.entrant import Entrant
 from elfzoo.benchmark.few_shot import few_shot_rows
 from elfzoo.benchmark.few_shot_task import FewShotTask
 from elfzoo.benchmark.fields import field_rows
 from elfzoo.benchmark.measure import json_values
 from elfzoo.benchmark.plan import Benchmark
-from elfzoo.benchmark.record import environment, record_path, write_json
+from elfzoo.benchmark.record import environment, read_record, record_path, write_json
 from elfzoo.benchmark.speed import speed_rows
 from elfzoo.benchmark.speed_task import SpeedTask
 from elfzoo.benchmark.summary import curves, grouped, summary, without_curves
 from elfzoo.benchmark.task import Task, require_split
+from elfzoo.errors import ElfzooError
 
 __all__ = ["run"]
 
@@ -42,9 +44,12 @@ def run(benchmark: Benchmark, results: Path, workers: int = 1, progress: bool | 
         progress: show a bar; by default in a terminal.
 
     Raises:
-        ElfzooError: data, entrant or a prediction that cannot be had; what was measured before stays.
+        ElfzooError: data, entrant or a prediction that cannot be had, or the record is of another entrant of this
+            name; what was measured before stays.
     """
     task = benchmark.definition
+    path = record_path(results, benchmark.name, benchmark.entrant.name, benchmark.split)
+    _require_own_record(path, benchmark.entrant)
     rows = ROWS[type(task)](benchmark, task, workers, progress)
     found = _head(benchmark, rows) | {
         "metrics": summary(rows),
@@ -54,9 +59,23 @@ def run(benchmark: Benchmark, results: Path, workers: int = 1, progress: bool | 
         "protocol": task.protocol,
         "structures": [without_curves(row) for row in rows],
     }
-    path = record_path(results, benchmark.name, benchmark.entrant.name, benchmark.split)
     write_json(path, found)
     return path
+
+
+def _require_own_record(path: Path, entrant: Entrant) -> None:
+    """Refuse to replace the record of something else that has the same name."""
+    if not path.is_file():
+        return
+    before = read_record(path)["entrant"]
+    if before.get("source") == entrant.facts.get("source"):
+        return
+    if None in (old := before.get("source_sha256"), new := entrant.facts.get("source_sha256")) or old != new:
+        sources = [facts.get("source", "a release") for facts in (before, entrant.facts)]
+        raise ElfzooError(
+            f"{path} is of another {entrant.name}, {sources[0]}, and would be replaced by that of {sources[1]}: give "
+            "one of them another name, or remove the record"
+        )
 
 
 def _head(benchmark: Benchmark, rows: Rows) -> dict[str, Any]:

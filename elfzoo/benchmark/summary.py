@@ -171,7 +171,7 @@ def _networking(name: str, parts: Sequence[Row], phi: str, clusters: Sequence[st
         f"{name}_mae": np.abs(error).mean(),
         f"{name}_bias": error.mean(),
         f"{name}_spread": spread,
-        f"{name}_r2": 1 - (error**2).mean() / spread**2 if spread > 0 else np.nan,
+        f"{name}_r2": 1 - (error**2).mean() / spread**2 if truth.min() < truth.max() else np.nan,
         **_ends(f"{name}_mae", interval_of_mean(np.abs(error), [cluster for _, cluster in known])),
     }
 

@@ -100,6 +100,8 @@ def find_task(name: str) -> AnyTask:
         ConfigError: a file that is none, or has unknown keys.
     """
     if name.endswith(SUFFIX):
+        if task_name(name).endswith("-val"):
+            raise ConfigError(f"{name}: names that end in -val are those of validation splits' records; rename it")
         own = parse_task(yaml_values(name), name)
         if own != _tasks().get(task_name(name), own):
             raise ConfigError(f"{name} is not elfzoo's {task_name(name)}, whose records it would replace; rename it")

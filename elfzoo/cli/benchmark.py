@@ -89,7 +89,7 @@ def benchmark(
         raise typer.BadParameter(f"the split is test or val; got {split}", param_hint="--split")
     models, tasks = _named(model, task)
     if predictions is not None:
-        _require_own_name(models)
+        _require_one_name(models)
     for name in tasks:
         find_task(name)
     wanted = [
@@ -116,14 +116,10 @@ def _named(models: list[str], tasks: list[str]) -> tuple[list[str], list[str]]:
     return list(dict.fromkeys(named_models)), list(dict.fromkeys(named_tasks))
 
 
-def _require_own_name(models: list[str]) -> None:
-    """Prediction files have one name, and not that of a release, whose records they would replace."""
-    from elfzoo import list_pretrained
-
+def _require_one_name(models: list[str]) -> None:
+    """Prediction files have one name."""
     if len(models) > 1:
         raise typer.BadParameter("prediction files have one name; give -m once")
-    if models[0] in list_pretrained():
-        raise typer.BadParameter(f"{models[0]} is a release; prediction files need a name of their own")
 
 
 def _is_foreign(wanted: Benchmark) -> bool:

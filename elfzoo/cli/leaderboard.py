@@ -62,6 +62,7 @@ def leaderboard(
     from elfzoo.benchmark.ceiling import ceilings
     from elfzoo.benchmark.pairs import comparison
     from elfzoo.benchmark.record import default_results, read_records
+    from elfzoo.benchmark.speed_task import SpeedTask
     from elfzoo.benchmark.task import task_name
     from elfzoo.cli.outputs import write_json
 
@@ -74,6 +75,8 @@ def leaderboard(
     if out is not None and form == "table":
         raise typer.BadParameter("-o is for --format json or html; the table is printed")
     tasks, folder = {task_name(name): find_task(name) for name in task or list_tasks()}, results or default_results()
+    if form == "html":  # beside its error each entrant has its speed
+        tasks |= {name: found for name in list_tasks() if isinstance(found := find_task(name), SpeedTask)}
     records = list(read_records(folder, list(tasks), split))
     if not records:
         raise ElfzooError(f"no records of {', '.join(tasks)} in {folder}; make them with elfzoo benchmark")

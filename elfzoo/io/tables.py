@@ -24,6 +24,7 @@ class RowTable:
         key: names of the columns that name a row.
         resume: go on with a file that is there; else it is refused, for hours of work may be in it.
         same: values of columns that all rows have: rows of others are not gone on with.
+        failed: name of a column that is filled where a row could not be had: the like of it is added again.
 
     Attributes:
         earlier: whole rows that were there, as text by column.
@@ -39,6 +40,7 @@ class RowTable:
         key: Sequence[str],
         resume: bool,
         same: Mapping[str, Any] | None = None,
+        failed: str | None = None,
     ):
         if path.suffix.lower() != ".csv":
             raise ElfzooError(f"a table that grows ends in .csv; got {path}")
@@ -50,7 +52,7 @@ class RowTable:
                     f"{path} was made with {name} {', '.join(others)}, not {_cell(value)}; choose another name"
                 )
         self.earlier = rows
-        self.done = {tuple(row[name] for name in self.key) for row in rows}
+        self.done = {tuple(row[name] for name in self.key) for row in rows if failed is None or not row[failed]}
         write_bytes(path, [_bytes([self.columns, *([row[name] for name in self.columns] for row in rows)])])
 
     def add(self, row: Mapping[str, Any]) -> None:

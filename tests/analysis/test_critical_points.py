@@ -140,7 +140,8 @@ def test_separable_gaussians_have_products_of_theta_functions(lattice, rng):
         x = (p / (2 * np.pi) % 1.0 for p in (u, v, w))
         return np.prod([theta(p, width) for p, width in zip(x, widths, strict=True)], axis=0)
 
-    found = critical_points(sample(product, (48, 40, 36), shift, LATTICES[lattice]), persistence=0)
+    field = sample(product, (48, 40, 36), shift, LATTICES[lattice])  # up to 1.0003, which no ELF is
+    found = critical_points(field.replace(quantity="density"), persistence=0)
     assert counts(found) == (1, 3, 3, 1)
     places = np.array(list(itertools.product((0, 0.5), repeat=3)))
     assert np.sort(found.values) == pytest.approx(np.sort(product(*(2 * np.pi * places.T))), abs=1e-4)
@@ -231,6 +232,44 @@ def plateau_field(n: int = 32) -> Field:
     r = np.sqrt((axes**2).sum(axis=0))
     t = np.clip((r - 0.18) / 0.2, 0, 1)
     return Field(1 - t**3 * (10 - 15 * t + 6 * t * t), Structure(4 * np.eye(3), ["H"], [[0, 0, 0]]))
+
+
+def of_function(function, shape: tuple[int, int, int], edge: float) -> Field:
+    x, y, z = np.meshgrid(*(np.arange(n) / n for n in shape), indexing="ij")
+    return Field(function(x, y, z), Structure(Lattice.cubic(edge), ["H"], [[0, 0, 0]]))
+
+
+@pytest.mark.parametrize("n", [40, 80])
+def test_a_clipped_molecule_is_one_maximum_in_one_minimum(n):
+    """A spline overshoots at the edge of the cap, by up to 0.02, where there are no maxima."""
+
+    def clipped(x, y, z):
+        squares = ((6 * (x - place)) ** 2 + (6 * (y - 0.5)) ** 2 + (6 * (z - 0.5)) ** 2 for place in (0.44, 0.56))
+        return np.minimum(1.0, sum(np.exp(-1.2 * square) for square in squares))
+
+    found = critical_points(of_function(clipped, (n, n, n), 6.0))
+    assert counts(found) == (1, 0, 0, 1) and found.values[0] == 1
+
+
+def test_a_saturated_tube_is_one_plateau_and_no_value_exceeds_the_data():
+    """In the middle of a tube, whose ridge is flat, no saddle joins it to its image: the Morse sum says so."""
+
+    def tube(x, y, z):
+        waves = 2 + np.cos(2 * np.pi * x) + np.cos(2 * np.pi * y)
+        return np.clip(0.2 + 0.24 * waves + 0.02 * np.cos(2 * np.pi * z), 0, 1)
+
+    field = of_function(tube, (24, 24, 24), 4.0)
+    found = critical_points(field)
+    assert counts(found) == (1, 2, 3, 1) and found.on_plateau[0] and found.values[0] == 1
+    assert found.values[1:].max() < 0.75 and "flat cells" in found.morse_reason
+    net = networking(field)
+    assert net.phi_1d == net.phi_star == 1 and not net.exact
+    assert net.phi == pytest.approx(0.7, abs=1e-6)
+
+
+def test_what_is_degenerate_everywhere_is_said_to_be_left_out():
+    found = critical_points(of_function(lambda x, y, z: 0.5 + 0.3 * np.cos(2 * np.pi * x) + 0 * y, (10, 10, 10), 1.3))
+    assert len(found) == 0 == found.morse_sum and "degenerate" in found.morse_reason
 
 
 def test_plateaus_become_one_point_each():

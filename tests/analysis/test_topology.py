@@ -23,8 +23,8 @@ from elfzoo.analysis import (
     percolation,
     topology,
 )
-from elfzoo.errors import ElfzooError, QuantityError, StructureError
-from elfzoo.field import Field
+from elfzoo.errors import ElfzooError, QuantityError, RecipeError, StructureError
+from elfzoo.field import Field, Recipe
 from elfzoo.interpolate import resample
 from elfzoo.io import read_field
 
@@ -111,6 +111,16 @@ def test_a_field_agrees_with_itself_on_another_grid():
     assert found.points["all"].largest_displacement < 1e-3
     assert found.jaccard_at_phi == 1.0 and set(found.jaccard) == {1.0}
     assert found.morse_sums == (0, 0)
+
+
+def test_other_recipes_and_spin_channels_are_not_compared():
+    field = cosines().replace(recipe=Recipe("A", "PBE", "x"))
+    other = field.replace(recipe=Recipe("B", "LDA", "y"))
+    with pytest.raises(RecipeError, match="different recipes"):
+        compare_topology(field, other)
+    assert compare_topology(field, other, mixed_recipes=True).delta["phi_3d"] == 0
+    with pytest.raises(ElfzooError, match="spin channels differ"):
+        compare_topology(field, field.replace(spin="up"))
 
 
 def test_networking_values_differ_by_what_the_amplitudes_say():

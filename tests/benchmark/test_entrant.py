@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from elfzoo import Field, list_pretrained, load_pretrained
+from elfzoo import Field, list_pretrained, load_pretrained, read_field
 from elfzoo.benchmark.entrant import load_entrant, prediction_files
+from elfzoo.benchmark.plan import Samples
 from elfzoo.errors import ElfzooError, StructureError, UnknownNameError
 from elfzoo.grid import Grid
+from elfzoo.io import write_fields
 
+CRYSTAL = Path(__file__).parents[2] / "benchmarks" / "data" / "crystal-h" / "hexagonal_018.npz"
 CELL = Structure(Lattice.from_parameters(2.1, 2.4, 2.9, 80, 95, 105), ["H"] * 2, [[0.1, 0.2, 0.3], [0.35, 0.25, 0.4]])
 GRID = Grid((6, 7, 8), CELL.lattice.matrix)
 
@@ -150,3 +153,79 @@ def test_prediction_files_that_are_missing_doubled_or_of_something_else(tmp_path
         entrant.predict("c", CELL, GRID)
     with pytest.raises(ElfzooError, match="no folder"):
         prediction_files(tmp_path / "nowhere", "mine")
+
+
+MORE = """
+import helper_beside
+
+
+def optional(seed=0):
+    assert seed == 0
+    return lambda structure, grid: None
+
+
+def keyword(*, value=0.3):
+    return optional()
+
+
+def by_keyword(*, training=()):
+    assert len(training) == 2
+    return optional()
+
+
+def first(training):
+    assert training[0] == "a" and training[-1:] == ["b"]
+    return optional()
+
+
+def shown(data):
+    assert data == ["shown"]
+    return optional()
+
+
+class Release:
+    name = "grid_mlp.smooth-h-v4"
+
+    def predict(self, structure, grid):
+        return None
+"""
+
+
+@pytest.fixture
+def more(tmp_path: Path) -> Path:
+    (tmp_path / "helper_beside.py").write_text("")
+    (tmp_path / "more.py").write_text(MORE)
+    return tmp_path / "more.py"
+
+
+def test_data_go_to_an_argument_that_must_be_given_or_is_called_training(more: Path) -> None:
+    for factory in ("optional", "keyword", "by_keyword", "first"):
+        entrant = load_entrant(f"{more}:{factory}", ["a", "b"], ["shown"])
+        assert entrant.learns is (factory == "first") and not entrant.is_known  # functions cannot be told apart
+    assert load_entrant(f"{more}:shown", [], ["shown"]).learns
+
+
+def test_names_of_releases_and_floors_are_taken(more: Path, tmp_path: Path) -> None:
+    with pytest.raises(ElfzooError, match=r"calls itself grid_mlp.smooth-h-v4, which is a release"):
+        load_entrant(f"{more}:Release")
+    for name in ("floor.mean", "probe_graph.h-v2"):
+        with pytest.raises(ElfzooError, match="a name of their own"):
+            prediction_files(tmp_path, name)
+
+
+def test_a_file_with_two_channels_is_named(tmp_path: Path) -> None:
+    field = read_field(CRYSTAL)
+    other = field.replace(values=field.values * 0.9)
+    write_fields({"up": field.replace(spin="up"), "down": other.replace(spin="down")}, tmp_path / "one.ELFCAR")
+    entrant = prediction_files(tmp_path, "outside")
+    with pytest.raises(ElfzooError, match="holds the spin channels up and down, which differ; expected one ELF"):
+        entrant.predict("one", field.structure, field.grid)
+
+
+def test_training_data_are_a_sequence() -> None:
+    samples = Samples(("crystal-h", "hydrides"), None)
+    first, last = samples[0], samples[-1]
+    assert len(samples) == 80 and first.structure == next(iter(samples)).structure
+    assert [s.structure for s in samples[-1:]] == [last.structure] and last.structure.symbol_set == ("H", "Y")
+    with pytest.raises(IndexError):
+        samples[80]

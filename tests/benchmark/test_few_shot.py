@@ -110,6 +110,35 @@ def test_a_stranger_learns_from_what_its_factory_is_given(task: str, tmp_path: P
     assert {"phi_mae_1", "forgetting_fluid-h_1", "forgetting_metals_1", "mae_outside_cores_unknown_1"} <= set(m)
 
 
+STRANGE = """
+import numpy as np
+
+import elfzoo
+
+
+def make(data):
+    assert len(data) > 0
+    return lambda structure, grid: np.full(grid.shape, 1.4)
+
+
+def density(data):
+    return lambda structure, grid: elfzoo.Field(np.full(grid.shape, 0.4), structure, quantity="density")
+"""
+
+
+def test_a_stranger_is_measured_as_in_every_other_task(task: str, tmp_path: Path) -> None:
+    """Values are clipped to those that ELF has, other quantities refused; whoever must be given data gets some."""
+    (tmp_path / "strange.py").write_text(STRANGE)
+    made, density = (
+        Benchmark(f"{tmp_path}/strange.py:{name}", task, tmp_path / "work") for name in ("make", "density")
+    )
+    m = read_record(run(made, tmp_path / "results", progress=False))["metrics"]
+    truth = np.mean([1 - sample.field.values.mean() for sample in Hydrides(split="test")])
+    assert m["mae_1"] == pytest.approx(truth, rel=0.1) and "mae_0" not in m
+    with pytest.raises(ElfzooError, match="density"):
+        run(density, tmp_path / "results", progress=False)
+
+
 def test_behind_a_diagonalisation_a_kept_one_predicts_the_same(tmp_path: Path, monkeypatch) -> None:
     torch.manual_seed(0)
     coarse = {"basis": {"shells": [{"l": 0, "zeta": 1.0}], "r_cut": 2.0}, "k_mesh": {"spacing": 1.5}, "spacing": 0.2}

@@ -86,6 +86,11 @@ def test_metrics_of_a_ranking() -> None:
     assert turned["strength_spread"] == pytest.approx(values.std())
 
 
+def test_one_system_alone_has_no_interval() -> None:
+    found = template_metrics([part("Cu", [v], [v]) for v in (0.2, 0.5, 0.7)])
+    assert found["spearman"] == pytest.approx(1) and not [name for name in found if name.endswith(("_low", "_high"))]
+
+
 def test_a_template_without_a_site_ranks_last_and_counts_as_an_error() -> None:
     parts = [part("Al", [0.5], []), part("Ca", [0.7], [0.6], 1, 0.0), part("W", [], [0.4]), part("Zn", [], [])]
     found = template_metrics(parts)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pymatgen.core import Lattice, Structure
 
 import elfzoo
 from elfzoo import list_pretrained, read_field
@@ -18,6 +20,7 @@ from elfzoo.benchmark.pool import _threads_of_children
 from elfzoo.benchmark.record import prediction_path, run_folder
 from elfzoo.benchmark.task import Task
 from elfzoo.errors import ElfzooError
+from elfzoo.field import Recipe
 from elfzoo.models.grid_mlp import GridMLP
 from elfzoo.native import THREAD_VARIABLES
 
@@ -149,6 +152,108 @@ def test_a_fingerprint_tells_what_a_factory_read(tiny: Path, tmp_path: Path) -> 
     assert found[0] != found[1] == found[2]
 
 
+STOPPED = """
+from pathlib import Path
+
+import numpy as np
+
+
+class Random:
+    name = "random"
+
+    def __init__(self, value):
+        self.value, self.calls = value, 0
+        {slot}
+
+    def predict(self, structure, grid):
+        self.calls += 1
+        if self.calls == 2 and not Path({flag!r}).exists():
+            Path({flag!r}).touch()
+            raise RuntimeError("killed")
+        return np.full(grid.shape, self.value)
+
+
+def make():
+    return Random(np.random.default_rng().random())
+"""
+
+
+@pytest.mark.parametrize("slot", ["pass", "self.lock = __import__('threading').Lock()"])
+def test_a_stopped_run_never_goes_on_with_another_thing_that_the_factory_makes(
+    tiny: Path, tmp_path: Path, slot: str
+) -> None:
+    """Whether what it makes can be pickled, and so be told from another, or not."""
+    path = tmp_path / "random.py"
+    path.write_text(STOPPED.format(slot=slot, flag=str(tmp_path / "stopped")))
+    benchmark = [Benchmark(f"{path}:make", str(tiny), tmp_path / "work") for _ in range(2)]
+    with pytest.raises(ElfzooError, match="killed"):
+        record(benchmark[0], tmp_path / "results")
+    assert len(list((benchmark[0].place / "rows").glob("*.json"))) == 1
+    record(benchmark[1], tmp_path / "results")
+    kept = [prediction_path(benchmark[1].place, name) for name in benchmark[1].names]
+    values = {round(float(read_field(path).values.mean()), 4) for path in kept}
+    assert len(kept) > 1 and len(values) == 1
+
+
+def test_what_was_learned_from_is_part_of_a_run(entrants: Path, tiny: Path, tmp_path: Path) -> None:
+    benchmark = Benchmark(f"{entrants}:mean", str(tiny), tmp_path / "work")
+    found = record(benchmark, tmp_path / "results")["entrant"]
+    data = elfzoo.datasets.CrystalHydrogen(split="train")
+    assert found["trained_on"] == ["crystal-h/train"]
+    assert found["training_sha256"] == {"crystal-h/train": data.data_hash}
+
+
+def test_the_record_of_another_entrant_of_the_same_name_is_not_replaced(
+    waves: Benchmark, entrants: Path, tiny: Path, tmp_path: Path
+) -> None:
+    record(waves, tmp_path / "results")
+    other = tmp_path / "other" / "entrants.py"
+    other.parent.mkdir()
+    other.write_text(entrants.read_text().replace("0.1", "0.2"))
+    with pytest.raises(ElfzooError, match=r"waves.json is of another waves.*another name"):
+        record(Benchmark(f"{other}:waves", str(tiny), tmp_path / "work"), tmp_path / "results")
+    moved = tmp_path / "other" / "same.py"
+    moved.write_text(entrants.read_text())
+    record(Benchmark(f"{moved}:waves", str(tiny), tmp_path / "work"), tmp_path / "results")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"spin": "up"}, "of the spin channel up; the task's references: both together"),
+        ({"quantity": "density"}, "density"),
+        ({"structure": Structure(Lattice.cubic(9), ["Au"], [[0, 0, 0]])}, "lattice"),
+        ({"recipe": Recipe("VASP 6.4", "LDA", "PAW")}, "states the recipe Recipe.engine=.VASP 6.4"),
+    ],
+)
+def test_a_prediction_of_something_else_is_refused(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict, message: str
+) -> None:
+    """A stranger's Field is looked at before it is put into the reference's cell."""
+    benchmark = Benchmark(f"{tmp_path}/strange.py:make", str(tiny), tmp_path / "work")
+    (tmp_path / "strange.py").write_text(STRANGE)
+    strange = benchmark.entrant.model or benchmark.entrant
+    predict = strange.predict
+    monkeypatch.setitem(
+        benchmark.__dict__,
+        "entrant",
+        dataclasses.replace(strange, predict=lambda *given: predict(*given).replace(**changes)),
+    )
+    with pytest.raises(ElfzooError, match=message):
+        record(benchmark, tmp_path / "results")
+
+
+STRANGE = """
+import numpy as np
+
+import elfzoo
+
+
+def make():
+    return lambda structure, grid: elfzoo.Field(np.full(grid.shape, 0.5), structure)
+"""
+
+
 def test_two_runs_write_the_same_metrics(waves: Benchmark, tmp_path: Path) -> None:
     first = record(waves, tmp_path / "one")
     second = record(Benchmark(waves.spec, waves.task, tmp_path / "again"), tmp_path / "two")
@@ -168,7 +273,7 @@ def test_files_in_the_runs_own_folder_are_refused_and_stay(waves: Benchmark, tmp
     for given in (files, linked, files.parent):
         own = Benchmark("waves", waves.task, tmp_path / "work", predictions=given)
         with pytest.raises(ElfzooError, match="lie in the folder of this very run"):
-            run(own, tmp_path / "results", progress=False)
+            run(own, tmp_path / "others", progress=False)
     assert {path: path.read_bytes() for path in files.iterdir()} == before
     other = record(Benchmark("again", waves.task, tmp_path / "work", predictions=files), tmp_path / "results")
     assert len(other["structures"]) == len(before)  # under another name they are measured
@@ -199,6 +304,13 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(ElfzooError, match=message):
             read_record(path)
+
+
+def test_a_copy_of_a_record_is_named(waves: Benchmark, tmp_path: Path) -> None:
+    path = run(waves, tmp_path / "results", progress=False)
+    path.with_name("waves (copy).json").write_bytes(path.read_bytes())
+    with pytest.raises(ElfzooError, match=r"waves \(copy\).json is the record of waves on tiny"):
+        list(record_module.read_records(tmp_path / "results", ["tiny"]))
 
 
 def test_every_structure_has_a_row_of_its_own() -> None:

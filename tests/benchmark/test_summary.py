@@ -68,6 +68,11 @@ def test_networking_values_have_their_spread_beside_them() -> None:
     assert "phi_star_mae" not in found  # no structure has one
 
 
+def test_equal_networking_values_have_no_r2() -> None:
+    """Whose deviation comes out as 1e-17."""
+    assert "phi_r2" not in summary([topology(0.1, 0.05, points(1, 1, 1, 0.0)) for _ in range(3)])
+
+
 def test_critical_points_are_pooled() -> None:
     found = summary([topology(0.5, 0, points(10, 20, 5, 0.1)), topology(0.5, 0, points(30, 20, 15, 0.02), None)])
     assert found["cp_recall"] == found["cp_precision"] == 0.5

@@ -75,3 +75,5 @@ def test_wrong_names_and_files_are_said(tmp_path: Path) -> None:
         find_task(str(path))
     with pytest.raises(ConfigError, match="no such configuration file"):
         find_task(str(tmp_path / "no.yaml"))
+    with pytest.raises(ConfigError, match=r"mine-val.yaml: names that end in -val are those of validation splits"):
+        find_task(str(tmp_path / "mine-val.yaml"))
