@@ -331,6 +331,7 @@ def test_wrong_versions_of_quantum_espresso(hexagonal, engine, level):
         finding = found(field).get("qe-elf")
         assert (finding.level if finding else None) == level
         assert "qe-elf" not in found(field.replace(spin="up"))
+        assert "qe-elf" not in found(field.replace(meta={**field.meta, "spin_polarised": True}))
 
 
 def test_cube_that_does_not_tell_its_version(hexagonal, tmp_path):
@@ -366,6 +367,8 @@ def test_mended_fields_are_remembered(hexagonal, tmp_path, name):
 def test_mending_is_refused_where_it_would_spoil(hexagonal):
     with pytest.raises(ElfzooError, match="spin-up"):
         fix_qe_elf(hexagonal.replace(spin="up"))
+    with pytest.raises(ElfzooError, match="metadata say it is one"):
+        fix_qe_elf(hexagonal.replace(meta={"spin_polarised": True}))
     with pytest.raises(ElfzooError, match="between 0 and 1"):
         fix_qe_elf(hexagonal.replace(values=hexagonal.values * 2))
 

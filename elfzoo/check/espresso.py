@@ -23,7 +23,7 @@ REMEDY = "mend it with elfzoo.check.fix_qe_elf (chi times 2^(2/3)), or use versi
 
 def check_espresso(field: Field) -> list[Finding]:
     """Finding ``qe-elf``: an error for a wrong version, information where the file does not tell the version."""
-    if field.spin is not None or _is_mended(field):
+    if field.spin is not None or field.meta.get("spin_polarised") or _is_mended(field):
         return []
     version = _version(field)
     if version is not None:
@@ -44,10 +44,13 @@ def fix_qe_elf(field: Field) -> Field:
     ``meta["engine"]`` that it was mended.
 
     Raises:
-        ElfzooError: when the field is one spin channel (those are right), was mended before, or leaves [0, 1].
+        ElfzooError: when the field is one spin channel or says ``spin_polarised`` in ``meta`` (those are right), was
+            mended before, or leaves [0, 1].
     """
     if field.spin is not None:
         raise ElfzooError(f"Quantum ESPRESSO's spin-polarised ELF needs no mending; got the spin-{field.spin} channel")
+    if field.meta.get("spin_polarised"):
+        raise ElfzooError("Quantum ESPRESSO's spin-polarised ELF needs no mending; the field's metadata say it is one")
     if _is_mended(field):
         raise ElfzooError("this ELF was mended before; doing it twice would make it wrong again")
     wrong = field.values

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pymatgen.core import Structure
 
@@ -47,7 +47,14 @@ class Candidate:
 
 
 class StructureSource:
-    """Where the structures of a data set come from. Subclasses are configurations."""
+    """Where the structures of a data set come from. Subclasses are configurations.
+
+    Attributes:
+        only_choose: keys of the configuration that add candidates or leave them out, and change none: in a folder of
+            results they may become others. All other keys decide what a candidate of a name is.
+    """
+
+    only_choose: ClassVar[tuple[str, ...]] = ()
 
     def prepare(self, out: Path, workers: int = 1, show_progress: bool | None = None) -> None:
         """Make what all candidates need before the first of them can be made; most sources need nothing."""

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pymatgen.core import Structure
@@ -37,6 +37,7 @@ class CrystalSource(StructureSource):
         seed: of all random numbers.
     """
 
+    only_choose: ClassVar[tuple[str, ...]] = ("cubic", "hexagonal")
     kind: Literal["crystals"]
     cubic: int
     hexagonal: int

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache, partial
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pymatgen.analysis.molecule_structure_comparator import CovalentRadius
@@ -108,6 +108,7 @@ class PrototypeSource(StructureSource):
         seed: of the draws.
     """
 
+    only_choose: ClassVar[tuple[str, ...]] = ("count",)
     kind: Literal["prototypes"]
     count: int
     seed: int = 0

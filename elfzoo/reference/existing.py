@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pymatgen.core import Structure
 
@@ -29,6 +29,7 @@ class DatasetSource(StructureSource):
         most_atoms: larger cells are left out.
     """
 
+    only_choose: ClassVar[tuple[str, ...]] = ("most_atoms",)
     kind: Literal["dataset"]
     dataset: str
     most_atoms: int | None = None

@@ -12,7 +12,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pymatgen.core import Structure
 
@@ -67,6 +67,7 @@ class FluidSource(StructureSource):
             pressure and its letter or size, and on nothing else.
     """
 
+    only_choose: ClassVar[tuple[str, ...]] = ("letters", "large")
     kind: Literal["fluid"]
     states: tuple[FluidState, ...]
     letters: str = "ABCD"

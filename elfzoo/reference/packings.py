@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -40,6 +40,7 @@ class PackingSource(StructureSource):
         seed: of the places.
     """
 
+    only_choose: ClassVar[tuple[str, ...]] = ("count",)
     kind: Literal["packing"]
     count: int
     atoms: int

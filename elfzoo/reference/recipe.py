@@ -6,7 +6,7 @@ import hashlib
 import json
 from importlib import resources
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field as PydanticField
 
@@ -86,6 +86,21 @@ class ReferenceRecipe:
         """SHA-256 of what decides the labels of given structures: label and relaxation. More structures keep it."""
         settings = {"label": decisive(self.label), "relax": to_dict(self.relax) if self.relax else None}
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+    def unlike(self, other: ReferenceRecipe) -> list[str]:
+        """Keys such as ``source.seed`` by which a candidate of one name, or its label, is another one; sorted.
+
+        That there are more candidates, or fewer, makes none of them another.
+        """
+        mine, others = self._decisive(), other._decisive()
+        return sorted(key for key in {*mine, *others} if mine.get(key) != others.get(key))
+
+    def _decisive(self) -> dict[str, Any]:
+        relax = to_dict(self.relax) if self.relax else {}
+        source = {key: value for key, value in to_dict(self.source).items() if key not in self.source.only_choose}
+        parts = {"source": source, "label": decisive(self.label), "relax": relax}
+        values = {f"{name}.{key}": value for name, part in parts.items() for key, value in part.items()}
+        return {"dataset": self.dataset, **values}
 
 
 def recipe_names() -> list[str]:

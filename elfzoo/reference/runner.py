@@ -245,9 +245,11 @@ class Run:
         path = self.out / "recipe.yaml"
         if not path.exists():
             return
-        stored = find_recipe(path)
-        if (stored.dataset, stored.hash) != (self.recipe.dataset, self.recipe.hash):
-            raise ElfzooError(f"{self.out} holds labels of another recipe (its recipe.yaml); choose another folder")
+        if other := find_recipe(path).unlike(self.recipe):
+            raise ElfzooError(
+                f"{self.out} holds labels of another recipe (its recipe.yaml has another {', '.join(other)}); "
+                "choose another folder"
+            )
 
 
 def _relax_settings(settings: RelaxSettings, candidate: Candidate) -> RelaxSettings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from elfzoo.config import config_class
 from elfzoo.reference.candidate import Candidate, StructureSource
@@ -32,6 +32,7 @@ class MetalSource(StructureSource):
         leave_out: chemical systems of the table that are not made, such as ``Mg-Zn``.
     """
 
+    only_choose: ClassVar[tuple[str, ...]] = ("leave_out",)
     kind: Literal["metals"]
     leave_out: tuple[str, ...] = ()
 

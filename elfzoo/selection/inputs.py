@@ -21,11 +21,13 @@ from elfzoo._version import __version__
 from elfzoo.config import to_dict
 from elfzoo.errors import ElfzooError
 from elfzoo.reference.engines.espresso import pseudopotential_file
+from elfzoo.screening.identity import structure_hash
 from elfzoo.selection import espresso, gpaw, vasp
 from elfzoo.selection.calculation import Calculation
 from elfzoo.selection.choose import Chosen, Selection
 from elfzoo.selection.pool import Named
 from elfzoo.selection.readme import readme
+from elfzoo.selection.written import INPUTS, said
 
 __all__ = ["CANDIDATES", "FACTS", "INDEX", "folder_name", "write_inputs"]
 
@@ -112,7 +114,8 @@ def _as_elfzoo_errors(out: Path) -> Iterator[None]:
 
 def _write_all(selection: Selection, calculation: Calculation, folder: Path) -> None:
     writer, run = WRITERS[calculation.program]
-    width, notes, missing, rows = max(2, len(str(len(selection.chosen)))), list[str](), set[str](), []
+    width, notes, missing = max(2, len(str(len(selection.chosen)))), list[str](), set[str]()
+    rows, folders = [], dict[str, Any]()
     for item in selection.chosen:
         files, note = writer(item.structure, calculation)
         name = folder_name(item, width)
@@ -122,10 +125,13 @@ def _write_all(selection: Selection, calculation: Calculation, folder: Path) -> 
         notes += [f"{name} is {note}."] if note else []
         missing |= _potentials(item.structure, calculation) - set(files)
         rows.append({"folder": name, **_row(item)})
+        inputs = {file: said(file, files[file].decode()) for file in INPUTS[calculation.program]}
+        folders[name] = {"selected_hash": structure_hash(item.structure), "inputs": inputs}
     others = [_row(item) for item in selection.others] + [_left_out(item) for item in selection.left_out]
     (folder / INDEX).write_text(_table(rows), encoding="utf-8")
     (folder / CANDIDATES).write_text(_table(others), encoding="utf-8")
-    (folder / FACTS).write_text(json.dumps(_facts(selection, calculation), indent=1) + "\n", encoding="utf-8")
+    facts = {**_facts(selection, calculation), "folders": folders}
+    (folder / FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     text = readme(selection, calculation, run, notes, sorted(missing))
     (folder / "README.txt").write_text(text, encoding="utf-8")
     _flush(folder)

@@ -13,6 +13,8 @@ from pymatgen.core import Structure
 from elfzoo.datasets.files import find_field_files
 from elfzoo.errors import ElfzooError, FieldFileError, StructureError
 from elfzoo.io.files import format_of
+from elfzoo.io.npz import read_record
+from elfzoo.models.base import evaluating
 from elfzoo.progress import progress_bar
 from elfzoo.screening.identity import structure_hash
 from elfzoo.screening.inputs import find_files, read_frames
@@ -22,6 +24,7 @@ from elfzoo.uncertainty.source import head_and_inputs
 
 __all__ = ["Named", "known_structures", "read_pool", "rows_of"]
 
+SELECTED = "selected_hash"  # in the metadata of labels: of the structure as it was selected
 BLOCK = 4096  # points evaluated together
 
 
@@ -61,14 +64,14 @@ def read_pool(
         sources: files, folders and lists of files (:func:`~elfzoo.screening.find_files`), or structures.
         index: frames of trajectories, as ASE counts them.
         progress: show a bar; by default in a terminal.
-        known: structures that are labelled already.
+        known: structures that are labelled already, of :func:`known_structures` or others.
 
     Raises:
         StructureError: a source that is not there, or nothing that can be read.
     """
     found = _read(list(sources), index, progress)
     kept: dict[str, Named] = {}
-    left_out, labelled = [], {structure_hash(structure) for structure in known}
+    left_out, labelled = [], {found for structure in known for found in _hashes(structure)}
     for item in found:
         if item.structure is None:
             left_out.append(item)
@@ -85,6 +88,9 @@ def read_pool(
 
 def known_structures(sources: Iterable[str | Path | Structure]) -> list[Structure]:
     """Structures that are labelled already: of field files, or of structure files (all frames).
+
+    Those of labels by :func:`~elfzoo.selection.collect` keep the hash that they were selected under as
+    ``properties["selected_hash"]``, for they may have been computed in another cell.
 
     Raises:
         ElfzooError: one of them cannot be read; a known structure that is missed would be chosen again.
@@ -106,11 +112,13 @@ def rows_of(source: LastLayer, structure: Structure, points: int, seed: int) -> 
     """
     rng = np.random.default_rng([seed, int(structure_hash(structure)[:15], 16)])
     positions = rng.random((points, 3)) @ structure.lattice.matrix
-    read = source.model.reader(structure)  # type: ignore[operator]
     parts = []
-    for start in range(0, points, BLOCK):
-        logits, inputs = head_and_inputs(source.model, read(positions[start : start + BLOCK]))  # type: ignore[arg-type]
-        parts.append(inputs.astype(np.float64) * source.model.target.slopes(logits)[:, None])
+    with evaluating(source.model):
+        read = source.model.reader(structure)  # type: ignore[operator]
+        for start in range(0, points, BLOCK):
+            block = read(positions[start : start + BLOCK])
+            logits, inputs = head_and_inputs(source.model, block)  # type: ignore[arg-type]
+            parts.append(inputs.astype(np.float64) * source.model.target.slopes(logits)[:, None])
     return np.concatenate(parts)
 
 
@@ -129,6 +137,11 @@ def _named(file: str, frame: int | None, read: Structure | StructureError) -> Na
     if isinstance(read, StructureError):
         return Named(file, frame, message=str(read))
     return Named(file, frame, read, structure_hash(read))
+
+
+def _hashes(structure: Structure) -> set[str]:
+    """What a labelled structure is known by: its own hash, and that of the structure that was selected."""
+    return {structure_hash(structure), *([found] if (found := structure.properties.get(SELECTED)) else [])}
 
 
 def _files_in(source: Path) -> list[Path]:
@@ -153,6 +166,11 @@ def _is_field(path: Path) -> bool:
 
 
 def _all_frames(path: Path) -> list[Structure]:
+    if _is_field(path) and format_of(path) == "npz":
+        structure, meta = read_record(path)
+        structure = check_structure(structure, str(path))
+        structure.properties[SELECTED] = meta.get(SELECTED)
+        return [structure]
     found = []
     for _, read in read_frames(path, ":"):
         if isinstance(read, StructureError):

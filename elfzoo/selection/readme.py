@@ -28,6 +28,17 @@ PROGRAM_NOTES = {
         "gpaw-data, and writes the ELF as elfzoo's own labels are computed, with a spectral gradient."
     ),
 }
+CHANGES = {
+    "espresso": (
+        "In scf.in you may name other potentials, which the label then states, and change folders, mixing and "
+        "diagonalisation. A folder with any other change of its inputs is left, for its recipe would be untrue."
+    ),
+    "vasp": (
+        "In INCAR you may change ALGO, NELM, mixing and KPAR. A folder with any other change of its inputs is left, "
+        "and one whose POTCAR is not PBE's, for its recipe would be untrue."
+    ),
+    "gpaw": "A folder whose label.py has another structure is left.",
+}
 RESULTS = {"espresso": "elf.cube", "vasp": "ELFCAR", "gpaw": "elf.npz"}
 
 
@@ -76,14 +87,15 @@ def _loop(run: str) -> str:
 
 
 def _back(selection: Selection, calculation: Calculation) -> str:
+    replay = "" if calculation.same else " --replay 0"  # section 3 tells why
     lines = (
         "    python -c \"from elfzoo.selection import collect; print(collect('.'))\"",
         "    elfzoo check labels/*.npz",
-        f"    elfzoo finetune -m {selection.source or selection.model} --data labels",
+        f"    elfzoo finetune -m {selection.source or selection.model} --data labels{replay}",
     )
     text = (
         f"collect reads {RESULTS[calculation.program]} of each folder whose calculation has ended and converged, and "
-        "writes labels/NAME.npz with its recipe; run it again when more has ended."
+        f"writes labels/NAME.npz with its recipe; run it again when more has ended. {CHANGES[calculation.program]}"
     )
     return "\n".join(lines) + "\n\n" + _paragraph(text)
 

@@ -10,7 +10,7 @@ from pymatgen.io.vasp.sets import MPRelaxSet
 from elfzoo.errors import ElfzooError
 from elfzoo.grid import Grid
 from elfzoo.reference.engines import Settings, k_mesh
-from elfzoo.reference.engines.base import label_grid
+from elfzoo.reference.engines.base import label_grid, one_shifted_point
 from elfzoo.reference.engines.espresso import BOHR, RYDBERG
 from elfzoo.selection.calculation import Calculation
 
@@ -40,6 +40,7 @@ def _incar(structure: Structure, settings: Settings) -> dict[str, object]:
     return {
         "SYSTEM": structure.composition.formula,
         **{"ISTART": 0, "ISPIN": 1, "NSW": 0, "IBRION": -1},
+        **({"ISYM": -1} if one_shifted_point(settings, structure) else {}),
         **{"PREC": "Accurate", "ENCUT": round(settings.cutoff, 4), "GGA": "PE", "LREAL": False, "LASPH": True},
         **{"ISMEAR": SMEARING[settings.smearing], "SIGMA": round(settings.smearing_width, 6)},
         **{"EDIFF": float(f"{settings.convergence * len(structure):.3g}"), "NELM": 200, "ALGO": "Normal"},
@@ -62,7 +63,7 @@ def _grid(structure: Structure, settings: Settings) -> Grid:
 
 def _kpoints(structure: Structure, settings: Settings) -> Kpoints:
     mesh = k_mesh(settings, structure)
-    shift = 0.0 if not settings.k_shift else 0.25 if mesh == (1, 1, 1) else 0.5  # one point: Baldereschi's
+    shift = 0.0 if not settings.k_shift else 0.25 if one_shifted_point(settings, structure) else 0.5
     comment = f"at most {settings.k_spacing} rad/A" if settings.k_spacing else "as the labels"
     return Kpoints.gamma_automatic(mesh, (shift,) * 3, comment=comment)  # type: ignore[arg-type]
 

@@ -128,6 +128,17 @@ def test_k_points():
     assert engine._k_points((1, 1, 1), False).tolist() == [[0, 0, 0]]
     assert sorted({x for x, _, _ in engine._k_points((4, 2, 1), False).tolist()}) == [-0.25, 0, 0.25, 0.5]
     np.testing.assert_allclose(np.abs(engine._k_points((2, 2, 2), True)), 0.25)
+    np.testing.assert_allclose(engine._k_points((1, 2, 1), True), [[0.5, 0.25, 0.5], [0.5, -0.25, 0.5]])
+
+
+def test_one_shifted_point_is_baldereschis_and_computed_without_symmetry(screw):
+    """As by Quantum ESPRESSO: of its star under the space group four points would be made."""
+    job = engine._job("label", screw, settings(k_mesh=(1, 1, 1), k_shift=True))
+    assert job["k_points"] == [[0.25, 0.25, 0.25]]
+    assert (job["rotations"], job["translations"]) == ([np.eye(3, dtype=int).tolist()], [[0, 0, 0]])
+    assert Grid(tuple(job["grid"]), screw.lattice.matrix).is_mapped_by(*(x[-1] for x in space_group_operations(screw)))
+    for changes in ({"k_mesh": (2, 2, 1), "k_shift": True}, {"k_mesh": (1, 1, 1)}):
+        assert len(engine._job("label", screw, settings(**changes))["rotations"]) == 12
 
 
 def test_a_missing_gpaw_is_one_sentence_with_the_command(monkeypatch):

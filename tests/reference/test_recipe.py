@@ -115,6 +115,39 @@ def test_more_structures_and_other_words_keep_the_hash():
     assert more.hash == CRYSTALS.hash
 
 
+def test_what_decides_a_candidate_is_told_apart():
+    other = replace(CRYSTALS, source=replace(CRYSTALS.source, seed=1, volume_per_atom=9.0, cubic=80, hexagonal=0))
+    assert CRYSTALS.unlike(other) == ["source.seed", "source.volume_per_atom"]
+    assert find_recipe("fluid-h").unlike(find_recipe("fluid-h")) == []
+    assert {"dataset", "label.engine", "relax.pressure", "source.kind"} <= set(CRYSTALS.unlike(find_recipe("metals")))
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_what_only_chooses_candidates_is_a_key_of_the_source(name):
+    source = find_recipe(name).source
+    assert set(source.only_choose) <= set(to_dict(source)) - {"kind", "seed"}
+
+
+@pytest.mark.parametrize("name", ["crystal-h", "fluid-h", "packing-h"])
+def test_more_or_fewer_candidates_are_the_same_ones(name, tmp_path):
+    """Of one name they say the same of themselves, and are made by the same numbers."""
+    changes = {
+        "crystal-h": {"cubic": 80, "hexagonal": 70},
+        "fluid-h": {"letters": "ABE", "large": (250, 300)},
+        "packing-h": {"count": 30},
+    }[name]
+    recipe = find_recipe(name)
+    other = replace(recipe, source=replace(recipe.source, **changes))
+    assert recipe.unlike(other) == [] and set(changes) == set(recipe.source.only_choose)
+    first, second = ({one.name: one for one in r.source.candidates(tmp_path)} for r in (recipe, other))
+    shared = first.keys() & second.keys()
+    assert shared and first.keys() != second.keys()
+    for key in shared:
+        assert (first[key].origin, first[key].facts) == (second[key].origin, second[key].facts)
+        if name == "crystal-h":  # its name, space groups and atoms
+            assert first[key].make.args == second[key].make.args
+
+
 def test_numbers_may_be_written_as_integers(tmp_path):
     values = to_dict(CRYSTALS)
     values["relax"]["pressure"] = 100

@@ -187,8 +187,11 @@ def test_another_recipe_in_the_same_folder_is_refused(out):
         replace(RECIPE, label=replace(RECIPE.label, cutoff=510.0)),
         replace(RECIPE, relax=replace(RECIPE.relax, pressure=90.0)),
         replace(RECIPE, dataset="hydrides"),
+        replace(RECIPE, relax=None),
+        replace(RECIPE, source=replace(RECIPE.source, seed=1)),
+        replace(RECIPE, source=replace(RECIPE.source, volume_per_atom=9.0)),
     ):
-        with pytest.raises(ElfzooError, match="holds labels of another recipe"):
+        with pytest.raises(ElfzooError, match=r"holds labels of another recipe .*another (label|relax|dataset|source)"):
             Run(other, out)
     assert (out / "recipe.yaml").read_text() == before
 
@@ -198,6 +201,8 @@ def test_more_structures_are_the_same_recipe(out):
     more = replace(RECIPE, source=replace(RECIPE.source, cubic=7))
     assert len(Run(more, out).execute().done) == 6
     assert find_recipe(out / "recipe.yaml").source.cubic == 7
+    fewer = replace(RECIPE, title="few", source=replace(RECIPE.source, cubic=1))
+    assert len(Run(fewer, out).execute().done) == 6
 
 
 def test_two_runs_in_one_folder_are_refused(out, engine):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from pymatgen.core import Structure
 
 import elfzoo
@@ -17,7 +18,7 @@ from elfzoo.selection import Selection, select
 from elfzoo.selection.pool import known_structures, rows_of
 from elfzoo.structure import structure_from
 from elfzoo.uncertainty import LastLayer
-from tests.selection.conftest import H2, LAH, cell
+from tests.selection.conftest import H2, LAH, SMALL, cell
 
 FEW = {"points": 60, "progress": False}
 POOL = [cell(number, 1 + 0.1 * number) for number in range(6)]
@@ -43,6 +44,15 @@ def test_the_first_choice_and_the_values_are_those_of_explicit_matrices(model: M
         spread = np.sqrt(np.einsum("pi,ij,pj->p", rows[best], np.linalg.inv(matrix), rows[best]))
         assert value == pytest.approx(post.alpha * spread.mean(), rel=1e-6)
     assert found.facts["labelled_points"] == 2000
+
+
+def test_a_model_in_training_gives_the_rows_that_it_will(model: Model) -> None:
+    torch.manual_seed(0)
+    dropping = LastLayer(elfzoo.create_model("grid_mlp", SMALL | {"dropout": 0.5}), model.posterior)
+    found = rows_of(dropping, POOL[0], 60, 0)
+    assert all(module.training for module in dropping.model.modules())
+    dropping.model.eval()
+    np.testing.assert_array_equal(found, rows_of(dropping, POOL[0], 60, 0))
 
 
 def test_deviations_are_those_of_the_structures_group(model: Model) -> None:

@@ -24,11 +24,13 @@ from elfzoo.check import check_file
 from elfzoo.errors import ElfzooError, UnknownNameError
 from elfzoo.models.base import Model
 from elfzoo.reference.engines import Label, k_mesh
-from elfzoo.reference.engines.espresso import EspressoEngine
+from elfzoo.reference.engines.espresso import BOHR, EspressoEngine
+from elfzoo.screening.identity import structure_hash
 from elfzoo.selection import Selection, calculation_for, collect, select, write_inputs
 from elfzoo.selection.espresso import espresso_files
+from elfzoo.selection.pool import read_pool
 from elfzoo.selection.vasp import vasp_files
-from elfzoo.structure import require_same_structure
+from elfzoo.structure import as_structure, require_same_structure
 from tests.selection.conftest import H2, LAH, cell
 
 needs_espresso = pytest.mark.skipif(
@@ -112,8 +114,10 @@ def test_vasp_is_told_of_a_shifted_mesh(card: Card) -> None:
     assert calculation.settings.k_shift
     points = Kpoints.from_str(vasp_files(H2, calculation)[0]["KPOINTS"].decode())
     assert tuple(points.kpts_shift) == (0.5, 0.5, 0.5)
-    one = H2 * (6, 6, 6)  # one point: Baldereschi's
+    assert "ISYM" not in Incar.from_str(vasp_files(H2, calculation)[0]["INCAR"].decode())
+    one = H2 * (6, 6, 6)  # one point: Baldereschi's, whose star under the symmetry is no part of it
     assert tuple(Kpoints.from_str(vasp_files(one, calculation)[0]["KPOINTS"].decode()).kpts_shift) == (0.25,) * 3
+    assert Incar.from_str(vasp_files(one, calculation)[0]["INCAR"].decode())["ISYM"] == -1
 
 
 def test_the_script_of_gpaw_has_the_structure_and_writes_its_label(
@@ -276,6 +280,7 @@ def test_espresso_runs_and_comes_back_as_the_label_of_elfzoo(model: Model, card:
     assert field.values.shape == label.values.shape
     np.testing.assert_allclose(field.values, label.values, atol=2e-4)  # a cube has five digits
     assert field.recipe is not None and field.recipe.engine.startswith("Quantum ESPRESSO 6.7")
+    assert structure_hash(field.structure) == structure_hash(H2)
     assert not [finding for finding in check_file(found.labels[0]) if finding.level == "error"]
 
 
@@ -306,6 +311,182 @@ def test_elements_of_a_cube_with_indices_come_from_the_input(card: Card, model: 
     assert "a file is damaged" in next(iter(collect(folder).left.values()))
     (place / "scf.out").write_text(done.replace("JOB DONE.", ""))
     assert "JOB DONE" in next(iter(collect(folder).left.values()))
+
+
+def end_espresso(place: Path, version: str = "7.2", said: str = "") -> np.ndarray:
+    """What pw.x and pp.x leave behind, with an ELF at random; a cube has six digits of the voxels, in bohr."""
+    given = as_structure(place / "scf.in")
+    values = np.random.default_rng(0).uniform(0.1, 0.9, (30, 36, 41))
+    voxels = np.round(given.lattice.matrix / BOHR / np.array(values.shape)[:, None], 6)
+    printed = Lattice(voxels * np.array(values.shape)[:, None] * BOHR)
+    positions = np.round(given.cart_coords / BOHR, 6) * BOHR
+    rounded = Structure(printed, given.species, positions, coords_are_cartesian=True)
+    elfzoo.Field(values, rounded).write(place / "elf.cube")
+    lines = (place / "elf.cube").read_text().splitlines()
+    lines[:2] = ["Cubefile created from PWScf calculation", "Contains the selected quantity on a FFT grid"]
+    (place / "elf.cube").write_text("\n".join(lines) + "\n")
+    done = f"Program PWSCF v.{version} starts\n{said}\nconvergence has been achieved in 9 iterations\nJOB DONE.\n"
+    (place / "scf.out").write_text(done)
+    (place / "pp.out").write_text("JOB DONE.\n")
+    return values
+
+
+def edit(path: Path, *changes: tuple[str, str]) -> None:
+    for old, new in changes:
+        text = path.read_text()
+        assert text.count(old) == 1
+        path.write_text(text.replace(old, new))
+
+
+@pytest.fixture
+def espresso_folder(card: Card, model: Model, tmp_path: Path) -> Path:
+    """Of one structure, by the recipe of the release's labels."""
+    chosen = select([LAH], model, 1, points=20, progress=False)
+    return write_inputs(chosen, calculation_for(card, "espresso", [LAH]), tmp_path / "next")
+
+
+def forget_inputs(folder: Path) -> None:
+    """As elfzoo wrote the folder before it kept what the inputs say; of a recipe whose labels are not filtered."""
+    facts = json.loads((folder / "select.json").read_text()) | {"same_recipe": False}
+    del facts["folders"]
+    (folder / "select.json").write_text(json.dumps(facts))
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "reason"),
+    [
+        ("scf.in", "ecutwfc=99.999999", "ecutwfc=60.0", r"scf\.in \(ecutwfc is 60\.0, was 99\.999999\)"),
+        ("scf.in", "input_dft='PBE'", "input_dft='PBESOL'", "input_dft is PBESOL, was PBE"),
+        ("scf.in", "&system", "&system\n nspin=2, starting_magnetization(1)=0.5,", "nspin is 2, was not set"),
+        ("scf.in", "degauss=0.0", "degauss=0.1", "degauss is 0.1"),
+        ("scf.in", "K_POINTS automatic\n", "K_POINTS automatic\n1", "K_POINTS is automatic; 1"),
+        ("scf.in", "H 0.500000000000 0.500000000000", "H 0.510000000000 0.5", "ATOMIC_POSITIONS is another"),
+        ("pp.in", "plot_num=8", "plot_num=0", r"pp\.in \(plot_num is 0, was 8\)"),
+    ],
+)
+def test_a_label_states_no_recipe_that_was_not_run(
+    espresso_folder: Path, file: str, old: str, new: str, reason: str
+) -> None:
+    name = rows(espresso_folder)[0]["folder"]
+    end_espresso(espresso_folder / name)
+    edit(espresso_folder / name / file, (old, new))
+    found = collect(espresso_folder)
+    assert not found.labels and re.search(reason, found.left[name]), found.left
+    assert "state its recipe yourself" in found.left[name]
+
+
+def test_what_decides_no_result_may_be_changed_and_other_potentials_are_stated(espresso_folder: Path) -> None:
+    place = espresso_folder / rows(espresso_folder)[0]["folder"]
+    values = end_espresso(place, "6.7")
+    edit(
+        place / "scf.in",
+        ("pseudo_dir='.'", "pseudo_dir = '/home/me/upf' ! mine"),
+        ("outdir='scratch'", "outdir='/scratch/me'"),
+        ("mixing_beta=0.5", "mixing_beta = 0.2"),
+        ("H-GTH-PBE.gth", "H_ONCV-1.2.upf"),
+        ("La-GTH-PBE.gth", "La_ONCV-1.2.upf"),
+        ("ecutwfc=99.999999", "\n ecutwfc = 99.9999990"),
+    )
+    label = elfzoo.read_field(collect(espresso_folder).labels[0])
+    assert label.recipe == elfzoo.Recipe("Quantum ESPRESSO 6.7", "PBE", "{element}_ONCV-1.2.upf")
+    assert label.meta["cutoff_eV"] == pytest.approx(1360.5693)
+    np.testing.assert_allclose(label.values, values, atol=1e-6)
+    edit(place / "scf.in", ("La_ONCV-1.2.upf", "lanthanum.upf"))
+    (espresso_folder / "labels" / f"{place.name}.npz").unlink()
+    label = elfzoo.read_field(collect(espresso_folder).labels[0])
+    assert label.meta["pseudopotential"] == "H_ONCV-1.2.upf, lanthanum.upf"
+
+
+@pytest.mark.parametrize(
+    ("edits", "said", "mended"),
+    [
+        ([("&system", "&system\n nspin=2,")], "", False),
+        ([], "     total magnetization       =     1.00 Bohr mag/cell", False),
+        ([], "", True),
+    ],
+)
+def test_the_elf_of_a_calculation_with_spin_is_not_mended(
+    espresso_folder: Path, edits: list[tuple[str, str]], said: str, mended: bool
+) -> None:
+    """Also in a folder that does not know what was written into it."""
+    forget_inputs(espresso_folder)
+    place = espresso_folder / rows(espresso_folder)[0]["folder"]
+    values = end_espresso(place, "7.2", said)
+    edit(place / "scf.in", *edits)
+    label = elfzoo.read_field(collect(espresso_folder).labels[0])
+    assert (np.abs(label.values - values).max() > 0.1) == mended == ("mended" in label.meta["engine"])
+    assert label.meta.get("spin_polarised", False) != mended and "selected_hash" not in label.meta
+
+
+def test_another_structure_than_that_of_the_input_is_left(espresso_folder: Path) -> None:
+    forget_inputs(espresso_folder)
+    place = espresso_folder / rows(espresso_folder)[0]["folder"]
+    end_espresso(place)
+    edit(place / "scf.in", ("H 0.500000000000 0.500000000000", "H 0.510000000000 0.5"))
+    assert "scf.in has another structure than what was computed" in collect(espresso_folder).left[place.name]
+
+
+def test_what_was_collected_is_known(card: Card, model: Model, tmp_path: Path) -> None:
+    """Though a cube rounds the cell, and though the label is in another cell than the structure that was selected."""
+    diamond = Structure.from_spacegroup("Fd-3m", Lattice.cubic(3.0), ["H"], [[0.125, 0.125, 0.125]])
+    moved = Structure(diamond.lattice, diamond.species, diamond.frac_coords + np.array([0.0417, 0.0231, 0.0119]))
+    pool = [moved, LAH, *(cell(number, 1 + 0.1 * number) for number in range(4))]
+    chosen = select(pool, model, 6, points=20, progress=False)
+    folder = write_inputs(chosen, calculation_for(card, "espresso", pool), tmp_path / "next")
+    for row in rows(folder):
+        end_espresso(folder / row["folder"])
+    rounded = [elfzoo.read_field(folder / row["folder"] / "elf.cube").structure for row in rows(folder)]
+    labels = collect(folder).labels
+    assert len(labels) == 6
+    hashes = [structure_hash(item.structure) for item in chosen.chosen]
+    assert sum(structure_hash(one) != found for one, found in zip(rounded, hashes, strict=True)) >= 4
+    for label, item in zip(labels, chosen.chosen, strict=True):
+        field = elfzoo.read_field(label)
+        assert field.meta["selected_hash"] == structure_hash(item.structure)
+        assert (structure_hash(field.structure) == structure_hash(item.structure)) == (len(item.structure) < 16)
+    found = select([*pool, H2], model, 2, known=[folder / "labels"], points=20, progress=False)
+    assert [item.structure for item in found.chosen] == [H2] and found.known == 6
+    assert [item.message for item in found.left_out] == ["labelled already"] * 6
+    # of structures alone, those that were computed as they were selected
+    kept, _ = read_pool([*pool, H2], known=[elfzoo.read_field(label).structure for label in labels])
+    assert {len(item.structure) for item in kept if item.structure is not None} == {2, 16}
+
+
+def test_vasp_with_other_inputs_or_potentials_is_left(selection: Selection, card: Card, tmp_path: Path) -> None:
+    folder = write_inputs(selection, calculation_for(card, "vasp"), tmp_path / "next")
+    place, item = folder / rows(folder)[0]["folder"], selection.chosen[0]
+    elfzoo.Field(np.full((4, 4, 4), 0.5), item.structure).write(place / "ELFCAR")
+    (place / "OUTCAR").write_text(" vasp.6.3.2\n aborting loop because EDIFF is reached\n General timing")
+    written = {file: (place / file).read_text() for file in ("INCAR", "KPOINTS", "POSCAR")}
+    for file, old, new, reason in (
+        ("INCAR", "ENCUT = 800.0", "ENCUT = 500.0", r"INCAR \(ENCUT is 500\.0, was 800\.0\)"),
+        ("INCAR", "GGA = Pe", "GGA = Ps", "GGA is Ps, was Pe"),
+        ("INCAR", "NPAR = 1", "NCORE = 4", "NCORE is 4, was not set, NPAR is not set, was 1"),
+        ("KPOINTS", "Gamma", "Monkhorst", r"KPOINTS \(content is 0; Monkhorst"),
+        ("POSCAR", "0.000000000000", "0.010000000000", r"POSCAR \(content is another\)"),
+    ):
+        (place / file).write_text(written[file].replace(old, new, 1))
+        assert re.search(reason, collect(folder).left[place.name]), collect(folder).left
+        (place / file).write_text(written[file])
+    edit(place / "INCAR", ("ALGO = Normal", "ALGO = All\nKPAR = 2 ! of 8 cores"))
+    symbols = [name.partition("_")[0] for name in (place / "POTCAR.spec").read_text().split()]
+    for titles in ([f"PAW {x} 01Jan2000" for x in symbols], ["PAW_PBE Xe 07Sep2000"], ["PAW_PBE H 15Jun2001"] * 3):
+        (place / "POTCAR").write_text("".join(f"   TITEL  = {title}\n" for title in titles))
+        assert "expected one PAW_PBE potential each of" in collect(folder).left[place.name]
+    (place / "POTCAR").write_text("".join(f"   TITEL  = PAW_PBE {x}_h 01Jan2000\n" for x in symbols))
+    label = elfzoo.read_field(collect(folder).labels[0])
+    assert label.recipe == elfzoo.Recipe("VASP 6.3.2", "PBE", "PBE PAW")
+    assert label.meta["selected_hash"] == structure_hash(item.structure) == structure_hash(label.structure)
+
+
+def test_a_script_of_gpaw_with_another_structure_is_left(selection: Selection, card: Card, tmp_path: Path) -> None:
+    folder = write_inputs(selection, calculation_for(card, "gpaw"), tmp_path / "next")
+    place, item = folder / rows(folder)[0]["folder"], selection.chosen[0]
+    elfzoo.Field(np.full((4, 4, 4), 0.5), item.structure).write(place / "elf.npz")
+    edit(place / "label.py", ("NUMBERS = [", "NUMBERS = [1, "))
+    assert re.search(r"label\.py \(NUMBERS is \[1, ", collect(folder).left[place.name])
+    edit(place / "label.py", ("NUMBERS = [1, ", "NUMBERS = ["), ("'cutoff': 800.0", "'cutoff': 500.0"))
+    assert elfzoo.read_field(collect(folder).labels[0]).meta["selected_hash"] == structure_hash(item.structure)
 
 
 def test_vasp_comes_back_when_it_has_converged(selection: Selection, card: Card, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ __all__ = [
     "k_mesh",
     "k_spacing",
     "label_grid",
+    "one_shifted_point",
 ]
 
 
@@ -203,6 +204,15 @@ def k_mesh(settings: Settings | RelaxSettings, structure: Structure) -> tuple[in
     lengths = structure.lattice.reciprocal_lattice.abc  # rad/Å, 2π included
     a, b, c = (max(1, int(np.ceil(length / settings.k_spacing - 1e-6))) for length in lengths)
     return a, b, c
+
+
+def one_shifted_point(settings: Settings | RelaxSettings, structure: Structure) -> bool:
+    """Whether the mesh is Baldereschi's (1/4, 1/4, 1/4) alone.
+
+    It stands for its star under the lattice's symmetry, which a program must not make of it: it has to compute without
+    symmetry then.
+    """
+    return getattr(settings, "k_shift", False) and k_mesh(settings, structure) == (1, 1, 1)
 
 
 def label_grid(structure: Structure, settings: Settings, spacing: float | None = None) -> Grid:

@@ -32,6 +32,7 @@ from elfzoo.reference.engines.base import (
     find_file,
     k_mesh,
     label_grid,
+    one_shifted_point,
 )
 from elfzoo.reference.engines.gth import gth_file
 from elfzoo.reference.engines.process import run_process
@@ -161,7 +162,7 @@ def pw_input(structure: Structure, settings: Settings, grid: Grid | None) -> str
             f" ibrav=0, nat={atoms}, ntyp={len(_symbols(structure))}, ecutwfc={settings.cutoff / RYDBERG:.6f},",
             f" input_dft='{settings.functional}', occupations='smearing', smearing='{SMEARING[settings.smearing]}',",
             f" degauss={settings.smearing_width / RYDBERG:.8f}, {mesh}",
-            *([ONE_POINT] if _one_shifted_point(settings, structure) else []),
+            *([ONE_POINT] if one_shifted_point(settings, structure) else []),
             "/",
             "&electrons",
             f" conv_thr={settings.convergence * atoms / RYDBERG:.3e}, mixing_beta=0.5, electron_maxstep=200",
@@ -297,14 +298,10 @@ def _cards(structure: Structure, pseudopotential: str) -> list[str]:
 
 
 def _k_points(settings: Settings | RelaxSettings, structure: Structure) -> str:
-    if _one_shifted_point(settings, structure):
+    if one_shifted_point(settings, structure):
         return "K_POINTS crystal\n1\n 0.25 0.25 0.25 1.0"
     shift = " 1 1 1" if getattr(settings, "k_shift", False) else " 0 0 0"
     return "K_POINTS automatic\n " + " ".join(map(str, k_mesh(settings, structure))) + shift
-
-
-def _one_shifted_point(settings: Settings | RelaxSettings, structure: Structure) -> bool:
-    return getattr(settings, "k_shift", False) and k_mesh(settings, structure) == (1, 1, 1)
 
 
 def _symbols(structure: Structure) -> list[str]:

@@ -38,6 +38,7 @@ from elfzoo.reference.engines.base import (
     k_mesh,
     k_spacing,
     label_grid,
+    one_shifted_point,
 )
 from elfzoo.reference.engines.process import run_process
 from elfzoo.reference.smooth import ON_GRID
@@ -268,7 +269,8 @@ def _job(
     task: str, structure: Structure, settings: Settings | RelaxSettings, margin: float = 1.0, symmetry: bool = True
 ) -> dict[str, Any]:
     """What :mod:`elfzoo.reference.engines.gpaw_job` needs, in JSON values."""
-    rotations, translations = _operations(structure) if symmetry else NO_SYMMETRY
+    used = symmetry and not one_shifted_point(settings, structure)
+    rotations, translations = _operations(structure) if used else NO_SYMMETRY
     return {
         "task": task,
         "numbers": list(structure.atomic_numbers),
@@ -296,8 +298,9 @@ def _operations(structure: Structure) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _k_points(mesh: tuple[int, int, int], shift: bool) -> np.ndarray:
-    """(points, 3) fractional, within [-0.5, 0.5]."""
-    points = (np.indices(mesh).reshape(3, -1).T + 0.5 * shift) / mesh
+    """(points, 3) fractional, within [-0.5, 0.5]; of a mesh of one point, shifted, Baldereschi's."""
+    step = 0.25 if mesh == (1, 1, 1) else 0.5
+    points = (np.indices(mesh).reshape(3, -1).T + step * shift) / mesh
     return points - np.round(points)
 
 
