@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -31,9 +33,7 @@ class Grid:
     lattice: Float[np.ndarray, "3 3"]
 
     def __post_init__(self) -> None:
-        shape = tuple(int(n) for n in self.shape)
-        if len(shape) != 3 or min(shape) < 1 or shape != tuple(self.shape):
-            raise ElfzooError(f"a grid needs three positive whole numbers of points; got {self.shape}")
+        shape = _three_counts(self.shape)
         lattice = np.array(self.lattice, dtype=np.float64)
         if lattice.shape != (3, 3) or not abs(np.linalg.det(lattice)) > 1e-12:
             raise ElfzooError(f"a grid needs three lattice vectors that span a volume; got {lattice.tolist()}")
@@ -106,12 +106,12 @@ class Grid:
         """What is meant by ``grid``: a grid on the structure's cell, numbers of points, or None for the spacing (Å).
 
         Raises:
-            ElfzooError: a grid of another cell.
+            ElfzooError: a grid of another cell, no three positive whole numbers, or no positive spacing.
         """
         if grid is None:
             return cls.from_spacing(structure.lattice.matrix, spacing)
         if not isinstance(grid, Grid):
-            return cls(tuple(grid), structure.lattice.matrix)  # type: ignore[arg-type]
+            return cls(grid, structure.lattice.matrix)  # type: ignore[arg-type]
         grid.require_cell_of(structure)
         return grid
 
@@ -153,15 +153,18 @@ class Grid:
     def blocks(self, max_points: int) -> Iterator[Int[np.ndarray, " points"]]:
         """Yield every flat index once, in blocks of about ``max_points`` made of compact 4×4×4 tiles.
 
-        Neighbouring points see the same atoms, so whoever visits them together searches once for all of them.
+        Each block is a box. Neighbouring points see the same atoms, so whoever visits them together searches once for
+        all of them.
         """
         nx, ny, nz = self.shape
         slab = max(TILE, max_points // (ny * nz) // TILE * TILE)
         row = ny if slab > TILE else max(TILE, max_points // (TILE * nz) // TILE * TILE)
-        for x0 in range(0, nx, slab):
-            for y0 in range(0, ny, row):
-                box = (np.arange(x0, min(x0 + slab, nx)), np.arange(y0, min(y0 + row, ny)), np.arange(nz))
-                yield _tile_order(box, self.shape)
+        section = min(slab, nx) * min(row, ny)
+        depth = nz if section * nz <= max_points else max(TILE, max_points // section // TILE * TILE)
+        for corner in product(range(0, nx, slab), range(0, ny, row), range(0, nz, depth)):
+            ends = (min(a + n, end) for a, n, end in zip(corner, (slab, row, depth), self.shape, strict=True))
+            box = tuple(np.arange(a, end) for a, end in zip(corner, ends, strict=True))
+            yield _tile_order(box, self.shape)
 
     def finer_shape(self, spacing: float) -> tuple[int, int, int]:
         """Points along each axis that are at most ``spacing`` Å apart, and no fewer than there are.
@@ -225,9 +228,24 @@ class Grid:
         return representatives, inverse.reshape(-1)
 
 
-def _require_positive(spacing: float) -> None:
-    if not (math.isfinite(spacing) and spacing > 0):
-        raise ElfzooError(f"the grid spacing must be a positive number of Å; got {spacing}")
+def _require_positive(spacing: Any) -> None:
+    try:
+        positive = math.isfinite(spacing) and spacing > 0
+    except TypeError:  # no number
+        positive = False
+    if not positive:
+        raise ElfzooError(f"the grid spacing must be a positive number of Å; got {spacing!r}")
+
+
+def _three_counts(shape: Any) -> tuple[int, int, int]:
+    try:
+        given = tuple(shape)
+        counts = tuple(int(n) for n in given)
+    except (TypeError, ValueError, OverflowError):  # no sequence, no numbers, or infinite ones
+        given, counts = (), ()
+    if len(counts) != 3 or min(counts) < 1 or counts != given:
+        raise ElfzooError(f"a grid needs three positive whole numbers of points; got {shape!r}")
+    return counts[0], counts[1], counts[2]
 
 
 def _tile_order(box: tuple[np.ndarray, ...], shape: tuple[int, int, int]) -> np.ndarray:

@@ -273,6 +273,11 @@ def _from_ase(atoms: Any) -> Structure:
 
 
 def _from_pyg(data: Any) -> Structure:
+    if data.cell.numel() != 9:
+        raise StructureError(
+            f"PyG data with a cell of shape {tuple(data.cell.shape)}; expected one structure, with a cell of (3, 3): "
+            "of a batch, one of batch.to_data_list()"
+        )
     cell, numbers, positions = (a.detach().cpu().numpy() for a in (data.cell.reshape(3, 3), data.z, data.pos))
     return structure_from(cell, numbers, positions, cartesian=True)
 

@@ -140,8 +140,9 @@ class Target:
 
     def slopes(self, outputs: Float[np.ndarray, " points"]) -> Float[np.ndarray, " points"]:
         """Of the value in its unit, by the output: ELF (1 - ELF) for a model of ELF."""
-        found = torch.from_numpy(np.asarray(outputs, dtype=np.float64)).requires_grad_()
-        (slope,) = torch.autograd.grad(self.tensor(found).sum() / self.unit, found)
+        with torch.inference_mode(False), torch.enable_grad():  # whatever the caller has switched off
+            found = torch.from_numpy(np.asarray(outputs, dtype=np.float64)).requires_grad_()
+            (slope,) = torch.autograd.grad(self.tensor(found).sum() / self.unit, found)
         return slope.numpy()
 
     def outputs(self, values: Float[np.ndarray, "*points"]) -> Float[np.ndarray, "*points"]:

@@ -34,6 +34,20 @@ def test_blocks_are_bounded_and_made_of_compact_tiles():
         assert np.ptp(tiles, axis=1).max() == 3
 
 
+@given(st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 300)), st.integers(64, 600))
+def test_blocks_of_long_cells_are_bounded_boxes_that_start_at_tiles(shape, most):
+    grid = Grid(shape, HEXAGONAL)
+    for block in grid.blocks(most):
+        places = np.stack(np.unravel_index(block, shape))
+        assert len(block) <= most and np.prod(np.ptp(places, axis=1) + 1) == len(block)
+        assert not (places.min(axis=1) % 4).any()
+
+
+def test_columns_that_fit_are_not_cut():
+    assert [len(block) for block in Grid((8, 4, 60), np.eye(3)).blocks(960)] == [960, 960]
+    assert [len(block) for block in Grid((4, 4, 61), np.eye(3)).blocks(960)] == [960, 16]
+
+
 @pytest.mark.parametrize("shape", [(0, 3, 3), (3, -1, 2)])
 def test_impossible_shapes(shape):
     with pytest.raises(ElfzooError, match="three positive whole numbers"):

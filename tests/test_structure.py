@@ -10,6 +10,7 @@ from ase import Atoms
 from ase.io import write
 from pymatgen.core import Element, Lattice, Species, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
+from torch_geometric.data import Batch
 
 from elfzoo import Field, as_structure, read_field, read_structures
 from elfzoo.errors import StructureError
@@ -279,3 +280,12 @@ def test_the_origin_of_a_cube_moves_the_atoms(diamond, tmp_path):
     lines[2] = f"{len(diamond)} 1.0 0.5 0.25"
     path.write_text("\n".join(lines))
     assert same(as_structure(path), read_field(path).structure) and not same(as_structure(path), diamond)
+
+
+def test_a_batch_of_structures_is_not_one(skewed_hydride):
+    batch = Batch.from_data_list([probe_data(skewed_hydride, np.zeros((1, 3)), dtype=torch.float64)] * 2)
+    with pytest.raises(
+        StructureError, match=r"cell of shape \(2, 3, 3\); expected one structure, with a cell of \(3, 3"
+    ):
+        as_structure(batch)
+    assert same(as_structure(batch.to_data_list()[1]), skewed_hydride)

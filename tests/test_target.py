@@ -231,3 +231,11 @@ def test_a_field_model_has_crops_of_any_target(skewed_hydride):
     assert isinstance(model, FieldModel)
     cell, grid = model.working_cell(Structure(Lattice.cubic(2.4), ["H"], [[0, 0, 0]]))
     assert seam_error(model, cell, grid, 2) < 1e-5
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_slopes_do_not_need_the_gradients_of_their_caller(mode, rng):
+    outputs = rng.normal(size=7)
+    elf = Target().values(outputs)
+    with mode():
+        np.testing.assert_allclose(Target().slopes(outputs), elf * (1 - elf), rtol=1e-12)

@@ -9,6 +9,8 @@ what it stands for is the business of :class:`elfzoo.target.Target`: the logit o
 from __future__ import annotations
 
 import importlib.util
+import reprlib
+import threading
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,7 +28,7 @@ from elfzoo.field import Field
 from elfzoo.grid import Grid
 from elfzoo.interpolate import spline_resample
 from elfzoo.models.asymmetric_unit import asymmetric_unit, coarser_grid, symmetric_grid
-from elfzoo.models.blocks import compact_order
+from elfzoo.models.blocks import compact_order, to_array
 from elfzoo.models.work import Work
 from elfzoo.posterior import group_of
 from elfzoo.probe import ProbeData, probe_data
@@ -59,6 +61,9 @@ EXACT_INVARIANCES: Mapping[str, Invariance] = {
 DEFAULT_SPACING = 0.1  # angstrom; logit(ELF) of hydrogen is resolved
 FAR = 1.25  # times the largest volume per atom of the training data, or below the smallest: no field is known there
 FUSED_BLOCK, TORCH_BLOCK = 65536, 8192  # points evaluated together; bounds the memory
+
+_EVALUATED: dict[nn.Module, int] = {}  # how many :func:`evaluating` hold each module that was in training
+_EVALUATED_LOCK = threading.Lock()
 
 
 class Model(nn.Module, ABC):
@@ -339,24 +344,41 @@ class PointModel(Model):
 
         def evaluate(points: np.ndarray) -> np.ndarray:
             data = self.transform(probe_data(structure, points, dtype=weight.dtype))
-            return self(data.to(weight.device)).detach().cpu().numpy()
+            return to_array(self(data.to(weight.device)))
 
         return evaluate
 
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Meanwhile no dropout, no random orientation and no statistics of a batch: a model that is being trained predicts
-    what it will predict.
+def evaluating(*models: nn.Module) -> Iterator[None]:
+    """Meanwhile no dropout, no random orientation and no statistics of a batch: models that are being trained predict
+    what they will predict. Several threads may be inside with the same model; the last one to leave puts it back.
     """
-    training = [module for module in model.modules() if module.training]  # a frozen part may be in evaluation already
-    if training:
-        model.eval()
+    held = _hold(module for model in models for module in model.modules())
     try:
         yield
     finally:
-        for module in training:
-            module.training = True
+        _release(held)
+
+
+def _hold(modules: Iterable[nn.Module]) -> list[nn.Module]:
+    """Put modules into evaluation; those that are there by nobody's hold are frozen parts, and left out."""
+    with _EVALUATED_LOCK:
+        held = [module for module in modules if module.training or module in _EVALUATED]
+        for module in held:
+            _EVALUATED[module] = _EVALUATED.get(module, 0) + 1
+            module.training = False
+    return held
+
+
+def _release(held: Iterable[nn.Module]) -> None:
+    """Put back into training what nobody else holds."""
+    with _EVALUATED_LOCK:
+        for module in held:
+            _EVALUATED[module] -= 1
+            if not _EVALUATED[module]:
+                del _EVALUATED[module]
+                module.training = True
 
 
 def _as_they_are(logits: np.ndarray) -> np.ndarray:
@@ -364,7 +386,11 @@ def _as_they_are(logits: np.ndarray) -> np.ndarray:
 
 
 def _checked_points(points: Any) -> np.ndarray:
-    array = np.asarray(points, dtype=np.float64)
+    expected = "points must be finite fractional coordinates of shape (points, 3)"
+    try:
+        array = np.asarray(points, dtype=np.float64)
+    except (TypeError, ValueError, RuntimeError) as error:  # the last one of tensors with gradients
+        raise ElfzooError(f"{expected}; got {reprlib.repr(points)} ({error})") from error
     if array.ndim != 2 or array.shape[1] != 3 or not np.isfinite(array).all():
-        raise ElfzooError(f"points must be finite fractional coordinates of shape (points, 3); got {array.shape}")
+        raise ElfzooError(f"{expected}; got {array.shape}")
     return array

@@ -17,6 +17,7 @@ from torch import Tensor
 from elfzoo.config import config_class
 from elfzoo.errors import ConfigError
 from elfzoo.models.base import Evaluator, PointModel, Reader
+from elfzoo.models.blocks import to_array
 from elfzoo.nn import Standardise, mlp
 from elfzoo.nn.mlp import last_linear
 from elfzoo.periodic import probe_edges
@@ -85,7 +86,7 @@ class Diagonalised(PointModel):
         found = torch.from_numpy(self.features(structure, points))  # has derivatives inside
         with torch.no_grad():
             logits = self.head(found.to(next(self.buffers(), found)))
-        return self.target.values(logits.cpu().numpy())
+        return self.target.values(to_array(logits))
 
 
 class Untrained(Diagonalised):
@@ -105,6 +106,11 @@ class Untrained(Diagonalised):
     def features(self, structure: Structure, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points n"]:
         """What the diagonalisation says at points (Cartesian, Å)."""
         return self.solve(structure, keep=True).at(points).astype(np.float32)
+
+    def reader(self, structure: Structure) -> Reader:
+        """One diagonalisation, then splines, in single precision."""
+        inputs = self.solve(structure, keep=False)
+        return lambda points: torch.from_numpy(inputs.at(points).astype(np.float32))
 
     def evaluator(self, structure: Structure) -> Evaluator:
         """One diagonalisation, then splines."""
@@ -156,7 +162,7 @@ class Corrected(Diagonalised):
 
     def features(self, structure: Structure, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points n"]:
         """The same at points (Cartesian, Å), as an array."""
-        return self._reader(structure, keep=True)(points).cpu().numpy()
+        return to_array(self._reader(structure, keep=True)(points))
 
     def reader(self, structure: Structure) -> Reader:
         """One diagonalisation, then any number of blocks of points."""
@@ -168,12 +174,12 @@ class Corrected(Diagonalised):
 
         def evaluate(points: np.ndarray) -> np.ndarray:
             with torch.no_grad():
-                return self.head(read(points)).cpu().numpy()
+                return to_array(self.head(read(points)))
 
         return evaluate
 
     def _reader(self, structure: Structure, keep: bool) -> Reader:
         inputs, weight = self.solve(structure, keep), self.standardise.mean
-        weights = self.atom_weights(torch.tensor(structure.atomic_numbers, device=weight.device)).cpu().numpy()
+        weights = to_array(self.atom_weights(torch.tensor(structure.atomic_numbers, device=weight.device)))
         around = surroundings(structure, self.config.descriptor, weights)
         return lambda points: torch.from_numpy(np.concatenate([inputs.at(points), around(points)], axis=1)).to(weight)

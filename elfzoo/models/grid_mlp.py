@@ -16,6 +16,7 @@ from elfzoo.config import config_class
 from elfzoo.errors import ConfigError
 from elfzoo.grid import Grid
 from elfzoo.models.base import EXACT_INVARIANCES, Evaluator, Reader
+from elfzoo.models.blocks import to_array
 from elfzoo.models.kernel_model import KernelModel
 from elfzoo.models.work import Work, count_blocks
 from elfzoo.nn import DegreeDropout, ElementEmbedding, Standardise, mlp
@@ -103,7 +104,7 @@ class GridMLP(KernelModel):
         def evaluate(points: np.ndarray) -> np.ndarray:
             parts = tiled_power_spectrum(points, images, weights, descriptor)
             with torch.no_grad():
-                return torch.cat([self.head(features) for features in parts]).cpu().numpy()
+                return to_array(torch.cat([self.head(features) for features in parts]))
 
         return evaluate
 

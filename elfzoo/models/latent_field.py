@@ -27,7 +27,7 @@ from elfzoo.config import config_class
 from elfzoo.errors import ConfigError
 from elfzoo.grid import Grid
 from elfzoo.models.base import EXACT_INVARIANCES, Evaluator, Reader
-from elfzoo.models.blocks import largest_array
+from elfzoo.models.blocks import largest_array, to_array
 from elfzoo.models.kernel_model import KernelModel
 from elfzoo.models.work import Work, count_blocks
 from elfzoo.nn import ElementEmbedding, Standardise, mlp
@@ -165,7 +165,7 @@ class LatentField(KernelModel):
 
         def evaluate(points: np.ndarray) -> np.ndarray:
             with torch.no_grad():
-                return self.head(read(points)).cpu().numpy()
+                return to_array(self.head(read(points)))
 
         return evaluate
 

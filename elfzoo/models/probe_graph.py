@@ -25,6 +25,7 @@ from elfzoo.config import config_class
 from elfzoo.errors import ConfigError
 from elfzoo.grid import Grid
 from elfzoo.models.base import EXACT_INVARIANCES, Evaluator, Reader
+from elfzoo.models.blocks import to_array
 from elfzoo.models.kernel_model import KernelModel
 from elfzoo.models.work import Work, count_blocks
 from elfzoo.nn import ElementEmbedding, Standardise, mlp
@@ -165,7 +166,7 @@ class ProbeGraph(KernelModel):
         """Atoms once, then any number of blocks of points, by the compiled kernel where it applies."""
         if not self._fused:
             read = self.reader(structure)
-            return lambda points: self.head(read(points)).detach().cpu().numpy()
+            return lambda points: to_array(self.head(read(points)))
         surroundings, network = self._surroundings(structure), self._fused_network()
         return lambda points: probe_fields.evaluate(self.layout, *surroundings, network, points)
 

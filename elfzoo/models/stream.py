@@ -67,8 +67,9 @@ def predict_to(
     check_stream(model, path)
     sad = model.target.baseline(structure, quantity)
     model._warn_outside_domain(structure)
-    chosen, evaluate, lock = Grid.wanted(structure, grid, spacing), model.evaluator(structure), threading.Lock()
+    chosen, lock = Grid.wanted(structure, grid, spacing), threading.Lock()
     with evaluating(model), _file(model, path, structure, chosen, quantity) as put:
+        evaluate = model.evaluator(structure)
 
         def block(indices: np.ndarray) -> int:
             found = model.target.values(evaluate(chosen.positions(indices))).astype(np.float32)

@@ -10,7 +10,7 @@ import numpy as np
 from pymatgen.core import Structure
 
 from elfzoo.errors import ElfzooError, ElfzooWarning
-from elfzoo.models.base import Model
+from elfzoo.models.base import Model, evaluating
 from elfzoo.models.diagonalised import Untrained
 from elfzoo.posterior import group_of
 from elfzoo.structure import as_structure
@@ -82,7 +82,11 @@ def domain(model: Model | Source, structure: Any) -> DomainReport:
         ElfzooWarning: the structure is outside; one sentence says in what ways.
     """
     structure, source = as_structure(structure), _source(model)
-    report = assess(source, structure, source.evaluator(structure, 0, 0) if isinstance(source, Source) else None)
+    if isinstance(source, Source):
+        with evaluating(*source.parts):
+            report = assess(source, structure, source.evaluator(structure, 0, 0))
+    else:
+        report = assess(source, structure, None)
     report.warn()
     return report
 

@@ -1,5 +1,10 @@
+import copy
+import pickle
+import threading
+from collections.abc import Iterator
 from typing import ClassVar
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -10,6 +15,7 @@ from elfzoo import Grid
 from elfzoo.config import config_class
 from elfzoo.errors import ElfzooError
 from elfzoo.models import FieldModel
+from elfzoo.models.base import evaluating
 from elfzoo.testing import TRANSFORMATIONS, check_model, enliven
 from elfzoo.transforms import fused
 
@@ -84,6 +90,37 @@ def test_bad_points(model, skewed_hydride, points):
         model.predict(skewed_hydride, points=points)
 
 
+@pytest.fixture
+def untyped() -> Iterator[None]:
+    """Annotations unchecked, as in use outside the tests, so that our own messages are seen."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.mark.usefixtures("untyped")
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"grid": 32}, "three positive whole numbers of points; got 32"),
+        ({"grid": "abc"}, "three positive whole numbers of points; got 'abc'"),
+        ({"grid": (4, np.nan, 4)}, r"three positive whole numbers of points; got \(4, nan, 4\)"),
+        ({"spacing": "0.1"}, "a positive number of Å; got '0.1'"),
+        ({"spacing": None}, "a positive number of Å; got None"),
+        ({"spacing": None, "symmetry": True}, "a positive number of Å; got None"),
+        ({"points": "ab"}, r"fractional coordinates of shape \(points, 3\); got 'ab'"),
+        (
+            {"points": [[0, 0, 0], [1, 1]]},
+            r"fractional coordinates of shape \(points, 3\); got \[\[0, 0, 0\], \[1, 1\]\]",
+        ),
+        ({"points": torch.zeros(1, 3, requires_grad=True)}, "fractional coordinates .* requires grad"),
+    ],
+)
+def test_arguments_of_the_wrong_kind_are_told_what_was_expected(model, skewed_hydride, wrong, message):
+    with pytest.raises(ElfzooError, match=message):
+        model.predict(skewed_hydride, **wrong)
+
+
 def test_no_points_at_all(model, skewed_hydride):
     assert model.predict(skewed_hydride, points=np.zeros((0, 3))).shape == (0,)
 
@@ -139,3 +176,77 @@ def test_field_model_passes_the_contract_but_for_the_registry(monkeypatch):
     monkeypatch.setattr("elfzoo.testing._check_save_and_load", lambda *args: None)
     found = check_model(_Waves(_WavesConfig(depth=1.5)))
     assert {d.declared for d in found} == {"approximate"}
+
+
+def test_the_last_one_to_leave_puts_a_model_back_into_training():
+    model = torch.nn.Sequential(torch.nn.Dropout(), torch.nn.Sequential(torch.nn.Dropout()))
+    model[0].eval()  # frozen
+    first, second, part = evaluating(model), evaluating(model), evaluating(model[1])
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert not any(module.training for module in model.modules())
+    part.__enter__()
+    second.__exit__(None, None, None)
+    assert [module.training for module in model.modules()] == [True, False, False, False]
+    part.__exit__(None, None, None)
+    assert [module.training for module in model.modules()] == [True, False, True, True]
+
+
+def test_copies_of_a_model_that_is_predicting_are_models_of_their_own():
+    model = torch.nn.Sequential(torch.nn.Dropout())
+    with evaluating(model):
+        copies = copy.deepcopy(model), pickle.loads(pickle.dumps(model))
+        for other in copies:
+            with evaluating(other.train()):
+                assert not other[0].training
+            assert other[0].training
+        assert not model[0].training
+    assert model[0].training
+
+
+def test_a_thread_that_ends_leaves_the_dropout_of_another_off(skewed_hydride):
+    """The long prediction begins before the short one ends, and goes on after it."""
+    torch.manual_seed(0)
+    model = enliven(elfzoo.create_model("patch_cnn", {"dropout": 0.8, "widths": [2], "hidden": [16]})).eval()
+    expected = model.predict(skewed_hydride, grid=(4, 4, 4)).values
+    began, ended, evaluator = threading.Event(), threading.Event(), model.evaluator
+    found = []
+
+    def slow(structure):
+        evaluate = evaluator(structure)
+        began.set()
+        assert ended.wait(60)
+        return evaluate
+
+    with evaluating(model.train()):
+        model.evaluator = slow
+        long = threading.Thread(target=lambda: found.append(model.predict(skewed_hydride, grid=(4, 4, 4)).values))
+        long.start()
+        assert began.wait(60)
+    ended.set()
+    long.join()
+    np.testing.assert_allclose(found[0], expected, atol=1e-6)
+    assert all(module.training for module in model.modules())
+
+
+SMALL_ONES = {
+    "grid_mlp": {"descriptor": {"smooth": True, "n_radial": 5}, "hidden": [16]},
+    "patch_cnn": {"patch": {"n_voxels": 4, "r_cut": 0.8}, "widths": [4, 6], "hidden": [8]},
+    "probe_graph": {"layers": 1, "states": "8x0e + 4x1o", "fields": "6x0e + 3x1o", "hidden": [16]},
+    "latent_field": {"layers": 1, "states": "8x0e + 4x1o", "fields": "6x0e + 3x1o", "hidden": [16]},
+    "harris_delta": {"harris": {"k_mesh": {"spacing": 1.5}, "spacing": 0.2}},
+}
+
+
+@pytest.mark.parametrize("name", SMALL_ONES)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_low_precision_predicts_about_the_same(name, dtype, rng):
+    torch.manual_seed(0)
+    model = enliven(elfzoo.create_model(name, SMALL_ONES[name])).eval()
+    structure, points = Structure(Lattice.cubic(1.6), ["H"], [[0.1, 0.2, 0.3]]), rng.random((20, 3))
+    expected = model.predict(structure, points=points)
+    found = model.to(dtype).predict(structure, points=points)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=0.1)
+    assert model.double().evaluator(structure)(points).dtype == np.float64

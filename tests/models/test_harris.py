@@ -73,3 +73,21 @@ def test_the_correction_helps_on_a_crystal_that_it_never_saw():
         guess = elfzoo.load_pretrained(name).predict(reference.structure, grid=reference.grid, progress=False)
         errors[name] = np.abs(guess.values - reference.values).mean()
     assert errors["harris_delta.h-v1"] < 0.004 < errors["harris.h-v1"] + 0.002
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("name", ["harris", "harris_delta"])
+def test_predicts_where_gradients_are_off(name, mode):
+    torch.manual_seed(0)
+    model = elfzoo.create_model(name, COARSE)
+    with mode():
+        found = model.predict(CELL, grid=(4, 4, 6), progress=False).values
+    np.testing.assert_allclose(found, model.predict(CELL, grid=(4, 4, 6), progress=False).values, atol=1e-5)
+
+
+def test_an_untrained_model_has_a_reader_too(rng):
+    model, points = elfzoo.create_model("harris", COARSE), rng.random((30, 3)) @ CELL.lattice.matrix
+    features = model.reader(CELL)(points)
+    assert features.dtype == torch.float32
+    np.testing.assert_allclose(model.head(features), model.evaluator(CELL)(points), atol=1e-4)
+    np.testing.assert_allclose(features, model.features(CELL, points), atol=1e-4)

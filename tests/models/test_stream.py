@@ -36,12 +36,12 @@ def small(name: str = "grid_mlp", target: dict | None = None) -> Model:
     return model.eval()
 
 
-@pytest.mark.parametrize("shape", [(9, 10, 11), (24, 5, 6), (3, 4, 40)])
+@pytest.mark.parametrize("shape", [(9, 10, 11), (24, 5, 6), (3, 4, 40), (5, 6, 37)])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_bit_for_bit_the_field_of_predict(
     skewed_hydride: Structure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: tuple, threads: int
 ) -> None:
-    """Blocks that end inside of tiles and rows included."""
+    """Blocks that end inside of tiles, rows and columns included."""
     model = small()
     monkeypatch.setattr(type(model), "block_size", 200)
     monkeypatch.setattr(type(model), "workers", threads)
@@ -65,6 +65,16 @@ def test_every_model_of_points(skewed_hydride: Structure, tmp_path: Path, name: 
     grid = Grid((6, 5, 7), skewed_hydride.lattice.matrix)
     streamed = read_field(predict_to(model, tmp_path / "elf.h5", skewed_hydride, grid))
     np.testing.assert_array_equal(streamed.values, model.predict(skewed_hydride, grid).values)
+
+
+def test_a_model_in_training_streams_what_it_predicts(skewed_hydride: Structure, tmp_path: Path) -> None:
+    """Dropout of the element embedding takes part in the set-up alone."""
+    torch.manual_seed(2)
+    model = create_model("probe_graph", {"element_dropout": 0.9})
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    streamed = read_field(predict_to(model.train(), tmp_path / "elf.h5", skewed_hydride, (4, 5, 6)))
+    np.testing.assert_array_equal(streamed.values, model.eval().predict(skewed_hydride, (4, 5, 6)).values)
 
 
 def test_the_default_grid_and_superposed_densities(tmp_path: Path) -> None:

@@ -6,14 +6,16 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 from pymatgen.core import Lattice, Structure
 
 import elfzoo
 from elfzoo.card import Card, Domain
 from elfzoo.errors import ElfzooWarning
 from elfzoo.models import PointModel
+from elfzoo.testing import enliven
 from elfzoo.uncertainty import LastLayer, domain, predict
-from tests.uncertainty.conftest import cell, make
+from tests.uncertainty.conftest import SMALL, cell, fitted, make
 
 KNOWN = Domain(structures=3, volume_per_atom=(3.0, 5.0), nearest_distance=(0.6, 2.0))
 
@@ -114,3 +116,15 @@ def test_a_plain_prediction_warns_of_volumes_far_beyond_the_training_data() -> N
         warnings.simplefilter("error", ElfzooWarning)
         model.predict(cell(0), (4, 4, 4))
         model.predict(cell(0, scale=1.02), (4, 4, 4))  # a little beyond says little
+
+
+def test_a_model_in_training_judges_as_it_will() -> None:
+    torch.manual_seed(0)
+    model = enliven(elfzoo.create_model("grid_mlp", SMALL | {"dropout": 0.5}), ("H",)).eval()
+    model.posterior = fitted(model)[0]  # type: ignore[arg-type]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ElfzooWarning)
+        expected = domain(model, cell(10))
+        assert expected.unfamiliar is not None
+        assert domain(model.train(), cell(10)) == expected
+    assert all(module.training for module in model.modules())

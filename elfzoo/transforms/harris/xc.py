@@ -34,9 +34,10 @@ def potential(n: Float[np.ndarray, "nx ny nz"], grid: Grid, functional: Function
         functional: LDA, or PBE.
     """
     slope = gradient(n, grid) if functional == "PBE" else np.zeros((3, *n.shape))
-    density = torch.from_numpy(n).requires_grad_()
-    squared = torch.from_numpy((slope**2).sum(axis=0)).requires_grad_(functional == "PBE")
-    energy_density(density, squared).sum().backward()
+    with torch.inference_mode(False), torch.enable_grad():  # whatever the caller has switched off
+        density = torch.from_numpy(n).requires_grad_()
+        squared = torch.from_numpy((slope**2).sum(axis=0)).requires_grad_(functional == "PBE")
+        energy_density(density, squared).sum().backward()
     local = density.grad.numpy()  # type: ignore[union-attr]
     if functional == "LDA":
         return local

@@ -70,3 +70,14 @@ def test_gradient_of_waves():
     values = np.sin(grid.positions() @ g).reshape(grid.shape)
     expected = (np.cos(grid.positions() @ g)[:, None] * g).T.reshape(3, *grid.shape)
     np.testing.assert_allclose(xc.gradient(values, grid), expected, atol=1e-10)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("functional", ["LDA", "PBE"])
+def test_the_potential_does_not_need_the_gradients_of_its_caller(functional, mode):
+    grid = Grid((4, 5, 6), TRICLINIC / BOHR)
+    n = 0.3 + 0.1 * np.cos(2 * np.pi * grid.frac_coords()[:, 0]).reshape(grid.shape)
+    with mode():
+        found = xc.potential(n, grid, functional)
+        assert not torch.is_grad_enabled()
+    np.testing.assert_array_equal(found, xc.potential(n, grid, functional))
