@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from elfzoo.errors import ElfzooError
 from elfzoo.field import Recipe
 from elfzoo.models.base import Model, PointModel
+from elfzoo.models.blocks import to_array
 from elfzoo.posterior import Posterior
 
 __all__ = ["Ensemble", "Evaluate", "LastLayer", "Outputs", "Source", "head_and_inputs", "last_layer_of", "source_of"]
@@ -252,7 +253,7 @@ def head_and_inputs(
     times = sum(len(part) for part in caught) // max(len(features), 1)
     groups = [torch.stack(caught[i : i + times]).mean(dim=0) for i in range(0, len(caught), max(times, 1))]
     inputs = torch.cat(groups)
-    return logits.cpu().numpy(), torch.cat([inputs, torch.ones_like(inputs[:, :1])], dim=1).cpu().numpy()
+    return to_array(logits), to_array(torch.cat([inputs, torch.ones_like(inputs[:, :1])], dim=1))
 
 
 def _name(model: Model) -> str:
