@@ -6,8 +6,10 @@
 
 Crystals are drawn from space groups with pymatgen (1 to 24 atoms, 2.3 Å³ per atom, no two atoms closer than 0.6 Å), by
 seed, so that everyone has the same ones. Every worker has one thread, in a fresh output; the time is that of the whole
-command, start, reading and writing included. Efficiency is the rate of N workers over N times that of one. A run that
-the record has already, of the same crystals, settings and version, is not made again unless --fresh.
+command, start, reading and writing included. Efficiency is the rate of N workers over N times that of one. What the
+machine gives N processes at all is measured beside it: "apart" are N commands at once that know nothing of each other,
+each with its part of the files. A run that the record has already, of the same crystals, settings and version, is not
+made again unless --fresh.
 """
 
 from __future__ import annotations
@@ -149,6 +151,18 @@ def timed(folder: Path, model: str, workers: int) -> dict[str, Any]:
     }
 
 
+def timed_apart(folder: Path, model: str, parts: int) -> dict[str, Any]:
+    """As many commands at once, each with a part of the files and one worker, without anything that hands work out."""
+    out, began = fresh_output(f"apart-{parts}"), time.perf_counter()
+    calls = [[*command(folder, out, model, 1), "--part", f"{i}/{parts}"] for i in range(1, parts + 1)]
+    running = [subprocess.Popen(call, env=os.environ | ONE_THREAD) for call in calls]
+    if any([process.wait() for process in running]):
+        raise SystemExit("a part failed")
+    seconds, count = time.perf_counter() - began, len(list(folder.iterdir()))
+    load = round(os.getloadavg()[0], 2)
+    return {"seconds": round(seconds, 2), "structures_per_minute": round(60 * count / seconds, 2), "load_average": load}
+
+
 def size_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
@@ -208,6 +222,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if str(workers) not in found["runs"]:
             found["runs"][str(workers)] = timed(folder, asked.model, workers)
             keep(path, found)
+    for workers in asked.workers:
+        if workers > 1 and str(workers) not in found.setdefault("apart", {}):
+            found["apart"][str(workers)] = timed_apart(folder, asked.model, workers)
+            keep(path, found)
     if asked.kill and "killed" not in found:
         found["killed"] = killed(folder, asked.model, asked.count, 2)
         keep(path, found)
@@ -236,8 +254,9 @@ def keep(path: Path, found: dict[str, Any]) -> None:
     runs = found["runs"]
     if "1" in runs:
         alone = runs["1"]["structures_per_minute"]
-        rates = {n: run["structures_per_minute"] for n, run in runs.items() if n != "1"}
-        found["efficiency"] = {n: round(rate / (int(n) * alone), 3) for n, rate in rates.items()}
+        for name, others in (("efficiency", runs), ("efficiency_apart", found.get("apart", {}))):
+            rates = {n: run["structures_per_minute"] for n, run in others.items() if n != "1"}
+            found[name] = {n: round(rate / (int(n) * alone), 3) for n, rate in rates.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, [(json.dumps(found, indent=1) + "\n").encode()])
 

@@ -70,13 +70,16 @@ def yaml_values(path: str | Path) -> dict[str, Any]:
     """The plain values of a YAML (or JSON) file.
 
     Raises:
-        ConfigError: no such file, no YAML, a key twice in one mapping, or something else than a mapping.
+        ConfigError: no such file, one that cannot be read, no YAML, a key twice in one mapping, or something else than
+            a mapping.
     """
     path = Path(path)
     try:
         values = yaml.load(path.read_text(), _EachKeyOnce)
     except FileNotFoundError:
         raise ConfigError(f"no such configuration file: {path}") from None
+    except OSError as error:  # a folder, or a file that is not ours to read
+        raise ConfigError(f"cannot read the configuration file {path}: {error.strerror or error}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(values, dict):

@@ -66,3 +66,8 @@ def test_broken_files(text, message, tmp_path):
 def test_missing_file(tmp_path):
     with pytest.raises(ConfigError, match="no such configuration"):
         read_yaml(GridMLPConfig, tmp_path / "c.yaml")
+
+
+def test_a_folder_is_no_configuration(tmp_path):
+    with pytest.raises(ConfigError, match=r"cannot read the configuration file .*: Is a directory"):
+        read_yaml(GridMLPConfig, tmp_path)

@@ -203,7 +203,8 @@ def _scratch(benchmark: Benchmark, task: FewShotTask, shown: FieldDataset, seed:
         name=f"scratch-{len(shown)}-{seed}",
         model=to_dict(model.config),  # a run that started from another release does not state it
         train=(DataConfig("shown", "train", points, files=files),),
-        validate=(DataConfig("shown", "val", 50, "uniform", files=files[:1]),),
+        validate=(DataConfig("shown", "val", 50, "uniform", files=files[:1]),),  # nothing is chosen by it
+        validate_on_train=True,
         epochs=task.scratch_epochs,
         batch_size=min(before.batch_size, 2048),
         select_best=False,

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from elfzoo.cli.fields import MixedRecipes
 from elfzoo.cli.predict import ModelChoice
 from elfzoo.cli.shell import INTERRUPTED, Spin, say
 
@@ -35,6 +36,7 @@ def finetune(
     epochs: Annotated[int, typer.Option(metavar="N", help="At most.")] = 25,
     learning_rate: Annotated[float | None, typer.Option(metavar="X", help="Highest. [default: by method]")] = None,
     spin: Spin = None,
+    mixed_recipes: MixedRecipes = False,
     seed: Annotated[int, typer.Option(metavar="N", help="Of the split, the points and their order.")] = 0,
     old_data: Annotated[
         str | None,
@@ -57,6 +59,9 @@ def finetune(
     it decides when to stop, and its errors before and after tell what you gained. Files are read as they are, whatever
     their grids and sizes. The run writes release/, report.json and report.png; interrupted, the same command goes on.
 
+    Old training data that another engine, functional or pseudopotential made are mixed in with a warning; --replay 0
+    leaves them out.
+
     Methods: full changes all weights; low_rank little (few structures); head what comes after the features;
     calibrate slope and offset of the last layer.
     """
@@ -64,6 +69,7 @@ def finetune(
 
     given: dict[str, Any] = {"name": name, "method": method, "rank": rank, "replay": replay, "points": points}
     given |= {"epochs": epochs, "learning_rate": learning_rate, "spin": spin, "seed": seed}
+    given |= {"mixed_recipes": mixed_recipes}
     try:
         report = run(model, data, out, root=old_data, resume=not fresh, **given)
     except KeyboardInterrupt:

@@ -46,7 +46,8 @@ def push(
       elfzoo hub push benchmarks/data/hydrides my-lab/elfzoo-hydrides --dataset
 
     What arrives: configuration, weights, card with the results of its records, licence. A release is immutable: other
-    weights under the same name are refused.
+    weights under the same name are refused. The licence of a data set is what its folder states, in the front matter of
+    README.md (license: cc-by-4.0) or in a file LICENSE; none is claimed where none is stated.
     """
     from elfzoo.card import shipped_releases
     from elfzoo.hub.push import push_dataset, push_to_hub
@@ -64,7 +65,7 @@ def push(
 def pull(
     repo: Repo,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FOLDER", help="A new folder. [default: the name]")
+        Path | None, typer.Option("-o", "--output", metavar="FOLDER", help="A new or empty folder. [default: the name]")
     ] = None,
     dataset: Dataset = False,
     revision: Revision = None,

@@ -51,17 +51,11 @@ def train(
     """
     from elfzoo.card import read_card
     from elfzoo.config import read_yaml
-    from elfzoo.errors import ConfigError
     from elfzoo.training import TrainConfig
     from elfzoo.training import train as run
     from elfzoo.training.parallel import is_first
-    from elfzoo.training.points import shared_files
 
     wanted = read_yaml(TrainConfig, config)
-    if shared := shared_files(wanted):
-        raise ConfigError(
-            f"{config}: {shared[0]} is in train and in validate ({len(shared)} in all); validate on others"
-        )
     try:
         release = run(wanted, out, root=data, resume=not fresh, device=device)
     except KeyboardInterrupt:

@@ -41,7 +41,7 @@ def pull(repo: str, folder: str | Path, revision: str | None = None) -> Path:
 
     Args:
         repo: ``organisation/repository``.
-        folder: must not exist yet; it appears whole or not at all.
+        folder: must not exist yet, or be empty; its files appear whole or not at all.
         revision: commit, tag or branch; the main branch unless stated.
 
     Raises:
@@ -104,15 +104,24 @@ def verify_dataset(folder: str | Path) -> int:
 
 def _refuse_existing(folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise HubError(f"{folder} exists; expected the name of a new folder")
+        raise HubError(f"{folder} exists; expected the name of a new folder, or of an empty one")
 
 
 def _copy(source: Path, folder: Path) -> Path:
-    """The files of a folder of the cache, whose entries are links, into a new one."""
-    part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
+    """The files of a folder of the cache, whose entries are links, into a new one, or into one that is empty.
+
+    An empty folder stays the one it was: a shell may be in it.
+    """
+    whole = folder.resolve()  # of "." the name is empty
+    name = f".{whole.name}.{uuid.uuid4().hex[:8]}.tmp"
+    part = whole / name if whole.is_dir() else whole.with_name(name)
     try:
         shutil.copytree(source, part)
-        os.replace(part, folder)
+        if whole.is_dir():
+            for path in list(part.iterdir()):
+                os.replace(path, whole / path.name)
+        else:
+            os.replace(part, whole)
     except OSError as error:
         raise HubError(f"cannot write {folder}: {error.strerror or error}") from error
     finally:

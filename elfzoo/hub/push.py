@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from huggingface_hub import (
     CommitOperationAdd,
     CommitOperationCopy,
     CommitOperationDelete,
+    DatasetCard,
     EvalResult,
     EvalResultEntry,
     HfApi,
@@ -28,7 +30,7 @@ from huggingface_hub.errors import EntryNotFoundError, RevisionNotFoundError
 from huggingface_hub.repocard_data import eval_results_to_model_index
 
 from elfzoo.card import CONFIG, HISTORY, README, WEIGHTS, Card, read_card
-from elfzoo.errors import HubError, WeightsError
+from elfzoo.errors import ElfzooWarning, HubError, WeightsError
 from elfzoo.hub.client import RepoType, hub_errors, is_repo_id
 from elfzoo.hub.links import without_dead_links
 from elfzoo.hub.release import load_release, save_release, weights_sha256
@@ -42,6 +44,10 @@ CHECKSUMS = "SHA256SUMS"  # of a data set, in the format of sha256sum
 EVALUATION = ".eval_results/elfzoo.yaml"
 LICENSE = "LICENSE"
 CHECKOUT_LICENSE = Path(__file__).parents[2] / LICENSE
+UNLICENSED = (
+    "{} states no licence, and none is claimed, so that nobody may use the data; expected a file LICENSE, or a line "
+    "such as 'license: cc-by-4.0' between two lines of '---' at the top of README.md; then push again"
+)
 METRICS = {"mae": "MAE", "rmse": "RMSE", "r2": "R²", "phi_mae": "MAE of the networking value"}
 # that a new card takes over from the model's own
 FACTS = ("elements", "domain", "engine", "functional", "pseudopotential", "training", "license")
@@ -119,6 +125,9 @@ def push_dataset(
 ) -> Pushed:
     """Put a data set of fields on the Hub: its ``.npz`` files, recipe, card and their SHA-256 sums, in one commit.
 
+    The licence is its owner's to state: ``license`` in the front matter of the folder's README, or a file LICENSE. None
+    is claimed where none is stated, with a warning, except for elfzoo's own fields, which are under MIT.
+
     Args:
         folder: of the data set, as ``elfzoo reference run`` leaves it.
         repo: ``organisation/repository``, made if it is not there.
@@ -134,11 +143,18 @@ def push_dataset(
     if not any(path.suffix == ".npz" for path in paths):
         raise HubError(f"{folder} holds no fields (.npz); expected the folder of a data set")
     files = {path.name: read_bytes(path) for path in paths}
-    files[CHECKSUMS] = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files.items()).encode()
-    written = (folder / README).read_text(encoding="utf-8") if (folder / README).is_file() else f"# {folder.name}\n"
-    files[LICENSE] = _licence().encode()
-    written = without_dead_links(written, {*files, README})
-    files[README] = _front_matter({"license": "mit", "tags": list(TAGS)}, written).encode()
+    sums = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    files[CHECKSUMS] = "".join(f"{sha256}  {name}\n" for name, sha256 in sums.items()).encode()
+    files |= {path.name: read_bytes(path) for path in folder.glob(f"{LICENSE}*") if path.is_file()}
+    written = (folder / README).read_text(encoding="utf-8") if (folder / README).is_file() else ""
+    card = DatasetCard(written or f"# {folder.resolve().name}\n", ignore_metadata_errors=True)
+    values = {"tags": list(TAGS)} | card.data.to_dict()
+    if "license" not in values and not any(name.startswith(LICENSE) for name in files):
+        if _is_own(sha256 for name, sha256 in sums.items() if name.endswith(".npz")):
+            values, files[LICENSE] = {"license": "mit"} | values, _licence().encode()
+        else:
+            warnings.warn(UNLICENSED.format(folder), ElfzooWarning, stacklevel=2)
+    files[README] = _front_matter(values, without_dead_links(card.text.lstrip("\n"), {*files, README})).encode()
     parent = _parent(repo, revision, "dataset", private)
     return _commit(repo, files, message or f"{folder.name}, {len(paths)} files", "dataset", revision, parent)
 
@@ -261,6 +277,15 @@ def _folder_of(model: Model | str | Path, name: str | None) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         save_release(model, folder, name or (card.name if card else ""), **facts)
         yield Path(folder)
+
+
+def _is_own(sha256: Iterable[str]) -> bool:
+    """Whether all of these files are fields of elfzoo's own data sets, as their splits state them."""
+    from elfzoo.datasets import DATASETS  # below the hub in the order of imports, and needed here alone
+    from elfzoo.datasets.base import read_manifest
+
+    splits = (part for dataset in DATASETS for part in read_manifest(dataset.name)["splits"].values())
+    return set(sha256) <= {known for part in splits for known in part.values()}
 
 
 def _licence() -> str:

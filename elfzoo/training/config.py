@@ -122,6 +122,8 @@ class TrainConfig:
         target: what is learned; ELF unless stated.
         train: what to train on.
         validate: what to measure after every epoch; never trained on. Their mean MAE decides where ``select_best``.
+        validate_on_train: let files of ``train`` be in ``validate`` too, where there are too few to hold any out: the
+            errors then tell nothing of other structures. Otherwise that is an error.
         epochs, batch_size, learning_rate, weight_decay: of AdamW; a batch is of points, for field models of cells.
         accumulate: into how many pieces a batch is cut, whose gradients are added up before a step: the same result to
             rounding, for less memory. Of no account for field models, which take a batch cell by cell.
@@ -144,6 +146,7 @@ class TrainConfig:
     architecture: str
     train: tuple[DataConfig, ...]
     validate: tuple[DataConfig, ...]
+    validate_on_train: bool = False
     model: dict[str, Any] = field(default_factory=dict)
     target: Target = field(default_factory=Target)
     epochs: int = 80
@@ -180,6 +183,18 @@ class TrainConfig:
             raise ConfigError(f"a batch is cut into one piece or more; got accumulate: {self.accumulate}")
         if self.structures_per_batch is not None and not 1 <= self.structures_per_batch <= self.batch_size:
             raise ConfigError(f"a batch has points of at least one structure; got {self.structures_per_batch}")
+
+    @property
+    def part_names(self) -> list[str]:
+        """Names of the parts of ``train`` and then of ``validate``, by which a card lists the hashes of their data."""
+        names: list[str] = []
+        for part in self.train + self.validate:
+            name, number = f"{part.dataset}/{part.split}", 1
+            while name in names:  # several parts of one dataset
+                number += 1
+                name = f"{part.dataset}/{part.split} ({number})"
+            names.append(name)
+        return names
 
     def score(self, errors: dict[str, float]) -> float:
         """What decides which epoch is best, the lowest: the mean of the validation errors.

@@ -49,6 +49,11 @@ class FieldSet:
     predicted: bool = False
     others: tuple[FieldSet, ...] = ()
 
+    @property
+    def size(self) -> int:
+        """Number of voxels."""
+        return self.grid.size
+
     @classmethod
     def of(cls, model: FieldModel, field: Field, grids: int = 1, rng: np.random.Generator | None = None) -> FieldSet:
         """Bring a field to the model's grid: the spline through its logits, clipped to [0.001, 0.999], point by point.

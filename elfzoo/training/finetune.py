@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import chain, count
 from pathlib import Path
 from typing import Any, Literal
@@ -15,14 +14,14 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
 from elfzoo.analysis import field_metrics
-from elfzoo.card import Card
 from elfzoo.check import check_file
 from elfzoo.config import checked_name, config_class, parse
 from elfzoo.core_radii import has_radii, inside_cores
 from elfzoo.datasets import uniform_indices
+from elfzoo.datasets.base import hash_file
 from elfzoo.datasets.files import FieldFiles, find_field_files
-from elfzoo.errors import ConfigError, ElfzooError, ElfzooWarning
-from elfzoo.field import Field, read_field
+from elfzoo.errors import ConfigError, ElfzooError, ElfzooWarning, RecipeError
+from elfzoo.field import Field, Recipe, read_field
 from elfzoo.hub import load_pretrained, recommend
 from elfzoo.models.base import Model
 from elfzoo.models.diagonalised import Diagonalised
@@ -30,7 +29,8 @@ from elfzoo.registry import architecture_of
 from elfzoo.training.config import DataConfig, Start, TrainConfig, TuneMethod
 from elfzoo.training.finetune_report import Change, Group, Report
 from elfzoo.training.loop import train
-from elfzoo.training.points import VALIDATION_SEED, choose, draw_points, own_files
+from elfzoo.training.points import VALIDATION_SEED, choose, draw_points, file_hashes
+from elfzoo.training.replay import OldData, recipes_of
 from elfzoo.transforms.harris.inputs import keeping
 
 __all__ = ["Tuning", "finetune"]
@@ -40,8 +40,6 @@ FEW = 4  # structures below which all weights are too many
 RATES: dict[TuneMethod, float] = {"full": 1e-3, "low_rank": 3e-3, "head": 1e-3, "calibrate": 3e-2}
 PATIENCE = 10  # epochs
 MEASURED = 4000  # voxels of each structure that the report is about
-OLD_STRUCTURES = 6  # of each of the old validation sets
-WATCHED = 500  # voxels of each of them, after every epoch
 LOSS = 1.1  # an epoch whose error on what was known is more times the start's is chosen only if there is no other
 SEED = 7_000_003
 SAME = StructureMatcher(ltol=0.01, stol=0.01, angle_tol=0.5, scale=False, primitive_cell=True)
@@ -63,6 +61,7 @@ class Tuning:
         epochs: at most.
         learning_rate: the highest; by method where nothing is said.
         spin: the channel of ELFCARs whose channels differ.
+        mixed_recipes: learn from files of different engines, functionals or pseudopotentials all the same.
         seed: of the split, the points and their order.
     """
 
@@ -74,6 +73,7 @@ class Tuning:
     epochs: int = 25
     learning_rate: float | None = None
     spin: Literal["up", "down"] | None = None
+    mixed_recipes: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -109,6 +109,9 @@ def finetune(
     are there, so that it does not forget them; and the weights that are kept are those of the epoch that is best on
     what was held out, of those where the error on no old validation set is above 1.1 times what it was.
 
+    Where what is replayed was calculated by another recipe than the user's files a warning says so: the model then
+    learns a mixture of both, and ``replay=0`` does without.
+
     Args:
         model: the release to go on from: name, folder or repository; None: by :func:`elfzoo.recommend`, for the
             elements of the fields.
@@ -124,6 +127,7 @@ def finetune(
 
     Raises:
         ElfzooError: no usable field, no such release, one without weights, an unknown setting.
+        RecipeError: the files are of different known recipes, and ``mixed_recipes`` is False.
     """
     wanted = parse(Tuning, tuning, where="finetune")
     start = None if model is None else load_pretrained(model)  # a wrong name is told before the fields are checked
@@ -145,11 +149,14 @@ def finetune(
         learned = [file for file in learned if file.resolve() not in apart]
         if not learned:
             raise ElfzooError(f"all {len(kept)} usable files are held out; expected others to learn from")
+    recipes = _recipes([*learned, *kept], wanted)
+    old = OldData.of(start.card, root)
     files: dict[Group, list[Path]] = {"learned": learned, "held out": kept}
     with keeping(Path(out) / _name(start, wanted) / "diagonalisations"):  # each is asked for several times
-        config = _run_config(start, str(model), learned, kept, wanted, root)
+        config = _run_config(start, str(model), learned, kept, wanted, old)
+        _warn_of_mixing(recipes, config.train[1:], root)
         release = train(config, out, root=root, resume=resume, progress=progress)
-        changes = _changes(start, load_pretrained(release), files, wanted, root) if report else []
+        changes = _changes(start, load_pretrained(release), files, wanted, old) if report else []
     name = start.card.name if start.card is not None else str(model)
     found = Report(release, name, _method(wanted, learned), tuple(changes), left_out)
     if report:
@@ -193,6 +200,34 @@ def _unfit(file: Path, quantity: str, spin: Literal["up", "down"] | None) -> str
     return ""
 
 
+def _recipes(files: Sequence[Path], wanted: Tuning) -> set[Recipe]:
+    """The known recipes of the user's files, which is one unless mixing them is wanted."""
+    first: dict[Recipe, Path] = {}
+    for file in files:
+        if (recipe := read_field(file, wanted.spin).recipe) is not None:
+            first.setdefault(recipe, file)
+    if len(first) > 1 and not wanted.mixed_recipes:
+        (one, here), (other, there), *_ = first.items()
+        raise RecipeError(
+            f"files of different recipes: {here} is of {one}, {there} of {other}; a model of both is one of neither. "
+            "Say so explicitly (mixed_recipes=True) to learn from them all the same"
+        )
+    return set(first)
+
+
+def _warn_of_mixing(recipes: set[Recipe], replayed: Sequence[DataConfig], root: str | None) -> None:
+    """Say once that what is replayed was calculated in another way than the user's files."""
+    known = {recipe for part in replayed for recipe in recipes_of(choose(part, root)[1])} if recipes else set()
+    if known and not recipes <= known:
+        new, others = (" and ".join(sorted(map(str, some))) for some in (recipes, known))
+        warnings.warn(
+            f"the new fields are of {new}; what is replayed against forgetting is of {others}, so the model learns a "
+            "mixture of recipes. Without replay (--replay 0, replay=0) it learns the new one alone",
+            ElfzooWarning,
+            stacklevel=3,
+        )
+
+
 def _split(files: Sequence[Path], wanted: Tuning) -> tuple[list[Path], list[Path]]:
     """Files to learn from and files to hold out; copies of one structure on one side."""
     groups: list[tuple[Structure, list[Path]]] = []
@@ -217,25 +252,27 @@ def _method(wanted: Tuning, learned: Sequence[Path]) -> TuneMethod:
 
 
 def _run_config(
-    start: Model, release: str, learned: Sequence[Path], kept: Sequence[Path], wanted: Tuning, root: str | None
+    start: Model, release: str, learned: Sequence[Path], kept: Sequence[Path], wanted: Tuning, old: OldData
 ) -> TrainConfig:
     """The training run that this is."""
-    before, method = _trained_with(start.card), _method(wanted, learned)
-    old = _replayed(before, wanted.replay * wanted.points * len(learned), root, kept)
-    watched = _watched(before, root, learned) if kept else []
-    facts = {} if before is None else {key: getattr(before, key) for key in TAKEN_OVER}
+    method = _method(wanted, learned)
+    replayed = old.replayed(wanted.replay * wanted.points * len(learned), {hash_file(file) for file in kept})
+    parts = (_new("train", learned, wanted, old), *replayed)
+    watched = old.watched({sha256 for part in parts for sha256 in file_hashes(part).values()}) if kept else []
+    facts = {} if old.config is None else {key: getattr(old.config, key) for key in TAKEN_OVER}
     return TrainConfig(
         name=_name(start, wanted),
         architecture=architecture_of(start),
-        train=(_new("train", learned, wanted, before), *old),
-        validate=(_new("val", kept or learned, wanted, before), *watched),
+        train=parts,
+        validate=(_new("val", kept or learned, wanted, old), *watched),
+        validate_on_train=not kept,
         epochs=wanted.epochs,
         learning_rate=wanted.learning_rate or RATES[method],
         schedule="cosine",
         select_best=bool(kept),
         patience=PATIENCE if kept else None,
         seed=wanted.seed,
-        start=Start(release, method, wanted.rank, _limits(start, watched, root)),
+        start=Start(release, method, wanted.rank, _limits(start, watched, old.root)),
         **facts,
     )
 
@@ -245,62 +282,12 @@ def _name(start: Model, wanted: Tuning) -> str:
     return wanted.name or f"{architecture_of(start)}.tuned-v1"
 
 
-def _new(
-    split: Literal["train", "val"], files: Sequence[Path], wanted: Tuning, before: TrainConfig | None
-) -> DataConfig:
+def _new(split: Literal["train", "val"], files: Sequence[Path], wanted: Tuning, old: OldData) -> DataConfig:
     """The user's files, under a name that no data of earlier trainings has."""
-    taken = set() if before is None else {part.dataset for part in (*before.train, *before.validate)}
-    name = next(name for name in chain(["new"], map("new{}".format, count(2))) if name not in taken)
+    name = next(name for name in chain(["new"], map("new{}".format, count(2))) if name not in old.names)
     paths = tuple(str(path.resolve()) for path in files)
     sampling: Literal["stratified", "uniform"] = "stratified" if split == "train" else "uniform"
     return DataConfig(name, split, wanted.points, sampling, files=paths, spin=wanted.spin)
-
-
-def _trained_with(card: Card | None) -> TrainConfig | None:
-    if card is None or "config" not in card.training:
-        return None
-    return parse(TrainConfig, card.training["config"], where=f"training of {card.name}")
-
-
-def _replayed(
-    before: TrainConfig | None, points: float, root: str | None, kept: Sequence[Path] = ()
-) -> list[DataConfig]:
-    """Parts of the old training data with about so many points in all, without what is held out now."""
-    if before is None or points < 1:
-        return []
-    parts, sizes = [], []
-    for part in before.train:
-        try:
-            if (left := _without(part, kept)) is not None:
-                sizes.append(len(choose(left, root)[1]))
-                parts.append(left)
-        except ElfzooError as error:
-            why = "a teacher's fields, which no package holds" if part.files else str(error)
-            warnings.warn(f"{part.dataset} is not replayed, and may be forgotten: {why}", ElfzooWarning, stacklevel=4)
-    of_each = int(np.ceil(points / max(sum(sizes), 1)))
-    return [replace(part, points=of_each) for part in parts]
-
-
-def _without(part: DataConfig, kept: Sequence[Path]) -> DataConfig | None:
-    """A part of files without some of them; None where none is left."""
-    if not kept or not part.files:
-        return part
-    apart = {file.resolve() for file in kept}
-    files = own_files(part)
-    left = [file for file in files if file.resolve() not in apart]
-    if len(left) == len(files):
-        return part
-    return replace(part, files=tuple(map(str, left))) if left else None
-
-
-def _watched(before: TrainConfig | None, root: str | None, learned: Sequence[Path]) -> list[DataConfig]:
-    """Some structures of the old validation sets, of the data that were learned from, without what is learned now."""
-    if before is None:
-        return []
-    before_learned = {part.dataset for part in before.train}
-    apart = [_without(part, learned) for part in before.validate if part.dataset in before_learned]
-    parts = [replace(part, points=WATCHED, structures=OLD_STRUCTURES) for part in apart if part is not None]
-    return [part for part in parts if _is_there(part, root)]
 
 
 def _limits(start: Model, watched: Sequence[DataConfig], root: str | None) -> dict[str, float]:
@@ -320,23 +307,11 @@ def _values(model: Model, structure: Structure, points: np.ndarray) -> np.ndarra
     return model.target.values(model.evaluator(structure)(points))
 
 
-def _is_there(part: DataConfig, root: str | None) -> bool:
-    try:
-        choose(part, root)
-    except ElfzooError:
-        return False  # replaying has warned
-    return True
-
-
-def _changes(
-    before: Model, after: Model, files: dict[Group, list[Path]], wanted: Tuning, root: str | None
-) -> list[Change]:
+def _changes(before: Model, after: Model, files: dict[Group, list[Path]], wanted: Tuning, old: OldData) -> list[Change]:
     fields = [(group, s.field) for group, paths in files.items() if paths for s in FieldFiles(paths, wanted.spin)]
-    own, old = [field.structure for _, field in fields], _trained_with(before.card)
-    for part in () if old is None else old.validate:
-        if _is_there(part, root):
-            found = choose(replace(part, structures=OLD_STRUCTURES), root)[1]
-            fields += [("old", s.field) for s in found if not any(SAME.fit(s.structure, other) for other in own)]
+    own = [field.structure for _, field in fields]
+    for found in old.reported():
+        fields += [("old", s.field) for s in found if not any(SAME.fit(s.structure, other) for other in own)]
     return [_change(before, after, field, group) for group, field in fields]
 
 

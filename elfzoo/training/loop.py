@@ -31,7 +31,7 @@ from elfzoo.training.domain import training_domain
 from elfzoo.training.fields import FieldTask
 from elfzoo.training.memory import keep_freed_memory
 from elfzoo.training.parallel import ALONE, Ranks, joined
-from elfzoo.training.points import PointTask
+from elfzoo.training.points import PointTask, shared_files
 from elfzoo.training.task import Task
 from elfzoo.training.tune import merge, prepare
 
@@ -71,7 +71,7 @@ def train(
 
     Raises:
         ElfzooError: an empty split, a model that does not fit the configuration, or a checkpoint of another one.
-        ConfigError: a precision that the device has not.
+        ConfigError: a precision that the device has not, or files that are both trained and validated on.
     """
     keep_freed_memory()
     place = _device(device, config)
@@ -184,6 +184,8 @@ class _Run:
         facts |= task.closing_facts()
         facts |= {"epochs_run": self.epoch, "seconds": round(sum(r["seconds"] for r in self.log), 1)}
         facts["validation_mae"] = {k[4:]: round(v, 6) for k, v in chosen.items() if k.startswith("mae ")}
+        if len(task.recipes) > 1:
+            facts["recipes"] = [(vars(r) if r else {}) | {task.unit: count} for r, count in task.recipes.items()]
         recipe = {} if task.recipe is None else vars(task.recipe)
         folder = self.folder / RELEASE
         folder.mkdir(exist_ok=True)
@@ -245,7 +247,13 @@ def _start(
     ranks: Ranks,
 ) -> _Run:
     torch.manual_seed(config.seed)
-    task = _task(_model(config).to(device), config, root, progress, ranks)
+    model = _model(config).to(device)
+    if not config.validate_on_train and (shared := shared_files(config)):
+        raise ConfigError(
+            f"{config.name} is to validate on what it trains on: {shared[0]} ({len(shared)} files in all, told by "
+            "their SHA-256); expected others, or validate_on_train: true where there are too few"
+        )
+    task = _task(model, config, root, progress, ranks)
     task.criterion.to(device)
     learned = [p for p in task.model.parameters() if p.requires_grad]
     groups: list[dict[str, Any]] = [{"params": learned, "speed": 1.0}]

@@ -15,7 +15,7 @@ from pymatgen.core import Structure
 from torch import Tensor, nn
 from torch_geometric.data import Batch
 
-from elfzoo.datasets import FieldDataset, dataset_class, stratified_indices
+from elfzoo.datasets import FieldDataset, base, dataset_class, stratified_indices
 from elfzoo.datasets import uniform_indices as uniform
 from elfzoo.datasets.files import FieldFiles, find_field_files
 from elfzoo.errors import ElfzooError
@@ -35,7 +35,10 @@ __all__ = [
     "PointTask",
     "choose",
     "draw_points",
+    "file_hashes",
+    "own_files",
     "plan_batches",
+    "shared_files",
     "stream_batches",
 ]
 
@@ -61,6 +64,11 @@ class PointSet:
     recipe: Recipe | None
     predicted: bool = False
 
+    @property
+    def size(self) -> int:
+        """Number of points."""
+        return len(self.y)
+
 
 def choose(config: DataConfig, root: str | None = None) -> tuple[list[int], FieldDataset]:
     """The structures that a configuration names: their indices in what matches of the split, and what they are of it.
@@ -69,33 +77,63 @@ def choose(config: DataConfig, root: str | None = None) -> tuple[list[int], Fiel
         ElfzooError: an empty split, or none of its files matches.
     """
     data = FieldFiles(own_files(config), config.spin) if config.files else _stored_split(config, root)
-    if config.match is not None and len(data):
-        found = [i for i, file in enumerate(data.raw_file_names) if re.search(config.match, Path(file).name)]
-        if not found:
-            raise ElfzooError(
-                f"{config.dataset}, split {config.split}: no file name has {config.match!r} in it; the first of "
-                f"{len(data)} is {data.raw_file_names[0]}"
-            )
-        data = data.subset(found)
-    wanted = len(data) if config.structures is None else min(config.structures, len(data))
-    if wanted < 1:
-        raise ElfzooError(f"{config.dataset}, split {config.split}: nothing to use; expected at least one structure")
-    chosen = np.linspace(0, len(data) - 1, wanted).round().astype(int).tolist()
+    data = data.subset(_matching(config, data.raw_file_names))
+    chosen = _spread(config, len(data))
     return chosen, data.subset(chosen)
 
 
+def _matching(config: DataConfig, names: Sequence[str]) -> list[int]:
+    """Which of the files have names that match."""
+    found = [i for i, file in enumerate(names) if re.search(config.match or "", Path(file).name)]
+    if names and not found:
+        raise ElfzooError(
+            f"{config.dataset}, split {config.split}: no file name has {config.match!r} in it; the first of "
+            f"{len(names)} is {names[0]}"
+        )
+    return found
+
+
+def _spread(config: DataConfig, count: int) -> list[int]:
+    """As many numbers below ``count`` as structures are wanted, evenly spread."""
+    wanted = count if config.structures is None else min(config.structures, count)
+    if wanted < 1:
+        raise ElfzooError(f"{config.dataset}, split {config.split}: nothing to use; expected at least one structure")
+    return np.linspace(0, count - 1, wanted).round().astype(int).tolist()
+
+
+def file_hashes(config: DataConfig) -> dict[str, str]:
+    """SHA-256 of each file that a configuration names, of a dataset as its splits state them: it need not be there.
+
+    Raises:
+        ElfzooError: an empty split, none of its files matches, or one of one's own cannot be read.
+    """
+    if config.files:
+        known = {str(file.resolve()): base.hash_file(file) for file in own_files(config)}
+    else:
+        name = dataset_class(config.dataset).name
+        known = dict(sorted(base.read_manifest(name)["splits"][config.split].items()))
+    names = list(known)
+    names = [names[i] for i in _matching(config, names)]
+    return {names[i]: known[names[i]] for i in _spread(config, len(names))}
+
+
 def shared_files(config: TrainConfig) -> list[Path]:
-    """Files of one's own that are both trained and validated on; of datasets their splits see to that."""
-    learned, watched = (
-        {file.resolve() for part in parts for file in own_files(part) if re.search(part.match or "", file.name)}
-        for parts in (config.train, config.validate)
+    """Files that are validated on and, under whatever name, trained on too: by the SHA-256 of what is in them."""
+    learned = {sha256 for part in config.train for sha256 in file_hashes(part).values()}
+    return sorted(
+        {
+            Path(file if part.files else f"{part.dataset}/{file}")
+            for part in config.validate
+            for file, sha256 in file_hashes(part).items()
+            if sha256 in learned
+        }
     )
-    return sorted(learned & watched)
 
 
 def own_files(config: DataConfig) -> list[Path]:
     """The files, and those in the folders."""
-    return [file for path in map(Path, config.files) for file in (find_field_files(path) if path.is_dir() else [path])]
+    paths = [Path(path).expanduser() for path in config.files]
+    return [file for path in paths for file in (find_field_files(path) if path.is_dir() else [path])]
 
 
 def _stored_split(config: DataConfig, root: str | None) -> FieldDataset:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ class Labelled(Protocol):
     def recipe(self) -> Recipe | None: ...
     @property
     def predicted(self) -> bool: ...
+    @property
+    def size(self) -> int: ...
 
 
 T = TypeVar("T", bound=Labelled, covariant=True)
@@ -67,22 +70,16 @@ class Task(ABC):
     ):
         self.model, self.config, self.ranks = model, config, ranks
         sets = [s for part in train for s in part.sets]
-        # a model that goes on from a trained one takes on the recipe of its user's files, whatever is replayed too;
-        # what a teacher predicted is nobody's calculation
         given = zip(config.train, train, strict=True)
         own = [s for data, part in given for s in part.sets if config.start and data.files and not s.predicted]
-        calculated = [s for s in sets if not s.predicted]
-        recipes = {s.recipe for s in own or calculated or sets}
-        parts = zip(config.train + config.validate, [*train, *validate], strict=True)
+        calculated = [s for s in sets if not s.predicted] or sets  # what a teacher predicted is nobody's calculation
         self.elements = tuple(sorted({site.specie.symbol for s in sets for site in s.structure}))
-        self.recipe = recipes.pop() if len(recipes) == 1 else None
-        self.data_sha256: dict[str, str] = {}
-        for data, part in parts:
-            name, number = f"{data.dataset}/{data.split}", 1
-            while name in self.data_sha256:  # several parts of one dataset
-                number += 1
-                name = f"{data.dataset}/{data.split} ({number})"
-            self.data_sha256[name] = part.sha256
+        self.recipes = Counter[Recipe | None]()  # points of each
+        for s in calculated:
+            self.recipes[s.recipe] += s.size
+        self.recipe = _stated({s.recipe for s in own}, self.recipes)
+        parts = zip(config.part_names, [*train, *validate], strict=True)
+        self.data_sha256 = {name: part.sha256 for name, part in parts}
 
     @abstractmethod
     def size(self) -> int:
@@ -132,3 +129,18 @@ class Task(ABC):
     def closing_facts(self) -> dict[str, Any]:
         """What is measured on the trained model for its card."""
         return {}
+
+
+def _stated(own: set[Recipe | None], points: Counter[Recipe | None]) -> Recipe | None:
+    """The recipe that a release states, and that its predictions then bear: the one of all that was learned from.
+
+    A model that goes on from a trained one takes on that of its user's files, unless most of the points are others that
+    are replayed: a prediction is then more of theirs than of the user's, and of neither.
+
+    Args:
+        own: recipes of the user's files, where the model goes on from a trained one.
+        points: of each recipe.
+    """
+    recipes = own or set(points)
+    recipe = next(iter(recipes)) if len(recipes) == 1 else None
+    return recipe if 2 * points[recipe] >= points.total() else None

@@ -24,6 +24,7 @@ from elfzoo.progress import progress_bar
 from elfzoo.target import Target
 from elfzoo.training.config import DataConfig, TrainConfig
 from elfzoo.training.points import VALIDATION_SEED, PointSet, choose, draw_points, shared_files
+from elfzoo.training.replay import OldData
 from elfzoo.uncertainty.fields import deviation_of_values
 from elfzoo.uncertainty.phi import MEMBERS, networking_with_error
 from elfzoo.uncertainty.source import LastLayer, head_and_inputs, last_layer_of
@@ -81,6 +82,7 @@ def fit(
     """
     last_layer_of(model)
     card, config = _training(model)
+    _require_same_files(card, root)
     eigenvalues, eigenvectors, trained = rigidity(model, _drawn(config.train, config.seed, None, root, model), progress)
     checked = checked_points(model, _drawn(config.validate, VALIDATION_SEED, points, root, model))
     if shared := shared_files(config):
@@ -237,6 +239,15 @@ def _training(model: Model) -> tuple[Card, TrainConfig]:
     if card is None or "config" not in card.training:
         raise ElfzooError("a posterior needs the training data; expected a release whose card tells how it was trained")
     return card, parse(TrainConfig, card.training["config"], where=f"training of {card.name}")
+
+
+def _require_same_files(card: Card, root: str | None) -> None:
+    """Refuse other files of the names that a release's own were learned from under: nothing else tells them apart."""
+    old = OldData.of(card, root)
+    assert old.config is not None
+    for part in (*old.config.train, *old.config.validate):
+        if part.files:
+            old.found(part)
 
 
 def _drawn(parts: Sequence[DataConfig], seed: int, most: int | None, root: str | None, model: Model) -> list[PointSet]:

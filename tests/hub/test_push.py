@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -12,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from huggingface_hub import ModelCard, constants
+from huggingface_hub import DatasetCard, ModelCard, constants
 from huggingface_hub._eval_results import parse_eval_result_entries
 
 import elfzoo
 from elfzoo.card import read_card
-from elfzoo.errors import HubError, WeightsError
+from elfzoo.errors import ElfzooWarning, HubError, WeightsError
 from elfzoo.hub import save_release
 from elfzoo.hub.pull import pull, pull_dataset, verify, verify_dataset
 from elfzoo.hub.push import push_dataset
@@ -179,6 +180,24 @@ def test_pull(hub: Hub, release: Path, tmp_path: Path) -> None:
         pull("lab/tiny", folder)
 
 
+@pytest.mark.parametrize("where", [".", "made"])
+def test_a_pull_into_an_empty_folder(
+    hub: Hub, release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """The current one too, which stays the current one."""
+    elfzoo.push_to_hub(release, "lab/tiny")
+    (tmp_path / "here" / "made").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here" / "made" if where == "." else tmp_path / "here")
+    before = os.stat(where).st_ino
+    assert verify(pull("lab/tiny", where)).parameters > 0
+    assert os.stat(where).st_ino == before and (tmp_path / "here" / "made" / "model.safetensors").is_file()
+    assert not [path.name for path in Path(where).iterdir() if path.name.endswith(".tmp")]
+    hub.requests.clear()
+    with pytest.raises(HubError, match="exists; expected the name of a new folder, or of an empty one"):
+        pull("lab/tiny", where)
+    assert hub.requests == []  # before anything is fetched
+
+
 def test_a_pull_onto_a_full_disk(hub: Hub, release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     elfzoo.push_to_hub(release, "lab/tiny")
 
@@ -219,6 +238,39 @@ def test_a_data_set_travels(hub: Hub, dataset: Path, tmp_path: Path) -> None:
     first.unlink()
     with pytest.raises(HubError, match=rf"lacks {first.name}"):
         verify_dataset(folder)
+
+
+def test_the_licence_of_a_data_set_is_its_owner_s(hub: Hub, tmp_path: Path) -> None:
+    """What the folder states arrives and survives pull and push; what it does not state is not claimed."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "a.npz").write_bytes(b"a field")
+    with pytest.warns(
+        ElfzooWarning, match=r"mine states no licence.*a file LICENSE, or a line such as 'license: cc-by"
+    ):
+        done = push_dataset(folder, "lab/bare")
+    files = hub.repo("lab/bare", "dataset").commits[done.commit]
+    assert "LICENSE" not in files and DatasetCard(files["README.md"].decode()).data.license is None
+    (folder / "LICENSE").write_text("all rights are the lab's")
+    (folder / "README.md").write_text("---\nlicense: cc-by-nc-4.0\npretty_name: Ours\n---\n\n# Mine\n")
+    push_dataset(folder, "lab/mine")
+    again = pull_dataset("lab/mine", tmp_path / "again")
+    done = push_dataset(again, "lab/mine")
+    files = hub.repo("lab/mine", "dataset").commits[done.commit]
+    card = DatasetCard(files["README.md"].decode())
+    assert (card.data.license, card.data.pretty_name, card.text.strip()) == ("cc-by-nc-4.0", "Ours", "# Mine")
+    assert files["LICENSE"] == b"all rights are the lab's"
+    assert files["README.md"] == (again / "README.md").read_bytes() and files["README.md"].count(b"---") == 2
+
+
+def test_elfzoo_s_own_fields_are_under_its_licence(hub: Hub, dataset: Path) -> None:
+    done = push_dataset(dataset, "lab/hydrides")
+    files = hub.repo("lab/hydrides", "dataset").commits[done.commit]
+    assert DatasetCard(files["README.md"].decode()).data.license == "mit" and b"MIT License" in files["LICENSE"]
+    (dataset / "mine.npz").write_bytes(b"a field of somebody")
+    with pytest.warns(ElfzooWarning, match="states no licence"):
+        done = push_dataset(dataset, "lab/mixed")
+    assert "LICENSE" not in hub.repo("lab/mixed", "dataset").commits[done.commit]
 
 
 def test_a_data_set_that_is_none(hub: Hub, tmp_path: Path) -> None:

@@ -144,6 +144,34 @@ def test_what_is_trained_on_and_validates_is_known(data, tmp_path):
     assert shared_files(shared) == [(files / "0.npz").resolve()]
 
 
+def test_copies_and_data_sets_that_are_trained_on_do_not_validate(data, tmp_path):
+    """Under other names, too, and in Python as on the command line; where there are no others one has to say so."""
+    mine, copies = tmp_path / "mine", tmp_path / "copies"
+    mine.mkdir()
+    FluidHydrogen(root=data, split="train")[0].field.write(mine / "0.npz")
+    shutil.copytree(mine, copies)
+    (copies / "0.npz").rename(copies / "other.npz")
+    learned = [{"dataset": "mine", "split": "train", "points": 20, "files": [str(mine)]}]
+    copied = [{"dataset": "copies", "split": "val", "points": 20, "files": [str(copies)]}]
+    with pytest.raises(ConfigError, match=r"toy-v0 is to validate on what it trains on: .*other\.npz \(1 files in all"):
+        train(config(train=learned, validate=copied), tmp_path / "runs", root=data)
+    part = {"dataset": "fluid-h", "split": "train", "points": 20}
+    with pytest.raises(ConfigError, match=r"trains on: fluid-h/fluid_0GPa_train_f0001\.npz \(2 files"):
+        train(config(train=[part], validate=[part]), tmp_path / "runs", root=data)
+    apart = config(train=[part | {"match": "_0GPa"}], validate=[part | {"match": "_1GPa"}])
+    assert shared_files(apart) == []
+    folder = train(config(train=learned, validate=copied, validate_on_train=True, epochs=1), tmp_path / "runs")
+    assert elfzoo.load_pretrained(folder).card.training["config"]["validate_on_train"]
+
+
+def test_files_of_one_s_own_may_lie_in_the_home_folder(data, tmp_path, monkeypatch):
+    (tmp_path / "fields").mkdir()
+    FluidHydrogen(root=data, split="train")[0].field.write(tmp_path / "fields" / "a.npz")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    part = DataConfig("mine", "train", files=("~/fields",))
+    assert choose(part)[1].raw_file_names == [str((tmp_path / "fields" / "a.npz").resolve())]
+
+
 def test_a_checkpoint_from_before_there_were_targets_goes_on(data, tmp_path):
     """What a stored configuration does not say has its default."""
     stored = loop_module.to_dict

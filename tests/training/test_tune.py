@@ -344,7 +344,7 @@ def test_a_model_without_a_card_of_its_training(own, tmp_path):
 def test_the_command_has_the_defaults_of_the_function():
     given = inspect.signature(command).parameters
     shared = {name: value for name, value in vars(Tuning()).items() if name in given}
-    assert {"replay", "points", "epochs", "rank", "method"} <= set(shared)
+    assert {"replay", "points", "epochs", "rank", "method", "mixed_recipes"} <= set(shared)
     assert {name: given[name].default for name in shared} == shared
 
 
