@@ -117,9 +117,13 @@ def _named(models: list[str], tasks: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _require_one_name(models: list[str]) -> None:
-    """Prediction files have one name."""
+    """Prediction files have one name, and not that of a release, whose records they would replace."""
+    from elfzoo import list_pretrained
+
     if len(models) > 1:
         raise typer.BadParameter("prediction files have one name; give -m once")
+    if models[0] in (ALL, *list_pretrained()):
+        raise typer.BadParameter(f"{models[0]} means releases; prediction files need a name of their own")
 
 
 def _is_foreign(wanted: Benchmark) -> bool:
