@@ -34,6 +34,11 @@ COUNT_WORKERS_EVERY = 1.0  # seconds; they come and go
 CHUNK_SECONDS, LARGEST_CHUNK = 1.0, 64  # of work, and structures, that are handed out at a time
 CHUNKS_AT_THE_END = 4  # for each worker: the last ones are so small that none works long while others wait
 CONNECT = 30  # seconds
+# Dask has its workers give memory back at once: every larger array then is new pages, a tenth of a structure's time
+MALLOC = {
+    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 64 * 2**20,
+    "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 32 * 2**20,
+}
 GONE = "the Dask scheduler is gone; what was finished is kept: run the same command again"
 
 
@@ -156,13 +161,14 @@ def dask_client(workers: int, scheduler: str | None) -> Iterator[Client]:
         ElfzooError: Dask is not installed, or no scheduler answers.
     """
     try:
+        import dask
         from distributed import Client, LocalCluster
     except ImportError:
         raise ElfzooError(f"several workers need Dask distributed; {INSTALL}") from None
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     if scheduler is None:
         settings = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": "ERROR"}
-        with deaf_to_interrupts():
+        with deaf_to_interrupts(), dask.config.set(MALLOC):
             cluster = LocalCluster(**settings)
         with cluster, Client(cluster, set_as_default=False) as client:
             yield client
