@@ -23,7 +23,7 @@ import elfzoo
 from elfzoo.benchmark import SpeedTask
 from elfzoo.benchmark.entrant import Entrant
 from elfzoo.benchmark.memory import peak_rss_gib, reset_peak
-from elfzoo.benchmark.speed import TINY_CELL, Timing, clock, time_job
+from elfzoo.benchmark.speed import Timing, clock, time_job, warm_up
 from elfzoo.errors import ElfzooError
 from elfzoo.grid import Grid
 from elfzoo.models.base import Model
@@ -124,7 +124,7 @@ def measured(job: Job, folder: Path) -> dict[str, Any]:
     grid, predict = task.grid(structure), prediction(model, path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a cell of one atom is none that a model was trained for
-        predict("", TINY_CELL, Grid((4, 4, 4), TINY_CELL.lattice.matrix))
+        warm_up(predict)
         reset_peak()
         before = peak_rss_gib()
         timing = timed(Entrant(job.model, predict, {}, model), structure, grid, task)

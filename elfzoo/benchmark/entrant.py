@@ -146,11 +146,10 @@ def prediction_files(folder: str | Path, name: str) -> Entrant:
 
 def _total(path: Path) -> Field:
     """The one field that a file holds."""
-    fields = read_fields(path)
     try:
         return read_field(path)
     except FieldFileError as error:
-        if len(fields) == 1:
+        if len(fields := read_fields(path)) == 1:
             raise
         raise FieldFileError(
             f"{path} holds the spin channels {' and '.join(fields)}, which differ; expected one ELF, of both together"
@@ -194,10 +193,13 @@ def _made(path: Path, factory: str, training: Sequence[Any], shown: Sequence[Any
     parameters = inspect.signature(make).parameters
     first = next(iter(parameters.values()), None)
     required = first is not None and first.kind in POSITIONAL and first.default is inspect.Parameter.empty
-    given = None if first is None else (training or shown) if required else training if TRAINING in parameters else None
     with _theirs(f"{path}:{factory}"), _importing_beside(path):
-        made = make(given) if required else make() if given is None else make(**{TRAINING: given})
-    return made, given, required
+        if required:
+            given = training or shown
+            return make(given), given, True
+        if TRAINING in parameters:
+            return make(**{TRAINING: training}), training, False
+        return make(), None, False
 
 
 @contextmanager

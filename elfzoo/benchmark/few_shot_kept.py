@@ -11,14 +11,12 @@ import numpy as np
 from elfzoo.benchmark.few_shot_task import FewShotTask, shots_of
 from elfzoo.benchmark.plan import Benchmark
 from elfzoo.benchmark.pool import each
-from elfzoo.config import parse
 from elfzoo.datasets import FieldDataset, dataset_class
 from elfzoo.errors import ElfzooError
 from elfzoo.io import read_field
 from elfzoo.models.diagonalised import Diagonalised
 from elfzoo.progress import progress_bar
-from elfzoo.training.config import TrainConfig
-from elfzoo.training.points import choose
+from elfzoo.training.replay import OldData
 
 __all__ = ["diagonalise", "spread_over"]
 
@@ -57,10 +55,12 @@ def spread_over(old: FieldDataset, most: int = 6) -> list[int]:
 def _learned_before(benchmark: Benchmark) -> list[FieldDataset]:
     """What the entrant was trained on and may be replayed, without what is not at hand."""
     model, found = benchmark.entrant.model, []
-    assert model is not None and model.card is not None
-    for part in parse(TrainConfig, model.card.training["config"]).train:
+    assert model is not None
+    old = OldData.of(model.card, benchmark.root)
+    assert old.config is not None
+    for part in old.config.train:
         try:
-            found.append(choose(part, benchmark.root)[1])
+            found.append(old.found(part))
         except ElfzooError:  # fine-tuning warns of it
             continue
     return found

@@ -70,7 +70,8 @@ def _require_own_record(path: Path, entrant: Entrant) -> None:
     before = read_record(path)["entrant"]
     if before.get("source") == entrant.facts.get("source"):
         return
-    if None in (old := before.get("source_sha256"), new := entrant.facts.get("source_sha256")) or old != new:
+    old, new = (facts.get("source_sha256") for facts in (before, entrant.facts))
+    if old is None or old != new:
         sources = [facts.get("source", "a release") for facts in (before, entrant.facts)]
         raise ElfzooError(
             f"{path} is of another {entrant.name}, {sources[0]}, and would be replaced by that of {sources[1]}: give "

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import multiprocessing
 import time
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -35,14 +36,14 @@ from elfzoo.benchmark.plan import Benchmark
 from elfzoo.benchmark.roofline import machine_peaks, roofline
 from elfzoo.benchmark.speed_task import SpeedTask
 from elfzoo.benchmark.task import require_split
-from elfzoo.errors import ElfzooError
+from elfzoo.errors import ElfzooError, ElfzooWarning
 from elfzoo.grid import Grid
 from elfzoo.models import GridMLP, PointModel
 from elfzoo.models.base import Evaluator
 from elfzoo.progress import progress_bar
 from elfzoo.registry import create_model
 
-__all__ = ["Timing", "clock", "sample", "speed_rows", "time_job"]
+__all__ = ["Timing", "clock", "sample", "speed_rows", "time_job", "warm_up"]
 
 SHARES = (1 / 512, 1 / 64)  # of the grid: an eighth and a quarter of the points along each edge
 FEWEST_TIMES = 3  # as many points in the second sample as in the first
@@ -111,7 +112,7 @@ def speed_rows(benchmark: Benchmark, task: SpeedTask, workers: int, progress: bo
 def time_job(entrant: Entrant, structure: Structure, grid: Grid, task: SpeedTask) -> Timing:
     """Seconds of a whole job, after a warm-up: timed, or extrapolated where that would take too long."""
     if isinstance(entrant.model, PointModel):
-        _tiny(entrant)  # what is loaded at the first call; the set-up of the job itself may take minutes
+        warm_up(entrant.predict)  # what is loaded at the first call; the set-up of the job itself may take minutes
         found, n_timed = _from_samples(entrant.model, structure, grid, task)
         if found[0] > task.whole_within:
             return Timing.of(found, grid.size, n_timed)
@@ -258,8 +259,11 @@ def clock(call: Call, task: SpeedTask, within: float | None = None) -> np.ndarra
     return np.array(min(times))
 
 
-def _tiny(entrant: Entrant) -> None:
-    entrant.predict("", TINY_CELL, Grid((4, 4, 4), TINY_CELL.lattice.matrix))
+def warm_up(predict: Callable[[str, Structure, Grid], Any]) -> None:
+    """Predict a tiny cell: what is loaded at the first call is then there."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ElfzooWarning)  # it is none that a model was trained for
+        predict("", TINY_CELL, Grid((4, 4, 4), TINY_CELL.lattice.matrix))
 
 
 def _memory_of_fresh_process(benchmark: Benchmark, share: float) -> float:
@@ -277,7 +281,7 @@ def _memory(benchmark: Benchmark, share: float) -> float:
     assert isinstance(task, SpeedTask)
     structure = task.structure()
     grid = task.grid(structure)
-    _tiny(entrant)
+    warm_up(entrant.predict)
     whole = share == 1
     predict = (lambda: entrant.predict("", structure, grid)) if whole else sample(entrant, structure, grid, share)[0]
     reset_peak()

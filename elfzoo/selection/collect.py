@@ -23,6 +23,7 @@ from elfzoo.reference.engines import Settings, label_grid
 from elfzoo.reference.engines.espresso import pseudopotential_file
 from elfzoo.reference.smooth import on_grid
 from elfzoo.selection.inputs import FACTS, INDEX
+from elfzoo.selection.pool import SELECTED
 from elfzoo.selection.written import cards_of, namelists_of, require_as_written
 from elfzoo.structure import as_structure, require_same_structure, structure_from
 
@@ -93,7 +94,7 @@ def _read_as_written(read: Reader, folder: Path, facts: Mapping[str, Any]) -> Fi
     require_as_written(folder, kept.get("inputs", {}))
     field = read(folder, facts)
     # a structure may be computed in another cell than it was chosen in; by this it is known all the same
-    return field.replace(meta={**field.meta, "selected_hash": kept["selected_hash"]}) if kept else field
+    return field.replace(meta={**field.meta, SELECTED: kept[SELECTED]}) if kept else field
 
 
 def _espresso(folder: Path, facts: Mapping[str, Any]) -> Field:

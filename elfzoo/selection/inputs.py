@@ -25,7 +25,7 @@ from elfzoo.screening.identity import structure_hash
 from elfzoo.selection import espresso, gpaw, vasp
 from elfzoo.selection.calculation import Calculation
 from elfzoo.selection.choose import Chosen, Selection
-from elfzoo.selection.pool import Named
+from elfzoo.selection.pool import SELECTED, Named
 from elfzoo.selection.readme import readme
 from elfzoo.selection.written import INPUTS, said
 
@@ -126,7 +126,7 @@ def _write_all(selection: Selection, calculation: Calculation, folder: Path) -> 
         missing |= _potentials(item.structure, calculation) - set(files)
         rows.append({"folder": name, **_row(item)})
         inputs = {file: said(file, files[file].decode()) for file in INPUTS[calculation.program]}
-        folders[name] = {"selected_hash": structure_hash(item.structure), "inputs": inputs}
+        folders[name] = {SELECTED: structure_hash(item.structure), "inputs": inputs}
     others = [_row(item) for item in selection.others] + [_left_out(item) for item in selection.left_out]
     (folder / INDEX).write_text(_table(rows), encoding="utf-8")
     (folder / CANDIDATES).write_text(_table(others), encoding="utf-8")

@@ -22,7 +22,7 @@ from elfzoo.structure import check_structure
 from elfzoo.uncertainty import LastLayer
 from elfzoo.uncertainty.source import head_and_inputs
 
-__all__ = ["Named", "known_structures", "read_pool", "rows_of"]
+__all__ = ["SELECTED", "Named", "known_structures", "read_pool", "rows_of"]
 
 SELECTED = "selected_hash"  # in the metadata of labels: of the structure as it was selected
 BLOCK = 4096  # points evaluated together
@@ -141,7 +141,8 @@ def _named(file: str, frame: int | None, read: Structure | StructureError) -> Na
 
 def _hashes(structure: Structure) -> set[str]:
     """What a labelled structure is known by: its own hash, and that of the structure that was selected."""
-    return {structure_hash(structure), *([found] if (found := structure.properties.get(SELECTED)) else [])}
+    found = (structure_hash(structure), structure.properties.get(SELECTED))
+    return {one for one in found if one}
 
 
 def _files_in(source: Path) -> list[Path]:

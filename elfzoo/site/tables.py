@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from elfzoo.benchmark.board import COUNTS, HEADLINES
+from elfzoo.benchmark.entrant import FLOOR
 from elfzoo.site.text import DASH, number, whole
 
 __all__ = [
@@ -174,7 +175,7 @@ def make_table(first: str, columns: Sequence[Column], heads: Sequence[Head], ite
 
 def is_floor(record: Item) -> bool:
     """Whether an entrant says what every model has to beat: its name tells."""
-    return record["model"].startswith("floor.")
+    return record["model"].startswith(FLOOR)
 
 
 def learned_from(record: Item) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -93,9 +92,7 @@ def member_fields(
     structure = as_structure(structure)
     source = source_of(model).for_structure(structure)
     chosen = Grid.wanted(structure, grid, spacing)
-    with ExitStack() as stack:
-        for part in source.parts:
-            stack.enter_context(evaluating(part))
+    with evaluating(*source.parts):
         evaluate = source.evaluator(structure, members, seed)
         if warn:
             assess(source, structure, evaluate).warn()
