@@ -224,8 +224,15 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Changes:
 
 
 def _decisive(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What configurations are told apart by: a key that came later, only where it changes something."""
-    return {key: value for key, value in values.items() if (key, value) != ("target", to_dict(Target()))}
+    """What configurations are told apart by: keys that came later, only where they change something."""
+    later = {"target": to_dict(Target()), "validate_on_train": TrainConfig.validate_on_train}
+    data = {role: [_without(part, {"match": None}) for part in values.get(role, ())] for role in ("train", "validate")}
+    return _without(values, later) | data
+
+
+def _without(values: Mapping[str, Any], unless: Mapping[str, Any]) -> dict[str, Any]:
+    """The values but those which are as they were before they could be said."""
+    return {key: value for key, value in values.items() if key not in unless or value != unless[key]}
 
 
 def sha256(value: Any) -> str:

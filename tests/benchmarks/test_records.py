@@ -22,6 +22,10 @@ from few_shot_table import few_shot_rows
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 RECORDS = list(read_records(RESULTS, list_tasks()))
+FIELDS = {"fluid-h", "crystal-h-cubic", "crystal-h-hexagonal", "hydrides-zero-shot", "metals"}
+NAMES = {"mae", "rmse", "r2", "r2_correlated", "mae_outside_cores", "phi_mae", "phi_r2"}
+NAMES |= {"cp_precision", "cp_recall", "cp_displacement", "network_jaccard"}
+SPEEDS = {"voxels_per_second", "seconds_500h_192", "ratio_to_dense_baseline", "peak_rss_gib"}
 
 
 @pytest.mark.parametrize("task", ["fluid-h", "crystal-h-cubic", "crystal-h-hexagonal"])
@@ -49,6 +53,20 @@ def test_records_belong_to_the_shipped_weights_and_the_data_of_their_task(record
         source = ROOT / record["entrant"]["source"].split(":")[0]
         assert record["entrant"]["source_sha256"] == hashlib.sha256(source.read_bytes()).hexdigest()
     assert summary(record["structures"]) == record["metrics"]  # nothing in it is typed
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda r: f"{r['task']}-{r['model']}")
+def test_records_have_every_metric_that_their_task_defines(record):
+    wanted = NAMES if record["task"] in FIELDS else set()
+    if record["task"] == "metals":  # their attractors hold no hydrogen, and networks are of hydrogen
+        wanted = wanted - {"network_jaccard"}
+    if record["model"] == "floor.mean":  # a constant correlates with nothing and has no critical points
+        wanted = wanted - {"r2_correlated", "cp_precision", "cp_displacement"}
+    if record["task"] == "hydrides-few-shot":
+        wanted = {f"{name}_{shots}" for name in NAMES for shots in find_task(record["task"]).shots}
+    if record["task"] == "speed":
+        wanted = SPEEDS
+    assert {name for name in wanted if record["metrics"].get(name) is None} == set()
 
 
 def test_readme_and_cards_are_rendered_from_the_records():

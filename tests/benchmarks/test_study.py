@@ -30,6 +30,7 @@ from study_config import StudyConfig, expand, read_study, reference_of, require_
 data = training_data.data  # a fixture: small analytic fields
 BASE = training_data.TOY
 SHIPPED = sorted(path.stem for path in study_config.STUDIES.glob("*.yaml"))
+RECORDED = sorted(study_config.STUDIES.parents[1].glob("results/studies/*.json"))
 FAMILIES = {
     "grid_mlp": {"hidden": [6], "descriptor": {"n_radial": 4}},
     "patch_cnn": {"patch": {"n_voxels": 4}, "widths": [4, 6], "hidden": [4]},
@@ -63,6 +64,15 @@ def test_every_shipped_study_can_be_run(name):
     for row in rows:
         config = row.config("row", study.seed_list[-1])
         assert not any(part.split == "test" for part in (*config.train, *config.validate))
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
+def test_runs_on_record_are_those_that_the_study_would_do(path):
+    """A key that training learns later must not make another configuration of each that was run before."""
+    wanted = {row.config_sha256 for row in expand(read_study(path.stem)[1], study_config.structures_of())}
+    record = json.loads(path.read_text())
+    assert {row["config_sha256"] for row in record["rows"]} <= wanted
+    assert record["runs"] and {run["config_sha256"] for run in record["runs"]} <= wanted
 
 
 def test_the_shipped_studies_scan_what_the_paper_scans():
