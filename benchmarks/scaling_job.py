@@ -122,9 +122,9 @@ def measured(job: Job, folder: Path) -> dict[str, Any]:
     model, task = elfzoo.load_pretrained(job.model), job.task
     structure, path = task.structure(), folder / "elf.h5"
     grid, predict = task.grid(structure), prediction(model, path)
+    warm_up(predict)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a cell of one atom is none that a model was trained for
-        warm_up(predict)
+        warnings.simplefilter("ignore")  # that a random structure is none that a model was trained for
         reset_peak()
         before = peak_rss_gib()
         timing = timed(Entrant(job.model, predict, {}, model), structure, grid, task)

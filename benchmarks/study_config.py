@@ -225,7 +225,7 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Changes:
 
 def _decisive(values: Mapping[str, Any]) -> dict[str, Any]:
     """What configurations are told apart by: keys that came later, only where they change something."""
-    later = {"target": to_dict(Target()), "validate_on_train": TrainConfig.validate_on_train}
+    later = {"target": to_dict(Target()), "validate_on_train": False}  # as it was, whatever the default will be
     data = {role: [_without(part, {"match": None}) for part in values.get(role, ())] for role in ("train", "validate")}
     return _without(values, later) | data
 

@@ -30,7 +30,7 @@ from study_config import StudyConfig, expand, read_study, reference_of, require_
 data = training_data.data  # a fixture: small analytic fields
 BASE = training_data.TOY
 SHIPPED = sorted(path.stem for path in study_config.STUDIES.glob("*.yaml"))
-RECORDED = sorted(study_config.STUDIES.parents[1].glob("results/studies/*.json"))
+RECORDED = sorted(program.RESULTS.glob("*.json"))
 FAMILIES = {
     "grid_mlp": {"hidden": [6], "descriptor": {"n_radial": 4}},
     "patch_cnn": {"patch": {"n_voxels": 4}, "widths": [4, 6], "hidden": [4]},
