@@ -26,10 +26,10 @@ from elfzoo.benchmark.entrant import Entrant, load_entrant
 from elfzoo.benchmark.few_shot_kept import diagonalise, spread_over
 from elfzoo.benchmark.few_shot_task import FewShotTask, shots_of
 from elfzoo.benchmark.measure import json_values, of_reference
-from elfzoo.benchmark.memory import peak_rss_gib, reset_peak
 from elfzoo.benchmark.plan import Benchmark
 from elfzoo.benchmark.pool import each
 from elfzoo.benchmark.record import begin, write_json
+from elfzoo.benchmark.spent import Meter
 from elfzoo.benchmark.task import require_pinned
 from elfzoo.config import parse, to_dict
 from elfzoo.core_radii import inside_cores
@@ -106,8 +106,7 @@ def _runs(task: FewShotTask, entrant: Entrant) -> Iterator[Run]:
 
 def _run(benchmark: Benchmark, task: FewShotTask, asked: FieldDataset, kind: str, shots: int, seed: int) -> Row:
     shown = shots_of(dataset_class(task.dataset)(root=benchmark.root, split="train"), shots, seed)
-    reset_peak()
-    began, cpu = time.perf_counter(), time.process_time()
+    meter, began = Meter(), time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ElfzooWarning)  # that elements are unknown is the point
         predict = MAKERS[kind](benchmark, task, shown, seed)
@@ -133,8 +132,7 @@ def _run(benchmark: Benchmark, task: FewShotTask, asked: FieldDataset, kind: str
         },
         "seconds": time.perf_counter() - began,
         "measuring_seconds": 0.0,
-        "cpu_seconds": time.process_time() - cpu,
-        "peak_rss_gib": peak_rss_gib(),
+        **meter.read(),
     }
 
 

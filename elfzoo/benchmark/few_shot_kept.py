@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -11,6 +13,8 @@ import numpy as np
 from elfzoo.benchmark.few_shot_task import FewShotTask, shots_of
 from elfzoo.benchmark.plan import Benchmark
 from elfzoo.benchmark.pool import each
+from elfzoo.benchmark.record import write_json
+from elfzoo.benchmark.spent import Meter
 from elfzoo.datasets import FieldDataset, dataset_class
 from elfzoo.errors import ElfzooError
 from elfzoo.io import read_field
@@ -18,7 +22,7 @@ from elfzoo.models.diagonalised import Diagonalised
 from elfzoo.progress import progress_bar
 from elfzoo.training.replay import OldData
 
-__all__ = ["diagonalise", "spread_over"]
+__all__ = ["diagonalise", "spent_on_diagonalisations", "spread_over"]
 
 
 def diagonalise(
@@ -66,7 +70,27 @@ def _learned_before(benchmark: Benchmark) -> list[FieldDataset]:
     return found
 
 
+def spent_on_diagonalisations(benchmark: Benchmark) -> list[dict[str, float]]:
+    """``seconds``, ``cpu_seconds`` and ``peak_rss_gib`` of each that was made for this entrant; none of other models.
+
+    One that was found made, in the folder that ``ELFZOO_HARRIS_CACHE`` names, took next to nothing.
+    """
+    return [json.loads(path.read_text()) for path in sorted(_costs(benchmark).glob("*.json"))]
+
+
+def _costs(benchmark: Benchmark) -> Path:
+    return benchmark.place / "diagonalisation-costs"
+
+
 def _diagonalise(benchmark: Benchmark, file: Path) -> None:
+    spent = _costs(benchmark) / f"{file.parent.name}-{file.stem}.json"
+    meter, began = Meter(), time.perf_counter()
+    _solve(benchmark, file)
+    if not spent.is_file():  # else it is the one of an earlier try that counts
+        write_json(spent, {"seconds": time.perf_counter() - began, **meter.read()})
+
+
+def _solve(benchmark: Benchmark, file: Path) -> None:
     model = benchmark.entrant.model
     assert isinstance(model, Diagonalised)
     try:

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from elfzoo.benchmark.measure import json_values, measure, of_reference, pair
-from elfzoo.benchmark.memory import peak_rss_gib, reset_peak
 from elfzoo.benchmark.plan import Benchmark
 from elfzoo.benchmark.pool import each
 from elfzoo.benchmark.record import begin, prediction_path, write_json
+from elfzoo.benchmark.spent import Meter
 from elfzoo.benchmark.task import Task
 from elfzoo.config import to_dict
 from elfzoo.errors import ElfzooError
@@ -79,8 +79,7 @@ def predict_structure(benchmark: Benchmark, index: int) -> Predicted:
     """Predict one structure; the file holds 16 bits of each value: what is measured is what can be shown."""
     structure, reference = benchmark.data[index]
     name = benchmark.names[index]
-    reset_peak()  # what other entrants needed before, in the same process, is not this one's
-    began, cpu = time.perf_counter(), time.process_time()
+    meter, began = Meter(), time.perf_counter()
     path = prediction_path(benchmark.place, name)
     try:
         guess = benchmark.entrant.predict(name, structure, benchmark.grid(reference))
@@ -94,8 +93,7 @@ def predict_structure(benchmark: Benchmark, index: int) -> Predicted:
         "prediction_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "seconds": predicted - began,
         "storing_seconds": time.perf_counter() - predicted,
-        "cpu_seconds": time.process_time() - cpu,
-        "peak_rss_gib": peak_rss_gib(),
+        **meter.read(),
     }
     return Predicted(index, name, path, benchmark.row_path(name), benchmark.entrant.name, facts)
 
@@ -103,15 +101,14 @@ def predict_structure(benchmark: Benchmark, index: int) -> Predicted:
 def measure_prediction(benchmark: Benchmark, task: Task, found: Predicted) -> None:
     """Measure a prediction in its file, in whatever process, and write its row. The entrant itself is not needed."""
     structure, reference = benchmark.data[found.index]
-    reset_peak()
-    began, cpu = time.perf_counter(), time.process_time()
+    meter, began = Meter(), time.perf_counter()
     try:
         measured = measure(pair(reference, read_field(found.path), task), task)
     except ElfzooError as error:
         raise _of(found.entrant, found.name, error) from error
     if not benchmark.keep_predictions:
         found.path.unlink()
-    facts = dict(found.facts)
+    facts, spent = dict(found.facts), meter.read()
     row = {
         "file": reference.meta["file"],
         "formula": structure.composition.formula,
@@ -123,8 +120,8 @@ def measure_prediction(benchmark: Benchmark, task: Task, found: Predicted) -> No
         **measured,
         "seconds": facts["seconds"],
         "measuring_seconds": facts["storing_seconds"] + time.perf_counter() - began,
-        "cpu_seconds": facts["cpu_seconds"] + time.process_time() - cpu,
-        "peak_rss_gib": max(facts["peak_rss_gib"], peak_rss_gib()),
+        "cpu_seconds": facts["cpu_seconds"] + spent["cpu_seconds"],
+        "peak_rss_gib": max(facts["peak_rss_gib"], spent["peak_rss_gib"]),
     }
     write_json(found.row, json_values(row))
 

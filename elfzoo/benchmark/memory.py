@@ -6,7 +6,7 @@ import resource
 import sys
 from pathlib import Path
 
-__all__ = ["peak_rss_gib", "reset_peak"]
+__all__ = ["in_gib", "peak_rss_gib", "reset_peak"]
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")  # Linux
 
@@ -15,8 +15,12 @@ def peak_rss_gib() -> float:
     """Largest resident memory of this process so far, or since :func:`reset_peak`, GiB."""
     if STATUS.is_file():  # getrusage of a new process begins with the peak of the one that started it
         return int(STATUS.read_text().split("VmHWM:")[1].split()[0]) / 2**20
-    unit = 30 if sys.platform == "darwin" else 20  # bytes on macOS, else KiB
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**unit
+    return in_gib(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def in_gib(maxrss: float) -> float:
+    """The ``ru_maxrss`` of ``getrusage``, which has bytes on macOS, else KiB."""
+    return maxrss / 2 ** (30 if sys.platform == "darwin" else 20)
 
 
 def reset_peak() -> None:

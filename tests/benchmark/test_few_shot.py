@@ -192,12 +192,24 @@ def test_the_runs_find_all_diagonalisations_made(task: str, tmp_path: Path, monk
     values = yaml.safe_load(Path(task).read_text())
     values |= {"tuning": TUNING | {"replay": 1.0}, "searched": "none"}
     Path(task).write_text(yaml.safe_dump(values))
-    run(
-        Benchmark(str(tmp_path / "release"), task, tmp_path / "work", split="val"), tmp_path / "results", progress=False
-    )
+    benchmark = Benchmark(str(tmp_path / "release"), task, tmp_path / "work", split="val")
+    record = read_record(run(benchmark, tmp_path / "results", progress=False))
     made = [key for when, key in asked if when == "before"]
     assert len(made) == len(set(made)) == 22 + 2 + 6 + 6 + 3
     assert {key for when, key in asked if when == "runs"} <= set(made)
+    _require_costs(benchmark, record, len(made))
+
+
+def _require_costs(benchmark: Benchmark, record: dict, diagonalisations: int) -> None:
+    """What is made first counts, once, and beside what the runs take."""
+    first = few_shot_kept.spent_on_diagonalisations(benchmark)
+    assert len(first) == diagonalisations and all(row["seconds"] >= 0 for row in first)
+    cost, runs = record["cost"], sum(row["seconds"] for row in record["structures"])
+    assert 0 < cost["diagonalising_seconds"] == pytest.approx(sum(row["seconds"] for row in first), rel=1e-5)
+    assert cost["seconds"] == pytest.approx(runs + cost["diagonalising_seconds"], rel=1e-5)
+    asked = Hydrides(split="val")
+    few_shot_kept._diagonalise(benchmark, asked.raw_dir / asked.raw_file_names[0])
+    assert few_shot_kept.spent_on_diagonalisations(benchmark) == first
 
 
 def test_a_release_is_tuned_and_trained_anew_and_goes_on(task: str, release: Path, tmp_path: Path, monkeypatch) -> None:
