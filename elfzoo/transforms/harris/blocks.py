@@ -124,8 +124,9 @@ def _block(flat: np.ndarray, positions: np.ndarray, images: Images, r_cut: float
     centre = positions.mean(axis=0)
     radius = np.sqrt(((positions - centre) ** 2).sum(axis=1).max())
     near = np.flatnonzero(((images.positions - centre) ** 2).sum(axis=1) < (r_cut + radius) ** 2)
-    distance = ((images.positions[near, None] - positions[None]) ** 2).sum(axis=-1).min(axis=1)
-    chosen = near[distance < r_cut**2]
+    there, here = torch.from_numpy(images.positions[near] - centre), torch.from_numpy(positions - centre)
+    chosen = near[torch.cdist(there, here).amin(1).numpy() < r_cut] if len(near) else near
+    chosen = chosen[np.argsort(images.atom[chosen], kind="stable")]  # sums by pair then go through memory in order
     return Block(flat, positions, images.atom[chosen], images.shift[chosen], images.positions[chosen])
 
 

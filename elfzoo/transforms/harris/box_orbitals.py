@@ -67,12 +67,19 @@ def sloped(block: Block, basis: BasisConfig, level: str | None = None) -> Float[
 def add_by_pair(
     total: Float[np.ndarray, "pairs m m"], which: Int[np.ndarray, "images images"], found: Float[Tensor, "n n"]
 ) -> None:
-    """Add the blocks of a matrix between the orbitals of images to the pairs that they are."""
+    """Add the symmetric part of a matrix between the orbitals of images to the pairs that they are, each pair once.
+
+    Of images a < b half of F_ab + F_ba^T goes to the pair (a, b), nothing to (b, a); of a = b a quarter: so that the
+    sums and the turned ones of the turned pairs together are everything.
+    """
     images, m = len(which), total.shape[1]
     library = native.load(native.KERNEL)
     if library is None:
-        parts = found.reshape(images, m, images, m).permute(0, 2, 1, 3).reshape(-1, m, m).double()
-        torch.from_numpy(total).index_add_(0, torch.from_numpy(which.ravel()), parts)
+        parts = found.reshape(images, m, images, m).permute(0, 2, 1, 3).double()
+        first, second = torch.triu_indices(images, images)
+        weight = torch.where(first == second, 0.25, 0.5).double()[:, None, None]
+        chosen = weight * (parts[first, second] + parts[second, first].mT)
+        torch.from_numpy(total).index_add_(0, torch.from_numpy(which)[first, second], chosen)
         return
     found, which = found.float().contiguous(), np.ascontiguousarray(which, np.int64)
     if which.max(initial=-1) >= len(total) or total.dtype != np.float64 or not total.flags.c_contiguous:

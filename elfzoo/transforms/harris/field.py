@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from pymatgen.core import Structure
-from scipy.linalg import lapack
+from torch import Tensor
 
 from elfzoo.config import config_class
 from elfzoo.errors import ConfigError, ElfzooError
@@ -28,7 +28,8 @@ from elfzoo.transforms.harris.orbitals import BasisConfig
 from elfzoo.transforms.harris.potential import effective_potential
 from elfzoo.transforms.harris.xc import Functional
 
-States = Callable[[Block], Float[np.ndarray, "states orbitals"]]  # that have the density matrix of a box
+Values = Float[Tensor, "4 _ points"]  # of some functions, and their slopes along x, y and z
+Contracted = Callable[[Block, Values], tuple[Values, Values]]  # of a box: two sets, of which products sum to densities
 
 __all__ = ["Densities", "HarrisConfig", "chi_of", "harris_densities", "matrices_of"]
 
@@ -36,8 +37,7 @@ LARGEST = 2000  # atoms: dense matrices of 18 000 orbitals take 2.6 GB each, and
 HARTREE = 27.211386  # eV
 UNIFORM = 0.3 * (3 * np.pi**2) ** (2 / 3)  # kinetic-energy density of the uniform gas over n^(5/3)
 SMALLEST_DENSITY = 1e-7  # 1/bohr³
-MOST_STATES = 600  # real functions; where more are occupied, a box takes those that its density matrix is made of
-SMALLEST_STATE = 1e-8  # of the largest diagonal element, where a local decomposition ends
+MOST_STATES = 450  # real functions; where more are occupied, a box takes its part of the density matrix
 
 
 @config_class
@@ -110,9 +110,8 @@ def harris_densities(structure: Structure, config: HarrisConfig) -> Densities:
     mesh = k_mesh(structure.lattice.matrix, config.k_mesh)
     states = occupied_states(matrices, pairs, mesh, len(structure), config.width / HARTREE)
     if sum(c.shape[1] * (1 if is_real(k) else 2) for c, k in zip(states, mesh.points, strict=True)) <= MOST_STATES:
-        return _on_grid(grid, boxes, config.basis, _bloch_states(states, mesh, len(structure)))
-    matrix = density_matrix(states, pairs, mesh)
-    return _on_grid(grid, boxes, config.basis, lambda block: _local_states(matrix[pairs.of(block)]))
+        return _on_grid(grid, boxes, config.basis, _by_states(states, mesh, len(structure)))
+    return _on_grid(grid, boxes, config.basis, _by_matrix(density_matrix(states, pairs, mesh), pairs))
 
 
 def matrices_of(structure: Structure, config: HarrisConfig) -> tuple[Grid, list[Block], Pairs, Matrices]:
@@ -124,25 +123,25 @@ def matrices_of(structure: Structure, config: HarrisConfig) -> tuple[Grid, list[
     return grid, boxes, pairs, integrals(boxes, grid, potential, config.basis, pairs)
 
 
-def _on_grid(grid: Grid, boxes: Sequence[Block], basis: BasisConfig, states_of: States) -> Densities:
+def _on_grid(grid: Grid, boxes: Sequence[Block], basis: BasisConfig, contracted: Contracted) -> Densities:
     n, tau, gradient = np.full(grid.size, SMALLEST_DENSITY), np.zeros(grid.size), np.zeros(grid.size)
 
     def fill(block: Block) -> None:
-        psi, *slope = (torch.from_numpy(states_of(block)) @ sloped(block, basis))[:, :, : len(block.points)]
-        n[block.points] = np.maximum((psi * psi).sum(0).numpy(), SMALLEST_DENSITY)
-        gradient[block.points] = 4 * sum((psi * part).sum(0) ** 2 for part in slope).numpy()
-        tau[block.points] = 0.5 * sum((part * part).sum(0) for part in slope).numpy()
+        one, other = contracted(block, sloped(block, basis)[:, :, : len(block.points)])
+        n[block.points] = np.maximum((one[0] * other[0]).sum(0).numpy(), SMALLEST_DENSITY)
+        gradient[block.points] = 4 * (one[1:] * other[0]).sum(1).square().sum(0).numpy()
+        tau[block.points] = 0.5 * (one[1:] * other[1:]).sum((0, 1)).numpy()
 
     visit(boxes, fill)
     return Densities(grid, *(part.reshape(grid.shape) for part in (n, tau, gradient)))
 
 
-def _bloch_states(states: Sequence[Bands], mesh: KMesh, n_atoms: int) -> States:
-    """Real and imaginary parts of the occupied states themselves, in the orbitals of a box."""
+def _by_states(states: Sequence[Bands], mesh: KMesh, n_atoms: int) -> Contracted:
+    """n = Σ ψ ψ over real and imaginary parts of the occupied states."""
     m = len(states[0]) // n_atoms
     by_atom = [c.astype(np.csingle if np.iscomplexobj(c) else np.single).reshape(n_atoms, m, -1) for c in states]
 
-    def local(block: Block) -> Float[np.ndarray, "states orbitals"]:
+    def contracted(block: Block, values: Values) -> tuple[Values, Values]:
         rows = []
         for c, k in zip(by_atom, mesh.points, strict=True):
             phase = np.exp(2j * np.pi * (block.shift @ k))
@@ -150,20 +149,19 @@ def _bloch_states(states: Sequence[Bands], mesh: KMesh, n_atoms: int) -> States:
             here *= (phase if np.iscomplexobj(c) else phase.real).astype(c.dtype)[:, None, None]
             here = here.reshape(len(block.atom) * m, c.shape[2]).T
             rows += [here.real, here.imag] if np.iscomplexobj(c) else [here]
-        return np.concatenate(rows) if len(rows) > 1 else rows[0]
+        psi = torch.from_numpy(np.concatenate(rows) if len(rows) > 1 else rows[0]) @ values
+        return psi, psi
 
-    return local
+    return contracted
 
 
-def _local_states(parts: Float[np.ndarray, "images images m m"]) -> Float[np.ndarray, "states orbitals"]:
-    """A few states that have the density matrix of a box.
+def _by_matrix(matrix: Float[np.ndarray, "pairs m m"], pairs: Pairs) -> Contracted:
+    """n = Σ φ (P φ): as much work whatever the number of states. In single precision it changes ELF by some 1e-7."""
+    single = matrix.astype(np.float32)
 
-    By pivoted Cholesky decomposition P = L L^T; they are far fewer than orbitals, and by Cauchy and Schwarz
-    τ >= |∇n|² / 8 n holds for any of them.
-    """
-    size = parts.shape[0] * parts.shape[2]
-    matrix = parts.transpose(0, 2, 1, 3).reshape(size, size)
-    factor, pivots, rank, _ = lapack.dpstrf(matrix, tol=SMALLEST_STATE * matrix.diagonal().max(), lower=1)
-    states = np.empty((rank, size), np.float32)
-    states[:, pivots - 1] = np.tril(factor[:, :rank]).T
-    return states
+    def contracted(block: Block, values: Values) -> tuple[Values, Values]:
+        parts = single[pairs.of(block)]
+        size = len(parts) * parts.shape[2]
+        return values, torch.from_numpy(parts.transpose(0, 2, 1, 3).reshape(size, size)) @ values
+
+    return contracted

@@ -10,14 +10,17 @@ from dataclasses import dataclass
 from threading import Lock
 
 import numpy as np
+import torch
 from jaxtyping import Complex, Float
 from scipy import linalg, optimize, special
 from scipy.linalg import blas, lapack
+from torch import Tensor
 
 from elfzoo.grid import Grid
 from elfzoo.transforms.harris.bloch import CHUNK, Matrix, add_back, at_k
 from elfzoo.transforms.harris.blocks import Block, Pairs, visit
 from elfzoo.transforms.harris.box_orbitals import acted, add_by_pair
+from elfzoo.transforms.harris.folding import folded_states
 from elfzoo.transforms.harris.kmesh import KMesh
 from elfzoo.transforms.harris.orbitals import BOHR, BasisConfig
 
@@ -35,6 +38,7 @@ __all__ = [
 SMALLEST_OVERLAP = 1e-6  # combinations with a smaller norm are left out at k where orbitals depend on each other
 EMPTY = 1e-6  # occupation of the highest band that is computed
 Bands = Float[np.ndarray, "orbitals _"] | Complex[np.ndarray, "orbitals _"]  # each k-point has its own number
+FOLDED = 300  # orbitals from which few of them stand for all; of fewer a dense diagonalisation takes less time
 NOTHING = 1e-10  # electrons in a state that is left out
 
 
@@ -57,20 +61,21 @@ def integrals(
     m = basis.size
     sums = np.zeros((2, len(pairs.keys), m, m))
     v, weight = potential.ravel(), abs(np.linalg.det(grid.lattice / BOHR)) / grid.size
-    lock = Lock()
+    locks = (Lock(), Lock())  # while one thread adds overlaps, another adds to the Hamiltonian
 
     def add(block: Block) -> None:
         parts = acted(block, basis, v[block.points])
         found = parts[0] @ parts.mT  # products in single precision, sums in double: it changes ELF by 1e-6
         which = pairs.of(block)
-        with lock:
-            for total, part in zip(sums, found, strict=True):
+        for lock, total, part in zip(locks, sums, found, strict=True):
+            with lock:
                 add_by_pair(total, which, part)
 
     visit(boxes, add)
     sums *= weight
-    overlap, hamiltonian = sums
-    return Matrices(_hermitian(overlap, pairs), _hermitian(hamiltonian, pairs))
+    turned = pairs.turned()
+    overlap, hamiltonian = (part + part[turned].transpose(0, 2, 1) for part in sums)
+    return Matrices(overlap, hamiltonian)
 
 
 def occupied_states(matrices: Matrices, pairs: Pairs, mesh: KMesh, electrons: float, width: float) -> list[Bands]:
@@ -87,8 +92,9 @@ def occupied_states(matrices: Matrices, pairs: Pairs, mesh: KMesh, electrons: fl
     size = pairs.n_atoms * m
     bands = min(size, int(0.65 * electrons) + 8)
     both = (matrices.overlap, matrices.hamiltonian)
+    in_need = min(bands, int(0.55 * electrons) + 4)
     while True:
-        states = [_states(s, h, bands) for s, h in at_k(both, pairs, mesh.points)]
+        states = [_states(s, h, bands, in_need, pairs.n_atoms) for s, h in at_k(both, pairs, mesh.points)]
         filled = occupations(np.array([e for e, _ in states]), mesh.weights, electrons, width)
         if bands == size or filled[:, -1].max() <= 1e3 * EMPTY:
             break
@@ -105,7 +111,8 @@ def density_matrix(states: Sequence[Bands], pairs: Pairs, mesh: KMesh) -> Float[
     for start in range(0, len(states), step):
         chosen = states[start : start + step]
         points = mesh.points[start : start + step]
-        add_back(total, [c.conj() @ c.T for c in chosen], np.ones(len(chosen)), pairs, points)
+        products = [(c.conj() @ c.T).numpy() for c in map(torch.from_numpy, chosen)]  # NumPy may crash on large ones
+        add_back(total, products, np.ones(len(chosen)), pairs, points)
     return total
 
 
@@ -133,11 +140,14 @@ def occupations_at(level: float, energies: Float[np.ndarray, ...], width: float)
     return 2 * special.expit((level - energies) / width)
 
 
-def _states(s: Matrix, h: Matrix, bands: int) -> tuple[np.ndarray, np.ndarray]:
-    """Lowest eigenvalues (hartree) and eigenvectors of H c = e S c.
+def _states(s: Matrix, h: Matrix, bands: int, filled: int, n_atoms: int) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest eigenvalues (hartree) and eigenvectors of H c = e S c, at least the filled ones of them exact.
 
     Where orbitals depend on each other, there are fewer, and infinite ones with vectors of zeros behind them.
     """
+    found = folded_states(s, h, n_atoms, bands, filled) if len(s) >= FOLDED else None
+    if found is not None:
+        return _turned(found, s, h)
     try:
         # to the standard problem, and that by relatively robust representations: what scipy does for a few states of
         # both matrices (gvx) looks for each vector by itself, and takes half as long again for 4500 orbitals
@@ -172,5 +182,9 @@ def _lowest(matrix: Matrix, bands: int) -> tuple[np.ndarray, np.ndarray]:
     return e, span @ turn
 
 
-def _hermitian(parts: np.ndarray, pairs: Pairs) -> np.ndarray:
-    return 0.5 * (parts + parts[pairs.turned()].transpose(0, 2, 1))
+def _turned(rough: Tensor, s: Matrix, h: Matrix) -> tuple[np.ndarray, np.ndarray]:
+    """Energies and states in the space of states in single precision, as in :func:`_lowest`."""
+    whole = [torch.from_numpy(x) for x in (h, s)]
+    span = rough.to(whole[0].dtype)
+    e, turn = linalg.eigh(*((span.mH @ (x @ span)).numpy() for x in whole), check_finite=False)
+    return e, (span @ torch.from_numpy(turn)).numpy()
