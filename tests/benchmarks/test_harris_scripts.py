@@ -38,7 +38,9 @@ def test_speed_is_recorded(tmp_path, monkeypatch):
     labelled = row | {"atoms": 64, "scf_processor": 4321.0, "scf_ratio": 98.7}
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in harris_speed.table({"rows": [row, labelled]})]
     assert len({len(line) for line in lines}) == 1
-    assert (lines[2][0], lines[2][-2:], lines[3][0], lines[3][-2:]) == ("2", ["", ""], "64", ["4,321", "99"])
+    assert (lines[2][0], lines[2][4:6], lines[3][0], lines[3][4:6]) == ("2", ["", ""], "64", ["4,321", "99"])
+    assert row["folded"] > 0 and row["dense"] > 0 and row["elf_change"] == 0  # two atoms have too few orbitals to fold
+    assert lines[2][-1] == "0e+00" and harris_speed.table({"rows": [row | {"elf_change": 6.4e-6}]})[2].endswith("6e-06 |")
 
 
 @pytest.mark.skipif(shutil.which("pw.x") is None, reason="Quantum ESPRESSO is not installed")
