@@ -38,7 +38,8 @@ def _place(item: tuple[str, dict[str, Record]]) -> tuple[bool, bool, float]:
 
 def _cells(records: dict[str, Record]) -> list[str]:
     """Of one release; empty where it was not measured."""
-    seconds = f"{records['speed']['metrics']['seconds_500h_192']:,.3g}" if "speed" in records else ""
+    taken = records["speed"]["metrics"]["seconds_500h_192"] if "speed" in records else None
+    seconds = "" if taken is None else f"{taken:,.0f}" if taken >= 100 else f"{taken:.3g}"
     cells = []
     for tasks in (HYDROGEN, SOLIDS):
         cells += [_number(records, task, "mae_outside_cores", 4) for task in tasks]
