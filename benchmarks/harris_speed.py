@@ -35,6 +35,18 @@ from elfzoo.transforms.harris.kmesh import KMeshConfig
 RECORD = Path(__file__).parent / "results" / "harris-speed.json"
 POINTS, COARSE, VOLUME, NEAREST = 192, 0.125, 2.2, 0.7
 
+COLUMNS = {  # of the table: what stands above them, and how numbers are written
+    "atoms": ("atoms", "d"),
+    "harris_delta": ("`harris_delta.h-v1`, seconds", ".1f"),
+    "harris_delta_processor": ("seconds of a processor", ".1f"),
+    "grid_mlp": ("`grid_mlp.smooth-h-v3`, seconds", ".1f"),
+    "scf_processor": ("DFT, seconds of a processor", ",.0f"),
+    "scf_ratio": ("times as many", ".0f"),
+    "folded": ("densities alone, folded", ".1f"),
+    "dense": ("by a dense diagonalisation", ".1f"),
+    "elf_change": ("ELF differs by", ".0e"),
+}
+
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -65,20 +77,12 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def table(record: Mapping[str, Any]) -> list[str]:
-    """Rows for docs/models.md, a size in each."""
-    lines = [
-        "| atoms | `harris_delta.h-v1`, seconds | seconds of a processor | `grid_mlp.smooth-h-v3`, seconds | "
-        "DFT, seconds of a processor | times as many | densities alone, folded | by a dense diagonalisation | "
-        "ELF differs by |",
-        "|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
-    ]
+    """Rows for docs/models.md, a size in each; without what no size has."""
+    shown = {key: column for key, column in COLUMNS.items() if any(key in row for row in record["rows"])}
+    lines = [f"| {' | '.join(title for title, _ in shown.values())} |", f"|{'--:|' * len(shown)}"]
     for row in record["rows"]:
-        label = [f"{row['scf_processor']:,.0f}", f"{row['scf_ratio']:.0f}"] if "scf_processor" in row else ["", ""]
-        seconds = [f"{row[name]:.1f}" for name in ("harris_delta", "harris_delta_processor", "grid_mlp")]
-        both = (
-            [f"{row['folded']:.1f}", f"{row['dense']:.1f}", f"{row['elf_change']:.0e}"] if "dense" in row else [""] * 3
-        )
-        lines.append(f"| {' | '.join([str(row['atoms']), *seconds, *label, *both])} |")
+        cells = [format(row[key], form) if key in row else "" for key, (_, form) in shown.items()]
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 

@@ -42,6 +42,7 @@ def test_speed_is_recorded(tmp_path, monkeypatch):
     assert row["folded"] > 0 and row["dense"] > 0 and row["elf_change"] == 0  # two atoms have too few orbitals to fold
     changed = harris_speed.table({"rows": [row | {"elf_change": 6.4e-6}]})
     assert lines[2][-1] == "0e+00" and changed[2].endswith("6e-06 |")
+    assert "DFT" not in changed[0] and changed[0].count("|") == changed[1].count("|") == changed[2].count("|") == 8
 
 
 @pytest.mark.skipif(shutil.which("pw.x") is None, reason="Quantum ESPRESSO is not installed")
