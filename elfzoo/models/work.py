@@ -87,9 +87,14 @@ def _moved(kind: Any, read: list[int], written: list[int]) -> int:
 
 
 def count(call: Callable[[], object]) -> Work:
-    """Work of a call, as torch dispatches it in this thread."""
-    with torch.no_grad(), FlopCounterMode(display=False) as flops, _Traffic() as traffic:
-        call()
+    """Work of a call, as torch dispatches it in this thread, which has all of it meanwhile."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.no_grad(), FlopCounterMode(display=False) as flops, _Traffic() as traffic:
+            call()
+    finally:
+        torch.set_num_threads(threads)
     return Work(float(flops.get_total_flops()), float(traffic.bytes), TORCH_COUNTED)
 
 
