@@ -127,7 +127,7 @@ class PatchCNN(PointModel):
     def head(self, features: Float[Tensor, "points features"]) -> Float[Tensor, " points"]:
         """Logits from patches; without gradients in small parts, since the first block's output is 16 times larger.
 
-        On a processor each core has parts of its own: together they take twice as long for one part after the other.
+        On a processor each core has parts of its own, which takes less time than all cores on one part after the other.
         """
         if torch.is_grad_enabled():
             return self._logits(features)
