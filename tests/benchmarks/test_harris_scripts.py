@@ -45,12 +45,29 @@ def test_speed_is_recorded(tmp_path, monkeypatch):
     assert "DFT" not in changed[0] and changed[0].count("|") == changed[1].count("|") == changed[2].count("|") == 8
 
 
+def test_rows_of_other_sizes_stay_where_the_same_measured_them(tmp_path):
+    path, facts = tmp_path / "speed.json", {"points": 8, "coarse": 0.5, "threads": 2}
+    record = {"environment": {"date": "2026-12-02", "hardware": "here"}, **facts, "rows": []}
+    assert harris_speed.kept_rows(path, record) == []
+    for there, rows in (("here", [{"atoms": 64}]), ("there", [])):
+        environment = {"date": "2026-12-01", "hardware": there}
+        path.write_text(json.dumps({**record, "environment": environment, "rows": [{"atoms": 64}]}))
+        assert harris_speed.kept_rows(path, record) == rows
+    path.write_text(json.dumps({**record, "rows": [{"atoms": 64}]}))
+    assert harris_speed.kept_rows(path, {**record, "points": 9}) == []
+
+
 @pytest.mark.skipif(shutil.which("pw.x") is None, reason="Quantum ESPRESSO is not installed")
 def test_a_label_is_timed_beside_it(monkeypatch):
     recipe = find_recipe("crystal-h")
     quick = replace(recipe, label=replace(recipe.label, k_spacing=3.0, cutoff=400.0))
     monkeypatch.setattr(harris_speed, "find_recipe", {"crystal-h": quick}.__getitem__)
-    row = harris_speed.labelled(harris_speed.random_cell(4), 2.0)
+    label = harris_speed.labelled(harris_speed.random_cell(4))
+    row = harris_speed.with_label({"atoms": 4, "harris_delta_processor": 2.0}, label)
+    assert (
+        harris_speed.with_label({"atoms": 4, "harris_delta_processor": 4.0}, row)["scf_ratio"] == row["scf_ratio"] / 2
+    )
+    assert harris_speed.with_label({"atoms": 4}, {}) == {"atoms": 4}
     assert row["engine"].startswith("Quantum ESPRESSO") and row["engine"].endswith("steps")
     assert row["scf_processor"] > 0 and row["scf_ratio"] == pytest.approx(row["scf_processor"] / 2)
 

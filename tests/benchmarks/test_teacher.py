@@ -48,6 +48,20 @@ def test_kinds_take_turns_and_are_what_they_are_called(structures):
         assert group in expected[kind], teacher.name_of(number)
 
 
+def test_a_fluid_is_made_where_it_is_asked_for_alone():
+    assert (
+        {teacher.name_of(number).split("_")[0] for number in range(50)}
+        == set(teacher.KINDS)
+        == {"cubic", "hexagonal", "rattled", "packing"}
+    )
+    found = teacher.structure_of(3, 0, ("fluid",))
+    np.testing.assert_array_equal(teacher.structure_of(3, 0, ("fluid",)).cart_coords, found.cart_coords)
+    assert len(found) in teacher.FLUID_SIZES and teacher.shortest(found) > 0.4
+    assert teacher.VOLUMES[0] < found.volume / len(found) < teacher.VOLUMES[1]
+    others = [teacher.structure_of(number, 0, ("fluid", "packing")) for number in (2, 3)]
+    assert len(others[0]) in teacher.FLUID_SIZES and len(others[1]) == teacher.PACKED
+
+
 def test_steps_along_the_forces_part_what_is_too_close():
     pair = Structure(Lattice.cubic(3.0), ["H", "H"], [[0, 0, 0], [0, 0, 0.16]])
     assert teacher.shortest(pair) == pytest.approx(0.48)

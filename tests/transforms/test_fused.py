@@ -1,3 +1,5 @@
+import platform
+
 import numpy as np
 import pytest
 import torch
@@ -46,6 +48,18 @@ def test_network_equals_torch(hidden, level, rng):
     cells = cell_list(positions, CELLS["skewed"], config)
     found = fused.logits(config, cells, weights, packed, wrap(points, CELLS["skewed"]), level)
     np.testing.assert_allclose(found, expected, atol=2e-4)
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="where else numbers below 1e-38 are slow")
+@pytest.mark.parametrize("level", LEVELS)
+def test_numbers_below_1e_38_are_zero_in_the_kernel_and_nowhere_else(level, rng):
+    config, tiny = CONFIGS[0], np.float32(1e-40)
+    points, positions, weights = random_case(CELLS["skewed"], config, rng, points=3)
+    nothing, one = np.zeros((1, config.n_features), np.float32), np.ones(config.n_features)
+    packed = fused.FusedNetwork(0 * one, one, 1.5, [(nothing, np.array([tiny]))])
+    cells = cell_list(positions, CELLS["skewed"], config)
+    found = fused.logits(config, cells, weights, packed, wrap(points, CELLS["skewed"]), level)
+    assert (found == 0).all() and tiny * np.float32(0.5) > 0
 
 
 def test_many_neighbours(rng):

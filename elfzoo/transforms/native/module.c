@@ -2,10 +2,13 @@
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
 
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#endif
+
 #include "kernel.h"
 
 #define EXPORT __attribute__((visibility("default")))
-#define AHEAD 2 /* pairs */
 
 /* What the processor can run: 0 baseline, 1 AVX2 with FMA, 2 AVX-512. */
 EXPORT int elfzoo_level(void) {
@@ -19,60 +22,68 @@ EXPORT int elfzoo_level(void) {
     return 0;
 }
 
-/* level: at most elfzoo_level(). See Kernel in kernel.h. */
+#if defined(__x86_64__)
+#define AT(level, name, ...) \
+    ((level) >= 2 ? name##_avx512(__VA_ARGS__) : (level) == 1 ? name##_avx2(__VA_ARGS__) : name##_baseline(__VA_ARGS__))
+
+/* Numbers below 1e-38 are zero until restore(): Gaussians have many of them, and a processor may take a hundred times as
+   long for one as for others. Holds for the calling thread. */
+static unsigned flush_tiny(void) {
+    unsigned before = _mm_getcsr();
+    _mm_setcsr(before | 0x8040); /* results, and operands */
+    return before;
+}
+static void restore(unsigned before) { _mm_setcsr(before); }
+#else
+#define AT(level, name, ...) ((void)(level), name##_baseline(__VA_ARGS__))
+static unsigned flush_tiny(void) { return 0; }
+static void restore(unsigned before) { (void)before; }
+#endif
+
+/* In all of the following, level: at most elfzoo_level(). */
+
+/* See Kernel in kernel.h. */
 EXPORT int elfzoo_run(int level, const Descriptor *d, const CellList *cells, const Network *net, const double *points,
                       long n, float *out) {
-#if defined(__x86_64__)
-    if (level >= 2) return elfzoo_run_avx512(d, cells, net, points, n, out);
-    if (level == 1) return elfzoo_run_avx2(d, cells, net, points, n, out);
-#endif
-    (void)level;
-    return elfzoo_run_baseline(d, cells, net, points, n, out);
+    unsigned before = flush_tiny();
+    int failed = AT(level, elfzoo_run, d, cells, net, points, n, out);
+    restore(before);
+    return failed;
 }
 
-/* level: at most elfzoo_level(). See FieldsKernel in kernel.h. */
+/* See FieldsKernel in kernel.h. */
 EXPORT int elfzoo_fields(int level, const Fields *f, const CellList *cells, const float *const *tables, float reach,
                          const Network *net, const double *points, long n, float *out) {
-#if defined(__x86_64__)
-    if (level >= 2) return elfzoo_fields_avx512(f, cells, tables, reach, net, points, n, out);
-    if (level == 1) return elfzoo_fields_avx2(f, cells, tables, reach, net, points, n, out);
-#endif
-    (void)level;
-    return elfzoo_fields_baseline(f, cells, tables, reach, net, points, n, out);
+    unsigned before = flush_tiny();
+    int failed = AT(level, elfzoo_fields, f, cells, tables, reach, net, points, n, out);
+    restore(before);
+    return failed;
 }
 
-/* level: at most elfzoo_level(). See OrbitalsKernel in kernel.h. */
+/* See OrbitalsKernel in kernel.h. */
 EXPORT void elfzoo_orbitals(int level, const Basis *b, const float *points, long n, const float *centres, long atoms,
                             const float *potential, float *out) {
-#if defined(__x86_64__)
-    if (level >= 2) { elfzoo_orbitals_avx512(b, points, n, centres, atoms, potential, out); return; }
-    if (level == 1) { elfzoo_orbitals_avx2(b, points, n, centres, atoms, potential, out); return; }
-#endif
-    (void)level;
-    elfzoo_orbitals_baseline(b, points, n, centres, atoms, potential, out);
+    unsigned before = flush_tiny();
+    AT(level, elfzoo_orbitals, b, points, n, centres, atoms, potential, out);
+    restore(before);
 }
 
-/* level: at most elfzoo_level(). See LatentKernel in kernel.h. */
+/* See LatentKernel in kernel.h. */
 EXPORT int elfzoo_latent(int level, const Basis *b, const Latent *l, const CellList *cells, const float *const *coefficients,
                          const Network *net, float slope, const double *points, long n, float *out) {
-#if defined(__x86_64__)
-    if (level >= 2) return elfzoo_latent_avx512(b, l, cells, coefficients, net, slope, points, n, out);
-    if (level == 1) return elfzoo_latent_avx2(b, l, cells, coefficients, net, slope, points, n, out);
-#endif
-    (void)level;
-    return elfzoo_latent_baseline(b, l, cells, coefficients, net, slope, points, n, out);
+    unsigned before = flush_tiny();
+    int failed = AT(level, elfzoo_latent, b, l, cells, coefficients, net, slope, points, n, out);
+    restore(before);
+    return failed;
 }
 
-/* level: at most elfzoo_level(). See SplineKernel in kernel.h. */
+/* See SplineKernel in kernel.h. */
 EXPORT void elfzoo_spline(int level, int order, const double *coefficients, const long *shape, const double *points, long n,
                           double *out) {
-#if defined(__x86_64__)
-    if (level >= 2) { elfzoo_spline_avx512(order, coefficients, shape, points, n, out); return; }
-    if (level == 1) { elfzoo_spline_avx2(order, coefficients, shape, points, n, out); return; }
-#endif
-    (void)level;
-    elfzoo_spline_baseline(order, coefficients, shape, points, n, out);
+    AT(level, elfzoo_spline, order, coefficients, shape, points, n, out);
 }
+
+#define AHEAD 2 /* pairs */
 
 /* total[which[i * images + j]][a][b] += w (found[i * m + a][j * m + b] + found[j * m + b][i * m + a]), for i <= j < images
    and a, b < m; w is 1/2, and 1/4 where i == j. */
