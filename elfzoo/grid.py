@@ -249,18 +249,28 @@ def _three_counts(shape: Any) -> tuple[int, int, int]:
 
 
 def _tile_order(box: tuple[np.ndarray, ...], shape: tuple[int, int, int]) -> np.ndarray:
-    """Flat indices of a box of grid points, tile after tile."""
+    """Flat indices of a box of grid points, tile after tile: any few that follow each other lie close together."""
     flat: np.ndarray = np.asarray(np.ravel_multi_index(tuple(np.meshgrid(*box, indexing="ij")), shape))
     full = [len(axis) // TILE * TILE for axis in box]
     core = flat[: full[0], : full[1], : full[2]]
     tiles = core.reshape(full[0] // TILE, TILE, full[1] // TILE, TILE, full[2] // TILE, TILE)
-    parts = [tiles.transpose(0, 2, 4, 1, 3, 5).ravel()]
+    tiles = tiles.transpose(0, 2, 4, 1, 3, 5).reshape(-1, TILE**3)
+    parts = [tiles[_z_order(tuple(n // TILE for n in full))].ravel()]
     parts += [
         flat[full[0] :].ravel(),
         flat[: full[0], full[1] :].ravel(),
         flat[: full[0], : full[1], full[2] :].ravel(),
     ]
     return np.concatenate(parts)
+
+
+def _z_order(shape: tuple[int, ...]) -> np.ndarray:
+    """Flat indices of a box in Morton's order: by the bits of all three coordinates, the highest first."""
+    places = np.indices(shape).reshape(len(shape), -1)
+    bits = range(max(shape, default=0).bit_length())
+    code = sum(((place >> bit) & 1) << (3 * bit + 2 - axis) for axis, place in enumerate(places) for bit in bits)
+    order: np.ndarray = np.argsort(np.broadcast_to(code, places.shape[1:]), kind="stable")
+    return order
 
 
 def _common_denominator(translations: np.ndarray) -> int:

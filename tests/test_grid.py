@@ -34,6 +34,17 @@ def test_blocks_are_bounded_and_made_of_compact_tiles():
         assert np.ptp(tiles, axis=1).max() == 3
 
 
+def test_tiles_that_follow_each_other_lie_close_together():
+    """Whoever takes eight or sixty-four tiles at once finds them in a cube, too."""
+    (block,) = Grid((32, 32, 32), np.eye(3)).blocks(32**3)
+    places = np.stack(np.unravel_index(block, (32, 32, 32)), axis=-1)
+    for tiles, edge in ((1, 4), (8, 8), (64, 16)):
+        assert (np.ptp(places.reshape(-1, 64 * tiles, 3), axis=1) == edge - 1).all()
+    (slab,) = Grid((4, 32, 32), np.eye(3)).blocks(4 * 32**2)
+    places = np.stack(np.unravel_index(slab, (4, 32, 32)), axis=-1)
+    assert (np.ptp(places.reshape(-1, 512, 3), axis=1) == [3, 7, 15]).all()
+
+
 @given(st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 300)), st.integers(64, 600))
 def test_blocks_of_long_cells_are_bounded_boxes_that_start_at_tiles(shape, most):
     grid = Grid(shape, HEXAGONAL)

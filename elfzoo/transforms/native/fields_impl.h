@@ -2,20 +2,46 @@
    FIELDS_NAME defined.
 
    The radial functions of an atom's fields are splines, so that four steps of its table matter at a point, and the sum over
-   radial functions is done once per atom. Vectors lie along the columns here: points of a tile are in different steps. */
+   radial functions is done once per atom. Vectors lie along the columns here: points of a tile are in different steps. Atoms
+   are taken in turn for a bunch of tiles: what these read of an atom's table is too much to be fetched for each of them. */
 #include "kernel.h"
 
-enum { CHUNK = 8 }; /* vectors of columns that stay in registers */
+/* GROUP points in the same step share what is read of its rows; GROUP x CHUNK sums, vectors of columns, stay in registers. */
+#if VBYTES == 64 || defined(__aarch64__)
+#define CHUNK 6
+#else
+#define CHUNK 3
+#endif
+enum { GROUP = 4, BUNCH = 8, TOGETHER = 2, POINTS = TOGETHER * TILE };
 
-/* Of one neighbour and the points of a tile: step, spline values, harmonics [vector][lm][VL]. */
+/* Of one neighbour and the points of some tiles: spline values times harmonics, and the points in reach in order of their
+   step. */
 typedef struct {
-    int step[TILE], inside[TILE];
-    float spline[4][TILE], y[(MAX_L + 1) * (MAX_L + 1) * TILE];
+    int step[POINTS], inside[POINTS], count, point[POINTS];
+    float factor[4 * (MAX_L + 1) * (MAX_L + 1) * POINTS]; /* [step][lm][POINTS] */
 } __attribute__((aligned(64))) Edges;
 
-INLINE void edges_of(const Fields *f, const Tile *t, const Neighbour *atom, float inverse_stretch, Edges *e) {
+/* Points in reach, those of the same step one after another: a stable sort by counting. */
+static void in_order(const Fields *f, Edges *e) {
+    int lowest = f->n_steps, highest = -1, start[POINTS + 1] = {0};
+    e->count = 0;
+    for (int p = 0; p < POINTS; p++) {
+        if (!e->inside[p]) continue;
+        if (e->step[p] < lowest) lowest = e->step[p];
+        if (e->step[p] > highest) highest = e->step[p];
+        e->point[e->count++] = p;
+    }
+    if (highest - lowest >= POINTS) return; /* far apart: hardly two in one step */
+    for (int k = 0; k < e->count; k++) start[e->step[e->point[k]] - lowest + 1]++;
+    for (int k = 0; k < POINTS; k++) start[k + 1] += start[k];
+    for (int p = 0; p < POINTS; p++)
+        if (e->inside[p]) e->point[start[e->step[p] - lowest]++] = p;
+}
+
+/* Points of a tile, from first on. */
+INLINE void edges_of(const Fields *f, const Tile *t, const Neighbour *atom, float inverse_stretch, int first, Edges *e) {
     int n_y = (f->l_max + 1) * (f->l_max + 1);
-    float per_step = (float)f->n_steps / f->r_cut;
+    float per_step = (float)f->n_steps / f->r_cut, angular[(MAX_L + 1) * (MAX_L + 1) * VL] __attribute__((aligned(64)));
     for (int v = 0; v < VECTORS; v++) {
         vf s = splat(inverse_stretch);
         vf x = (splat(atom->x) - load(t->x + v * VL)) * s, y = (splat(atom->y) - load(t->y + v * VL)) * s,
@@ -25,67 +51,118 @@ INLINE void edges_of(const Fields *f, const Tile *t, const Neighbour *atom, floa
         vi step = __builtin_convertvector(place, vi), last = step >= f->n_steps; /* -1 where it is */
         step += last;
         vf u = place - __builtin_convertvector(step, vf), w = splat(1.f) - u, sixth = splat(1.f / 6.f);
-        *(vi *)(e->step + v * VL) = step;
-        *(vi *)(e->inside + v * VL) = r < splat(f->r_cut);
-        store(e->spline[0] + v * VL, w * w * w * sixth);
-        store(e->spline[1] + v * VL, ((splat(3.f) * u - splat(6.f)) * u * u + splat(4.f)) * sixth);
-        store(e->spline[2] + v * VL, ((splat(3.f) * w - splat(6.f)) * w * w + splat(4.f)) * sixth);
-        store(e->spline[3] + v * VL, u * u * u * sixth);
+        *(vi *)(e->step + first + v * VL) = step;
+        *(vi *)(e->inside + first + v * VL) = r < splat(f->r_cut);
+        vf spline[4] = {w * w * w * sixth, ((splat(3.f) * u - splat(6.f)) * u * u + splat(4.f)) * sixth,
+                        ((splat(3.f) * w - splat(6.f)) * w * w + splat(4.f)) * sixth, u * u * u * sixth};
         vf inverse = rsqrt_vf(max_vf(rr + splat(f->softening * f->softening), splat(1e-24f)));
         /* e3nn's polar axis is y */
-        harmonics(z * inverse, x * inverse, y * inverse, f->l_max, e->y + v * n_y * VL);
+        harmonics(z * inverse, x * inverse, y * inverse, f->l_max, angular);
+        for (int k = 0; k < 4; k++)
+            for (int lm = 0; lm < n_y; lm++)
+                store(e->factor + (k * n_y + lm) * POINTS + first + v * VL, spline[k] * load(angular + lm * VL));
     }
 }
 
-/* sum[N vectors] += the four steps of the table from rows on, at point p. N is a constant. */
-INLINE void add_columns(const int N, const float *rows, int n_y, int width, const Edges *e, int p, float *sum) {
-    vf total[CHUNK];
-    const float *y = e->y + (p / VL) * n_y * VL + p % VL;
-#pragma GCC unroll 8
-    for (int i = 0; i < N; i++) total[i] = load(sum + i * VL);
-    for (int k = 0; k < 4; k++) {
-        float spline = e->spline[k][p];
-        for (int lm = 0; lm < n_y; lm++, rows += width) {
-            vf factor = splat(spline * y[lm * VL]);
-#pragma GCC unroll 8
-            for (int i = 0; i < N; i++) total[i] += factor * load(rows + i * VL);
+/* sum[point][N vectors] += four steps of the table, from rows on, at HEIGHT points. HEIGHT and N are constants. */
+INLINE void add_columns(const int HEIGHT, const int N, const float *rows, int n_y, int width, const float *factor,
+                        const int *point, float *sum) {
+    vf total[GROUP][CHUNK];
+#pragma GCC unroll 4
+    for (int g = 0; g < HEIGHT; g++)
+#pragma GCC unroll 6
+        for (int i = 0; i < N; i++) total[g][i] = load(sum + (size_t)point[g] * width + i * VL);
+    for (int k = 0; k < 4 * n_y; k++, rows += width, factor += POINTS) {
+        vf row[CHUNK];
+#pragma GCC unroll 6
+        for (int i = 0; i < N; i++) row[i] = load(rows + i * VL);
+#pragma GCC unroll 4
+        for (int g = 0; g < HEIGHT; g++) {
+            vf at = splat(factor[point[g]]);
+#pragma GCC unroll 6
+            for (int i = 0; i < N; i++) total[g][i] += at * row[i];
         }
     }
-#pragma GCC unroll 8
-    for (int i = 0; i < N; i++) store(sum + i * VL, total[i]);
+#pragma GCC unroll 4
+    for (int g = 0; g < HEIGHT; g++)
+#pragma GCC unroll 6
+        for (int i = 0; i < N; i++) store(sum + (size_t)point[g] * width + i * VL, total[g][i]);
 }
 
-INLINE void add_chunk(int n, const float *rows, int n_y, int width, const Edges *e, int p, float *sum) {
+INLINE void add_chunk(const int HEIGHT, int n, const float *rows, int n_y, int width, const float *factor, const int *point,
+                      float *sum) {
     switch (n) {
-    case 1: add_columns(1, rows, n_y, width, e, p, sum); break;
-    case 2: add_columns(2, rows, n_y, width, e, p, sum); break;
-    case 3: add_columns(3, rows, n_y, width, e, p, sum); break;
-    case 4: add_columns(4, rows, n_y, width, e, p, sum); break;
-    case 5: add_columns(5, rows, n_y, width, e, p, sum); break;
-    case 6: add_columns(6, rows, n_y, width, e, p, sum); break;
-    case 7: add_columns(7, rows, n_y, width, e, p, sum); break;
-    default: add_columns(8, rows, n_y, width, e, p, sum);
+    case 1: add_columns(HEIGHT, 1, rows, n_y, width, factor, point, sum); break;
+    case 2: add_columns(HEIGHT, 2, rows, n_y, width, factor, point, sum); break;
+#if CHUNK > 3
+    case 3: add_columns(HEIGHT, 3, rows, n_y, width, factor, point, sum); break;
+    case 4: add_columns(HEIGHT, 4, rows, n_y, width, factor, point, sum); break;
+    case 5: add_columns(HEIGHT, 5, rows, n_y, width, factor, point, sum); break;
+#endif
+    default: add_columns(HEIGHT, CHUNK, rows, n_y, width, factor, point, sum);
     }
 }
 
-/* The fields of all neighbours at the points of a tile: sum[TILE][width]. */
-static void sum_fields(const Fields *f, const CellList *cells, const float *const *tables, const Tile *t,
-                       const Neighbour *list, int count, Edges *e, float *sum) {
-    int n_y = (f->l_max + 1) * (f->l_max + 1), vectors = f->width / VL;
-    memset(sum, 0, sizeof(float) * TILE * (size_t)f->width);
-    for (int j = 0; j < count; j++) {
-        float inverse = cells->weights[list[j].index], reach = f->r_cut / inverse + t->radius + 1e-5f;
-        float rr = list[j].x * list[j].x + list[j].y * list[j].y + list[j].z * list[j].z;
-        if (rr > reach * reach) continue; /* the list is of the largest reach */
-        edges_of(f, t, list + j, inverse, e);
-        const float *table = tables[list[j].index];
-        for (int p = 0; p < TILE; p++) {
-            if (!e->inside[p]) continue;
-            const float *rows = table + (size_t)e->step[p] * n_y * f->width;
-            for (int i = 0; i < vectors; i += CHUNK)
-                add_chunk(vectors - i < CHUNK ? vectors - i : CHUNK, rows + i * VL, n_y, f->width, e, p,
-                          sum + (size_t)p * f->width + i * VL);
+/* Points of the same step, at most GROUP; all columns, in chunks of about equal size. */
+static void add_group(int height, const float *rows, int n_y, int width, const float *factor, const int *point, float *sum) {
+    int vectors = width / VL, chunks = (vectors + CHUNK - 1) / CHUNK;
+    for (int c = 0; c < chunks; c++) {
+        int start = c * vectors / chunks, n = (c + 1) * vectors / chunks - start;
+        switch (height) {
+        case 1: add_chunk(1, n, rows + start * VL, n_y, width, factor, point, sum + start * VL); break;
+        case 2: add_chunk(2, n, rows + start * VL, n_y, width, factor, point, sum + start * VL); break;
+        case 3: add_chunk(3, n, rows + start * VL, n_y, width, factor, point, sum + start * VL); break;
+        default: add_chunk(GROUP, n, rows + start * VL, n_y, width, factor, point, sum + start * VL);
         }
+    }
+}
+
+/* A tile without points around others. */
+static Tile around(const Tile *tiles, int n) {
+    Tile found;
+    for (int k = 0; k < 3; k++) {
+        found.centre[k] = 0;
+        for (int b = 0; b < n; b++) found.centre[k] += tiles[b].centre[k] / n;
+    }
+    found.radius = 0;
+    for (int b = 0; b < n; b++) {
+        double rr = 0;
+        for (int k = 0; k < 3; k++) rr += pow(tiles[b].centre[k] - found.centre[k], 2);
+        found.radius = fmaxf(found.radius, (float)sqrt(rr) * 1.000001f + tiles[b].radius);
+    }
+    return found;
+}
+
+/* What an atom's fields are at the points of at most TOGETHER tiles: added to sum[tile][TILE][width]. */
+static void add_atom(const Fields *f, const Tile *tiles, int n, const double *position, float inverse_stretch,
+                     const float *table, Edges *e, float *sum) {
+    int n_y = (f->l_max + 1) * (f->l_max + 1);
+    memset(e->inside, 0, sizeof e->inside);
+    for (const Tile *t = tiles; t < tiles + n; t++) {
+        Neighbour atom = {(float)(position[0] - t->centre[0]), (float)(position[1] - t->centre[1]),
+                          (float)(position[2] - t->centre[2]), 0};
+        float rr = atom.x * atom.x + atom.y * atom.y + atom.z * atom.z;
+        float reach = f->r_cut / inverse_stretch + t->radius + 1e-5f;
+        if (rr <= reach * reach) edges_of(f, t, &atom, inverse_stretch, (int)(t - tiles) * TILE, e);
+    }
+    in_order(f, e);
+    for (int p = 0, height; p < e->count; p += height) {
+        int step = e->step[e->point[p]];
+        for (height = 1; height < GROUP && p + height < e->count && e->step[e->point[p + height]] == step;) height++;
+        add_group(height, table + (size_t)step * n_y * f->width, n_y, f->width, e->factor, e->point + p, sum);
+    }
+}
+
+/* The fields of all neighbours at the points of some tiles: sum[tile][TILE][width]. */
+static void sum_fields(const Fields *f, const CellList *cells, const float *const *tables, const Tile *tiles, int n,
+                       const Neighbour *list, int count, Edges *e, float *sum) {
+    const size_t size = TILE * (size_t)f->width;
+    memset(sum, 0, sizeof(float) * (size_t)n * size);
+    for (int j = 0; j < count; j++) {
+        long i = list[j].index;
+        for (int b = 0; b < n; b += TOGETHER)
+            add_atom(f, tiles + b, n - b < TOGETHER ? n - b : TOGETHER, cells->positions + 3 * i, cells->weights[i], tables[i],
+                     e, sum + (size_t)b * size);
     }
 }
 
@@ -144,24 +221,30 @@ int FIELDS_NAME(const Fields *f, const CellList *cells, const float *const *tabl
     for (int i = 0; i < f->n_kinds; i++) n_features += i ? f->mul[i] * (f->mul[i] + 1) / 2 : f->mul[i];
     Neighbour *list = malloc(sizeof(Neighbour) * 2 * (size_t)capacity);
     Edges *e = aligned_alloc(64, sizeof(Edges));
-    float *sum = floats((size_t)f->width * TILE), *columns = floats((size_t)f->width * TILE);
+    float *sum = floats((size_t)f->width * TILE * BUNCH), *columns = floats((size_t)f->width * TILE);
     float *features = floats((size_t)n_features * TILE), *a = floats(widest * TILE), *b = floats(widest * TILE);
     if (!list || !e || !sum || !columns || !features || !a || !b) goto done;
-    for (long start = 0; start < n; start += TILE) {
-        int size = n - start < TILE ? (int)(n - start) : TILE;
-        Tile tile;
-        make_tile(points + 3 * start, size, &tile);
-        int count = query(cells, &tile, reach, &list, &capacity);
+    for (long first = 0; first < n; first += BUNCH * TILE) {
+        Tile tiles[BUNCH], all;
+        int bunch = 0, count;
+        for (long start = first; start < n && bunch < BUNCH; start += TILE)
+            make_tile(points + 3 * start, n - start < TILE ? (int)(n - start) : TILE, tiles + bunch++);
+        all = around(tiles, bunch);
+        count = query(cells, &all, reach, &list, &capacity);
         if (count < 0) goto done;
-        sum_fields(f, cells, tables, &tile, list, count, e, sum);
-        for (int i = 0; i < TILE; i++)
-            for (int c = 0; c < f->width; c++) columns[c * TILE + i] = sum[i * f->width + c];
-        invariants_of(f, net, columns, features);
-        if (net) {
-            memcpy(out + start, evaluate(net, features, a, b), sizeof(float) * (size_t)size);
-        } else {
-            for (int i = 0; i < size; i++)
-                for (int c = 0; c < n_features; c++) out[(size_t)(start + i) * (size_t)n_features + (size_t)c] = features[c * TILE + i];
+        sum_fields(f, cells, tables, tiles, bunch, list, count, e, sum);
+        for (int t = 0; t < bunch; t++) {
+            long start = first + t * TILE;
+            int size = n - start < TILE ? (int)(n - start) : TILE;
+            for (int i = 0; i < TILE; i++)
+                for (int c = 0; c < f->width; c++) columns[c * TILE + i] = sum[(t * TILE + i) * f->width + c];
+            invariants_of(f, net, columns, features);
+            if (net) {
+                memcpy(out + start, evaluate(net, features, a, b), sizeof(float) * (size_t)size);
+            } else {
+                for (int i = 0; i < size; i++)
+                    for (int c = 0; c < n_features; c++) out[(size_t)(start + i) * (size_t)n_features + (size_t)c] = features[c * TILE + i];
+            }
         }
     }
     failed = 0;
