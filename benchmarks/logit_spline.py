@@ -1,6 +1,6 @@
 """What ``predict(coarse=...)`` costs in accuracy: a spline through logits of a coarse grid against the network itself.
 
-    python benchmarks/logit_spline.py                                            about two minutes on an idle machine
+    python benchmarks/logit_spline.py                                            about ten minutes on an idle machine
     python benchmarks/logit_spline.py --models grid_mlp.smooth-h-v3 --points 2000   a first look
 
 Structures of the validation splits: a snapshot of the fluid, a cubic and a hexagonal crystal; for models that know
@@ -34,6 +34,7 @@ RESULTS = Path(__file__).parent / "results" / "logit-spline.json"
 MODELS = (
     *("grid_mlp.smooth-h-v3", "grid_mlp.smooth-h-v4", "grid_mlp.wang2026-h-v2", "latent_field.h-v1"),
     *("probe_graph.h-v1", "probe_graph.h-v2", "probe_graph.multi-v5"),
+    *("harris.h-v1", "harris_delta.h-v1", "patch_cnn.h-v1"),
 )
 HYDRIDE, METAL = "CaYH12_Pm-3m_eq.npz", "Cd_hcp_V1.0.npz"
 FILES = ("fluid_115.1GPa_C_f02700.npz", "cubic_014.npz", "hexagonal_009.npz", HYDRIDE, METAL)
