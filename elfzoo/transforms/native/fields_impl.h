@@ -136,15 +136,18 @@ static Tile around(const Tile *tiles, int n) {
 /* What an atom's fields are at the points of at most TOGETHER tiles: added to sum[tile][TILE][width]. */
 static void add_atom(const Fields *f, const Tile *tiles, int n, const double *position, float inverse_stretch,
                      const float *table, Edges *e, float *sum) {
-    int n_y = (f->l_max + 1) * (f->l_max + 1);
+    int n_y = (f->l_max + 1) * (f->l_max + 1), reached = 0;
     memset(e->inside, 0, sizeof e->inside);
     for (const Tile *t = tiles; t < tiles + n; t++) {
         Neighbour atom = {(float)(position[0] - t->centre[0]), (float)(position[1] - t->centre[1]),
                           (float)(position[2] - t->centre[2]), 0};
         float rr = atom.x * atom.x + atom.y * atom.y + atom.z * atom.z;
         float reach = f->r_cut / inverse_stretch + t->radius + 1e-5f;
-        if (rr <= reach * reach) edges_of(f, t, &atom, inverse_stretch, (int)(t - tiles) * TILE, e);
+        if (rr > reach * reach) continue;
+        edges_of(f, t, &atom, inverse_stretch, (int)(t - tiles) * TILE, e);
+        reached = 1;
     }
+    if (!reached) return;
     in_order(f, e);
     for (int p = 0, height; p < e->count; p += height) {
         int step = e->step[e->point[p]];
