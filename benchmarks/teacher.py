@@ -32,10 +32,10 @@ from elfzoo.progress import progress_bar
 from elfzoo.reference.calculator import PotentialCalculator
 from elfzoo.reference.crystals import SYSTEMS, random_crystal
 from elfzoo.reference.dynamics import run_dynamics
+from elfzoo.reference.fluid import load_potential
 from elfzoo.reference.packings import packed
-from elfzoo.reference.potential import Potential
 
-POTENTIAL = Path(__file__).parent / "reference" / "potential" / "round2" / "potential.safetensors"
+potential = functools.cache(load_potential)  # of the fluid's molecular dynamics
 SIZES = (4, 6, 8, 8, 10, 12, 12, 16, 18, 20, 24)  # atoms of a crystal's primitive cell
 VOLUMES = (1.8, 3.2)  # Å³ per atom
 STEPS, LONGEST_STEP = 40, 0.05  # along the forces: at most so many, Å
@@ -102,12 +102,6 @@ def fluid(rng: np.random.Generator) -> Structure:
             continue
         return Structure(run.lattice, ["H"] * atoms, run.positions[-1], coords_are_cartesian=True)
     raise ElfzooError(f"no fluid after {ATTEMPTS} attempts")
-
-
-@functools.cache
-def potential() -> Potential:
-    """Of the fluid's molecular dynamics."""
-    return Potential.load(POTENTIAL)
 
 
 MAKERS: Mapping[str, Callable[[np.random.Generator], Structure]] = {
